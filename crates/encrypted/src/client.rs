@@ -1,0 +1,133 @@
+//! The data owner's side: the secret key, encryption and decryption.
+
+use ndarray::{Array2, ArrayView2, Axis};
+use rayon::prelude::*;
+
+use crate::error::{EncryptedError, Result};
+use crate::message::{EvaluationKeys, Query, Response};
+use crate::plan::Contract;
+use crate::seal::ckks::{Ciphertext, Context, Decryptor, Encoder, Encryptor, SecretKey};
+use crate::seal::wire::{self, Level};
+
+/// Holds the secret key of one job. The key is made fresh, never leaves this value and cannot be saved.
+pub struct Client {
+    contract: Contract,
+    context: Context,
+    key: SecretKey,
+    encoder: Encoder,
+    encryptor: Encryptor,
+    evaluation_keys: EvaluationKeys,
+}
+
+impl Client {
+    /// Makes the keys of a new job.
+    ///
+    /// # Errors
+    /// [`EncryptedError::Seal`] when SEAL fails.
+    pub fn new(contract: &Contract) -> Result<Self> {
+        let context = Context::new(contract.parameter_set())?;
+        let (key, relin_bytes) = SecretKey::generate(&context)?;
+        let parts = wire::parse_keys(&context, &relin_bytes)?;
+        Ok(Self {
+            encoder: Encoder::new(&context)?,
+            encryptor: Encryptor::new(&context, &key)?,
+            evaluation_keys: EvaluationKeys::new(contract, parts),
+            contract: contract.clone(),
+            context,
+            key,
+        })
+    }
+
+    /// The public keys that the server needs, once a job.
+    pub fn evaluation_keys(&self) -> &EvaluationKeys {
+        &self.evaluation_keys
+    }
+
+    /// Encrypts one block, `[rows, input_width]` with `1 ..= block_rows` rows: number `i` of record `j`
+    /// goes to slot `j` of ciphertext `i`. Unused slots hold zeros.
+    ///
+    /// # Errors
+    /// [`EncryptedError::Input`] when the shape does not fit, or a number is not finite or beyond the input
+    /// bound. Nothing is clamped here: the scaler that standardizes the records clamps them.
+    pub fn encrypt(&self, rows: ArrayView2<f64>) -> Result<Query> {
+        self.check(rows)?;
+        let contract = &self.contract;
+        let features: Vec<_> = rows.axis_iter(Axis(1)).collect();
+        let ciphertexts = features
+            .into_par_iter()
+            .map(|feature| {
+                let (level, scale) = (contract.input_level(), contract.input_scale());
+                let plain = self.encoder.encode(&self.context, &feature.to_vec(), level, scale)?;
+                let bytes = self.encryptor.encrypt_seeded(&plain)?;
+                let (c0, seed) = wire::parse_seeded(&self.context, Level::Data(level), &bytes)?;
+                Ok((c0.into_iter().map(|residue| residue as u32).collect(), seed))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Query::new(contract, rows.nrows(), ciphertexts))
+    }
+
+    fn check(&self, rows: ArrayView2<f64>) -> Result<()> {
+        let contract = &self.contract;
+        if rows.ncols() != contract.input_width() {
+            return Err(EncryptedError::input(
+                format!(
+                    "the records have {} numbers, the plan takes {}",
+                    rows.ncols(),
+                    contract.input_width()
+                ),
+                "use embeddings from the encoder the model was trained on",
+            ));
+        }
+        if rows.nrows() == 0 || rows.nrows() > contract.block_rows() {
+            return Err(EncryptedError::input(
+                format!("{} records do not make a block of 1 to {}", rows.nrows(), contract.block_rows()),
+                "split the records into blocks",
+            ));
+        }
+        let bound = contract.input_bound().max_abs();
+        // The negation also catches NaN. The message names the place, never the value.
+        if let Some(((row, column), _)) = rows.indexed_iter().find(|(_, x)| x.is_nan() || x.abs() > bound) {
+            return Err(EncryptedError::input(
+                format!("number {column} of record {row} is not within the plan's input bound +-{bound}"),
+                "scale the records with the model's scaler, which clamps to the bound",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Decrypts the features of `rows` records, `[rows, output_width]`.
+    ///
+    /// What comes out must stay with the data owner: CKKS is not secure once decryptions go back to
+    /// the party that computed the ciphertexts (Li and Micciancio, "On the Security of Homomorphic Encryption
+    /// on Approximate Numbers", Eurocrypt 2021).
+    ///
+    /// # Errors
+    /// [`EncryptedError::Input`] when the response is for another plan or another number of records.
+    pub fn decrypt(&self, response: &Response, rows: usize) -> Result<Array2<f64>> {
+        if !response.fits(&self.contract) || response.rows() != rows {
+            return Err(EncryptedError::input(
+                format!("the response holds {} records of its plan, {rows} were asked for", response.rows()),
+                "give the response to this client's own query",
+            ));
+        }
+        let contract = &self.contract;
+        let level = Level::Data(contract.output_level());
+        let features = response
+            .ciphertexts
+            .par_iter()
+            .map_init(
+                || Decryptor::new(&self.context, &self.key),
+                |decryptor, residues| {
+                    let decryptor = decryptor.as_mut().map_err(|error| EncryptedError::Seal {
+                        operation: "Decryptor_Create",
+                        code: error.to_string(),
+                    })?;
+                    let bytes = wire::full_bytes(&self.context, level, contract.output_scale(), residues);
+                    let ciphertext = Ciphertext::load(&self.context, &bytes)?;
+                    self.encoder.decode(&self.context, &decryptor.decrypt(&ciphertext)?)
+                },
+            )
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Array2::from_shape_fn((rows, contract.output_width()), |(row, feature)| features[feature][row]))
+    }
+}

@@ -1,0 +1,163 @@
+//! The bytes that SEAL 4.0 reads and writes without compression, little endian.
+//!
+//! SEAL 4.0 predates the hardening of its deserialization, so it only ever reads bytes that this module
+//! made from checked residues, and this module only ever reads bytes that SEAL wrote in this process.
+//!
+//! | ciphertext offset | field |
+//! | --- | --- |
+//! | 0 | header: magic `5e a1`, size `10`, version `04 00`, compression `00`, `00 00`, total size u64 |
+//! | 16 | level id, 4 x u64 |
+//! | 48 | NTT form u8 (1) |
+//! | 49, 57, 65 | polynomials (2), ring degree, primes: u64 each |
+//! | 73, 81 | scale f64, correction factor u64 (1) |
+//! | 89 | header of the array, 16 bytes |
+//! | 105 | number of words u64 |
+//! | 113 | residues u64, word `(polynomial * primes + prime) * N + i` |
+//! | after half of the words, if seeded | header of the generator (size 81), kind u8, seed of 64 bytes |
+//!
+//! Relinearization keys: header, key level id, `1` u64 (sets of keys), number of data primes `D` u64, then
+//! `D` ciphertexts at the key level.
+
+use crate::error::{EncryptedError, Result};
+use crate::seal::ckks::Context;
+
+/// Bytes before a ciphertext's residues.
+const PREFIX: usize = 113;
+/// Bytes of a serialized seed: header, kind, seed.
+const SEED_BYTES: usize = 16 + 1 + 64;
+/// Bytes before the ciphertexts of relinearization keys.
+const KEYS_PREFIX: usize = 16 + 32 + 8 + 8;
+
+/// Where in the chain of primes a ciphertext stands.
+#[derive(Clone, Copy)]
+pub(crate) enum Level {
+    /// This many data primes.
+    Data(usize),
+    /// All data primes and the special prime: evaluation keys.
+    Key,
+}
+
+impl Level {
+    fn n_primes(self, context: &Context) -> usize {
+        match self {
+            Self::Data(primes) => primes,
+            Self::Key => context.set().data_primes().len() + 1,
+        }
+    }
+
+    fn id(self, context: &Context) -> &[u64; 4] {
+        match self {
+            Self::Data(primes) => context.level_id(primes),
+            Self::Key => context.key_id(),
+        }
+    }
+}
+
+/// The seed from which the second polynomial of a fresh ciphertext is expanded. It is public.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Seed {
+    /// SEAL's number of the generator: 1 is BLAKE2xb, 2 is SHAKE256.
+    pub(crate) kind: u8,
+    /// The generator's key.
+    pub(crate) bytes: [u8; 64],
+}
+
+/// The bytes of a ciphertext whose second polynomial is given by its seed. `c0` is `[prime][i]`.
+pub(crate) fn seeded_bytes<T: Into<u64> + Copy>(
+    context: &Context,
+    level: Level,
+    scale: f64,
+    c0: &[T],
+    seed: &Seed,
+) -> Vec<u8> {
+    let mut bytes = ciphertext_bytes(context, level, scale, c0, SEED_BYTES);
+    header(&mut bytes, SEED_BYTES);
+    bytes.push(seed.kind);
+    bytes.extend(seed.bytes);
+    bytes
+}
+
+/// The bytes of a ciphertext with both polynomials, `[polynomial][prime][i]`.
+pub(crate) fn full_bytes(context: &Context, level: Level, scale: f64, residues: &[u32]) -> Vec<u8> {
+    ciphertext_bytes(context, level, scale, residues, 0)
+}
+
+fn ciphertext_bytes<T: Into<u64> + Copy>(
+    context: &Context,
+    level: Level,
+    scale: f64,
+    words: &[T],
+    trailer: usize,
+) -> Vec<u8> {
+    let total = PREFIX + 8 * words.len() + trailer;
+    let mut bytes = Vec::with_capacity(total);
+    header(&mut bytes, total);
+    level.id(context).iter().for_each(|word| bytes.extend(word.to_le_bytes()));
+    bytes.push(1);
+    for field in [2, context.set().degree() as u64, level.n_primes(context) as u64] {
+        bytes.extend(field.to_le_bytes());
+    }
+    bytes.extend(scale.to_le_bytes());
+    bytes.extend(1u64.to_le_bytes());
+    header(&mut bytes, 24 + 8 * words.len());
+    bytes.extend((words.len() as u64).to_le_bytes());
+    words.iter().for_each(|word| bytes.extend((*word).into().to_le_bytes()));
+    bytes
+}
+
+fn header(bytes: &mut Vec<u8>, total: usize) {
+    bytes.extend([0x5e, 0xa1, 0x10, 4, 0, 0, 0, 0]);
+    bytes.extend((total as u64).to_le_bytes());
+}
+
+/// The bytes of relinearization keys: one seeded ciphertext at the key level for each data prime.
+pub(crate) fn keys_bytes(context: &Context, parts: &[(Vec<u64>, Seed)]) -> Vec<u8> {
+    let parts: Vec<Vec<u8>> =
+        parts.iter().map(|(c0, seed)| seeded_bytes(context, Level::Key, 1.0, c0, seed)).collect();
+    let mut bytes = Vec::new();
+    header(&mut bytes, KEYS_PREFIX + parts.iter().map(Vec::len).sum::<usize>());
+    context.key_id().iter().for_each(|word| bytes.extend(word.to_le_bytes()));
+    bytes.extend(1u64.to_le_bytes());
+    bytes.extend((parts.len() as u64).to_le_bytes());
+    parts.iter().for_each(|part| bytes.extend(part));
+    bytes
+}
+
+/// Reads a seeded ciphertext that SEAL wrote: its first polynomial, `[prime][i]`, and the seed.
+pub(crate) fn parse_seeded(context: &Context, level: Level, bytes: &[u8]) -> Result<(Vec<u64>, Seed)> {
+    let n_words = level.n_primes(context) * context.set().degree();
+    let end = PREFIX + 8 * n_words;
+    if bytes.len() != end + SEED_BYTES {
+        return Err(unexpected("a seeded ciphertext"));
+    }
+    let mut seed = Seed { kind: bytes[end + 16], bytes: [0; 64] };
+    seed.bytes.copy_from_slice(&bytes[end + 17..]);
+    Ok((words(&bytes[PREFIX..end]).collect(), seed))
+}
+
+/// Reads a full ciphertext that SEAL wrote: residues `[polynomial][prime][i]`, each below `2^32`.
+pub(crate) fn parse_full(context: &Context, level: Level, bytes: &[u8]) -> Result<Vec<u32>> {
+    let n_words = 2 * level.n_primes(context) * context.set().degree();
+    if bytes.len() != PREFIX + 8 * n_words {
+        return Err(unexpected("a ciphertext"));
+    }
+    Ok(words(&bytes[PREFIX..]).map(|word| word as u32).collect())
+}
+
+/// Reads seeded relinearization keys that SEAL wrote.
+pub(crate) fn parse_keys(context: &Context, bytes: &[u8]) -> Result<Vec<(Vec<u64>, Seed)>> {
+    let n_parts = context.set().data_primes().len();
+    let part_bytes = PREFIX + 8 * (n_parts + 1) * context.set().degree() + SEED_BYTES;
+    if bytes.len() != KEYS_PREFIX + n_parts * part_bytes {
+        return Err(unexpected("relinearization keys"));
+    }
+    bytes[KEYS_PREFIX..].chunks(part_bytes).map(|part| parse_seeded(context, Level::Key, part)).collect()
+}
+
+fn words(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
+    bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word))
+}
+
+fn unexpected(what: &str) -> EncryptedError {
+    EncryptedError::Seal { operation: "serialization", code: format!("{what} of an unexpected size") }
+}

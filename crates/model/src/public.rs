@@ -1,0 +1,228 @@
+//! `lower.public.safetensors`: what the model owner gives to everyone. Nothing in it comes from private
+//! data, so all of it is free for the data owner to use.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ndarray::{Array1, Array2};
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::error::{ModelError, Result};
+use crate::format::{Document, Header};
+use crate::projection::{LinearScore, Projection};
+use crate::records::{EncoderId, HeadInputs};
+use crate::scaler::Scaler;
+
+/// One public source that the model was trained on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SourceId {
+    /// The name given to `pretrain`, by default the file's name.
+    pub name: String,
+    /// How many labelled records were used.
+    pub records: usize,
+}
+
+/// The header of a public model file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PublicHeader {
+    /// The configuration's name.
+    pub name: String,
+    /// The encoder whose embeddings the model takes.
+    pub encoder: EncoderId,
+    /// The secret half: the digest of `lower.safetensors`.
+    pub lower: Digest,
+    /// How many server features a record gets.
+    pub feature_width: usize,
+    /// The declared label list.
+    pub label_names: Vec<String>,
+    /// What the model was trained on.
+    pub sources: Vec<SourceId>,
+    /// Accuracy of the zero-shot head on the public validation split.
+    pub validation_accuracy: f64,
+    input_bound: f64,
+    shares: BTreeMap<String, Shares>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Shares {
+    bias: f64,
+    score: f64,
+    score_scale: f64,
+    ranks: Vec<usize>,
+}
+
+impl Header for PublicHeader {
+    const KIND: &'static str = "public-model";
+    const VERSION: u32 = 1;
+}
+
+/// Public statistics of the source in the space that one kind of head works in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceView {
+    /// The projection at the largest rank; smaller ranks are its leading axes.
+    pub projection: Projection,
+    /// The statistics at each rank that a head may choose.
+    pub ranks: BTreeMap<usize, RankStatistics>,
+}
+
+/// What a head needs of the source at one rank.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RankStatistics {
+    /// The second moment of the source's rows, `[dimension, dimension]`.
+    pub gram: Array2<f64>,
+    /// The source's own head, `[dimension]`: where private training starts.
+    pub start: Array1<f64>,
+}
+
+/// The public half of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PublicModel {
+    /// The configuration's name.
+    pub name: String,
+    /// The encoder whose embeddings the model takes.
+    pub encoder: EncoderId,
+    /// The secret half: the digest of `lower.safetensors`.
+    pub lower: Digest,
+    /// How many server features a record gets.
+    pub feature_width: usize,
+    /// The declared label list; the head scores the second against the first.
+    pub label_names: Vec<String>,
+    /// What the model was trained on.
+    pub sources: Vec<SourceId>,
+    /// Accuracy of the zero-shot head on the public validation split.
+    pub validation_accuracy: f64,
+    /// What is done to an embedding before it is encrypted.
+    pub scaler: Scaler,
+    /// The source's linear head on the embedding: the floor without any private data.
+    pub zero_shot: LinearScore,
+    /// One view for each kind of head inputs.
+    pub views: BTreeMap<HeadInputs, SourceView>,
+}
+
+impl PublicModel {
+    /// Writes the file and returns its digest.
+    pub fn write(&self, path: &Path) -> Result<Digest> {
+        let shares = self
+            .views
+            .iter()
+            .map(|(inputs, view)| {
+                let projection = &view.projection;
+                let shares = Shares {
+                    bias: projection.bias_share,
+                    score: projection.score_share,
+                    score_scale: projection.score_scale,
+                    ranks: view.ranks.keys().copied().collect(),
+                };
+                (inputs.name().to_owned(), shares)
+            })
+            .collect();
+        let mut document = Document::new(PublicHeader {
+            name: self.name.clone(),
+            encoder: self.encoder.clone(),
+            lower: self.lower,
+            feature_width: self.feature_width,
+            label_names: self.label_names.clone(),
+            sources: self.sources.clone(),
+            validation_accuracy: self.validation_accuracy,
+            input_bound: self.scaler.bound(),
+            shares,
+        })
+        .with("scaler.mean", self.scaler.mean())
+        .with("scaler.scale", self.scaler.scale())
+        .with("zero_shot", &self.zero_shot.to_vector());
+        for (inputs, view) in &self.views {
+            let prefix = inputs.name();
+            document = document
+                .with(format!("{prefix}.mean"), &view.projection.mean)
+                .with(format!("{prefix}.components"), &view.projection.components)
+                .with(format!("{prefix}.score"), &view.projection.score.to_vector());
+            for (rank, statistics) in &view.ranks {
+                document = document
+                    .with(format!("{prefix}.{rank}.gram"), &statistics.gram)
+                    .with(format!("{prefix}.{rank}.start"), &statistics.start);
+            }
+        }
+        document.write(path)
+    }
+
+    /// Reads the file and its digest.
+    ///
+    /// # Errors
+    /// [`ModelError::Malformed`] for anything but a public model of this version whose parts fit.
+    pub fn read(path: &Path) -> Result<(Self, Digest)> {
+        let (mut document, digest) = Document::<PublicHeader>::read(path)?;
+        let malformed = |fact: String| ModelError::Malformed {
+            path: path.to_owned(),
+            kind: PublicHeader::KIND,
+            fact,
+            remedy: "export it again with `cryptotl pretrain`".to_owned(),
+        };
+        let mean = document.take_vector("scaler.mean", path)?;
+        let scale = document.take_vector("scaler.scale", path)?;
+        let scaler = Scaler::new(mean, scale, document.header.input_bound)
+            .map_err(|e| malformed(e.to_string()))?;
+        let zero_shot = LinearScore::from_vector(&document.take_vector("zero_shot", path)?)
+            .map_err(|e| malformed(e.to_string()))?;
+        if zero_shot.width() != scaler.width() {
+            return Err(malformed("its zero-shot head and scaler differ in width".into()));
+        }
+        let mut views = BTreeMap::new();
+        let described = document.header.shares.clone();
+        for inputs in HeadInputs::ALL {
+            let prefix = inputs.name();
+            let Some(shares) = described.get(prefix) else { continue };
+            let score = LinearScore::from_vector(&document.take_vector(&format!("{prefix}.score"), path)?)
+                .map_err(|e| malformed(e.to_string()))?;
+            let projection = Projection {
+                inputs,
+                mean: document.take_vector(&format!("{prefix}.mean"), path)?,
+                components: document.take_matrix(&format!("{prefix}.components"), path)?,
+                bias_share: shares.bias,
+                score_share: shares.score,
+                score_scale: shares.score_scale,
+                score,
+            };
+            let width = scaler.width() * usize::from(inputs != HeadInputs::Features)
+                + document.header.feature_width * usize::from(inputs.needs_features());
+            projection.check(width).map_err(|e| malformed(e.to_string()))?;
+            let mut ranks = BTreeMap::new();
+            for &rank in &shares.ranks {
+                let gram = document.take_matrix(&format!("{prefix}.{rank}.gram"), path)?;
+                let start = document.take_vector(&format!("{prefix}.{rank}.start"), path)?;
+                let dimension = projection.dimension_at(rank);
+                let finite = gram.iter().chain(start.iter()).all(|x| x.is_finite());
+                if rank == 0
+                    || rank > projection.rank()
+                    || gram.dim() != (dimension, dimension)
+                    || start.len() != dimension
+                    || !finite
+                {
+                    return Err(malformed(format!("its statistics `{prefix}` at rank {rank} do not fit")));
+                }
+                ranks.insert(rank, RankStatistics { gram, start });
+            }
+            if ranks.is_empty() {
+                return Err(malformed(format!("its view `{prefix}` has no statistics")));
+            }
+            views.insert(inputs, SourceView { projection, ranks });
+        }
+        let header = document.finish(path)?;
+        if header.label_names.len() != 2 {
+            return Err(malformed(format!("it has {} labels, not 2", header.label_names.len())));
+        }
+        let model = Self {
+            name: header.name,
+            encoder: header.encoder,
+            lower: header.lower,
+            feature_width: header.feature_width,
+            label_names: header.label_names,
+            sources: header.sources,
+            validation_accuracy: header.validation_accuracy,
+            scaler,
+            zero_shot,
+            views,
+        };
+        Ok((model, digest))
+    }
+}

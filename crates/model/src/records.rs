@@ -1,0 +1,282 @@
+//! Records: what `embed` and `extract` write and every later stage reads.
+
+use std::path::Path;
+
+use ndarray::{Array2, ArrayView2, Axis, concatenate};
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::error::{ModelError, Result};
+use crate::format::{Data, Document, Header, Outline};
+
+/// The code of a record whose label is missing or not in the declared list. It is fixed before any data
+/// is read, so that no label's content can make a stage fail; such a record contributes nothing.
+pub const UNLABELED: u32 = u32::MAX;
+
+/// Which encoder made the embeddings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EncoderId {
+    /// A name for people, the folder's name.
+    pub name: String,
+    /// Over the encoder's configuration, tokenizer and weights.
+    pub digest: Digest,
+}
+
+/// How the server features were made: the encrypted evaluation that gave them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Extraction {
+    /// The public half of the model.
+    pub public_model: Digest,
+    /// The compiled plan that the model owner evaluated.
+    pub plan: Digest,
+    /// The encryption parameters' name.
+    pub parameter_set: String,
+    /// What the parameters' security rests on, in words.
+    pub security_basis: String,
+    /// How records and features were laid out in ciphertexts.
+    pub packing: String,
+    /// Which party evaluated: `in-process` or a server's name.
+    pub evaluator: String,
+}
+
+/// The header of a records file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecordsHeader {
+    /// Which encoder made the embeddings.
+    pub encoder: EncoderId,
+    /// The declared label list; a label's code is its position.
+    pub label_names: Vec<String>,
+    /// Present once server features are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extraction: Option<Extraction>,
+}
+
+impl Header for RecordsHeader {
+    const KIND: &'static str = "records";
+    const VERSION: u32 = 1;
+}
+
+/// Which parts of a record a head reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeadInputs {
+    /// The data owner's own embedding alone.
+    Embedding,
+    /// The embedding and the server features, side by side.
+    EmbeddingAndFeatures,
+    /// The server features alone, as in the paper.
+    Features,
+}
+
+impl HeadInputs {
+    /// All of them, in the order of the tables.
+    pub const ALL: [Self; 3] = [Self::Embedding, Self::EmbeddingAndFeatures, Self::Features];
+
+    /// The name in files, flags and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Embedding => "embedding",
+            Self::EmbeddingAndFeatures => "embedding-and-features",
+            Self::Features => "features",
+        }
+    }
+
+    /// Whether a record needs server features.
+    pub fn needs_features(self) -> bool {
+        self != Self::Embedding
+    }
+}
+
+/// Records of one population: embeddings, and where known server features and labels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Records {
+    /// Provenance and the declared label list.
+    pub header: RecordsHeader,
+    /// One identifier a record.
+    pub ids: Vec<String>,
+    /// `[records, embedding width]`.
+    pub embeddings: Array2<f32>,
+    /// `[records, feature width]`.
+    pub features: Option<Array2<f32>>,
+    /// A code a record, or [`UNLABELED`].
+    pub labels: Option<Vec<u32>>,
+}
+
+impl Records {
+    /// How many records.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// The columns that a head with these inputs reads, `[records, width]`, in f64.
+    ///
+    /// # Errors
+    /// [`ModelError::Mismatch`] when server features are needed and absent.
+    pub fn inputs(&self, inputs: HeadInputs) -> Result<Array2<f64>> {
+        let embeddings = || self.embeddings.mapv(f64::from);
+        if !inputs.needs_features() {
+            return Ok(embeddings());
+        }
+        let features = self.features.as_ref().ok_or_else(|| {
+            ModelError::mismatch(
+                "the head reads server features and these records have none",
+                "run `cryptotl extract` on them first",
+            )
+        })?;
+        let features = features.mapv(f64::from);
+        Ok(match inputs {
+            HeadInputs::Features => features,
+            _ => concatenate(Axis(1), &[embeddings().view(), features.view()])
+                .expect("both have one row a record"),
+        })
+    }
+
+    /// The label codes.
+    ///
+    /// # Errors
+    /// [`ModelError::Mismatch`] when the file has no labels.
+    pub fn require_labels(&self) -> Result<&[u32]> {
+        self.labels.as_deref().ok_or_else(|| {
+            ModelError::mismatch(
+                "the records have no labels",
+                "embed them with --label-column and --labels",
+            )
+        })
+    }
+
+    /// Fails when an embedding or a feature is not finite.
+    pub fn check_finite(&self) -> Result<()> {
+        fn finite(rows: ArrayView2<f32>) -> bool {
+            rows.iter().all(|x| x.is_finite())
+        }
+        if finite(self.embeddings.view()) && self.features.as_ref().is_none_or(|f| finite(f.view())) {
+            return Ok(());
+        }
+        Err(ModelError::invalid(
+            "records",
+            "an embedding holds NaN or infinity",
+            "embed the texts again and check the encoder's files",
+        ))
+    }
+
+    /// The records at `rows`, in that order.
+    pub fn select(&self, rows: &[usize]) -> Self {
+        Self {
+            header: self.header.clone(),
+            ids: rows.iter().map(|&r| self.ids[r].clone()).collect(),
+            embeddings: self.embeddings.select(Axis(0), rows),
+            features: self.features.as_ref().map(|f| f.select(Axis(0), rows)),
+            labels: self.labels.as_ref().map(|l| rows.iter().map(|&r| l[r]).collect()),
+        }
+    }
+
+    /// Writes a records file.
+    pub fn write(&self, path: &Path) -> Result<Digest> {
+        let mut id_ends = Vec::with_capacity(self.ids.len());
+        let mut id_bytes = Vec::new();
+        for id in &self.ids {
+            id_bytes.extend_from_slice(id.as_bytes());
+            id_ends.push(id_bytes.len() as u64);
+        }
+        let mut document = Document::new(self.header.clone())
+            .with("ids.bytes", Data::U8(id_bytes))
+            .with("ids.ends", Data::U64(id_ends))
+            .with("embeddings", &self.embeddings);
+        if let Some(features) = &self.features {
+            document = document.with("features", features);
+        }
+        if let Some(labels) = &self.labels {
+            document = document.with("labels", Data::U32(labels.clone()));
+        }
+        document.write(path)
+    }
+
+    /// Reads a records file. Label codes outside the declared list become [`UNLABELED`].
+    pub fn read(path: &Path) -> Result<Self> {
+        let (mut document, _) = Document::<RecordsHeader>::read(path)?;
+        let malformed = |fact: &str| ModelError::Malformed {
+            path: path.to_owned(),
+            kind: RecordsHeader::KIND,
+            fact: fact.to_owned(),
+            remedy: "write it again with `cryptotl embed` or `extract`".to_owned(),
+        };
+        let embeddings = document.take_matrix_f32("embeddings", path)?;
+        let bytes = document.take_list("ids.bytes", path, |d| match d {
+            Data::U8(v) => Some(v),
+            _ => None,
+        })?;
+        let ends = document.take_list("ids.ends", path, |d| match d {
+            Data::U64(v) => Some(v),
+            _ => None,
+        })?;
+        let features = match document.tensors.contains_key("features") {
+            true => Some(document.take_matrix_f32("features", path)?),
+            false => None,
+        };
+        let labels = match document.tensors.contains_key("labels") {
+            true => Some(document.take_list("labels", path, |d| match d {
+                Data::U32(v) => Some(v),
+                _ => None,
+            })?),
+            false => None,
+        };
+        let header = document.finish(path)?;
+        let n_records = embeddings.nrows();
+        if ends.len() != n_records
+            || features.as_ref().is_some_and(|f| f.nrows() != n_records)
+            || labels.as_ref().is_some_and(|l| l.len() != n_records)
+        {
+            return Err(malformed("its columns do not have one entry a record"));
+        }
+        if features.is_some() != header.extraction.is_some() {
+            return Err(malformed("server features and their provenance do not come together"));
+        }
+        let mut ids = Vec::with_capacity(n_records);
+        let mut start = 0usize;
+        for end in ends {
+            let id = usize::try_from(end)
+                .ok()
+                .and_then(|end| bytes.get(start..end))
+                .and_then(|id| std::str::from_utf8(id).ok())
+                .ok_or_else(|| malformed("its identifiers are damaged"))?;
+            ids.push(id.to_owned());
+            start += id.len();
+        }
+        let n_labels = header.label_names.len() as u32;
+        let labels = labels
+            .map(|codes| codes.into_iter().map(|c| if c < n_labels { c } else { UNLABELED }).collect());
+        Ok(Self { header, ids, embeddings, features, labels })
+    }
+}
+
+/// What a records file's header says, without a single record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordsOutline {
+    /// Provenance and the declared label list.
+    pub header: RecordsHeader,
+    /// How many numbers an embedding has.
+    pub embedding_width: usize,
+    /// How many server features a record has, if any.
+    pub feature_width: Option<usize>,
+    /// Whether the file has a label column.
+    pub has_labels: bool,
+}
+
+impl RecordsOutline {
+    /// Reads the header of a records file and nothing else.
+    pub fn read(path: &Path) -> Result<Self> {
+        let outline = Outline::<RecordsHeader>::read(path)?;
+        let width = |name: &str| outline.shapes.get(name).and_then(|s| s.get(1)).copied();
+        Ok(Self {
+            embedding_width: width("embeddings").unwrap_or(0),
+            feature_width: width("features"),
+            has_labels: outline.shapes.contains_key("labels"),
+            header: outline.header,
+        })
+    }
+}

@@ -1,0 +1,280 @@
+//! What is promised: epsilon, delta, the privacy unit and the adjacency, always together.
+//!
+//! A bare number is not a guarantee. `epsilon = 1` for "one record added or removed" and
+//! `epsilon = 1` for "one record replaced" are different promises, so the types here keep the number
+//! and its meaning in one value, and refuse numbers that promise nothing.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::accountant::{AccountantError, zcdp};
+use crate::rho::Rho;
+
+/// A number that cannot be a privacy parameter.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParameterError {
+    /// Not a usable epsilon.
+    #[error(
+        "epsilon is {value}, which promises nothing; give a finite number above 0 and at most {max:e}, such as 1.0",
+        max = Epsilon::MAX
+    )]
+    Epsilon {
+        /// The number given.
+        value: f64,
+    },
+    /// Not a usable delta.
+    #[error(
+        "delta is {value}, which is no small probability; give a number above 0 and below 1, such as 1e-5"
+    )]
+    Delta {
+        /// The number given.
+        value: f64,
+    },
+    /// Not a usable rho.
+    #[error(
+        "rho is {value}, which is no zCDP loss; give a plain decimal from 0 to {max} with at most 12 decimals",
+        max = Rho::MAX
+    )]
+    Rho {
+        /// The number or text given.
+        value: String,
+    },
+}
+
+/// The multiplicative part of an (epsilon, delta) guarantee.
+///
+/// Finite, above 0 and at most [`Epsilon::MAX`]. Prints rounded up to six decimals, because a
+/// printed loss must not be smaller than the real one.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Epsilon(f64);
+
+impl Epsilon {
+    /// The loss of having released nothing. A total can be zero; a request cannot, so
+    /// [`Epsilon::new`] and deserialization refuse it.
+    pub const ZERO: Epsilon = Epsilon(0.0);
+    /// Above this a number is a mistake of units and not a promise.
+    pub const MAX: f64 = 1e9;
+
+    /// Checks and wraps a number.
+    ///
+    /// # Errors
+    /// [`ParameterError::Epsilon`] for NaN, infinities, zero, negative numbers and numbers above
+    /// [`Epsilon::MAX`].
+    pub fn new(value: f64) -> Result<Epsilon, ParameterError> {
+        if value > 0.0 && value <= Epsilon::MAX {
+            Ok(Epsilon(value))
+        } else {
+            Err(ParameterError::Epsilon { value })
+        }
+    }
+
+    /// The number.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl TryFrom<f64> for Epsilon {
+    type Error = ParameterError;
+
+    fn try_from(value: f64) -> Result<Epsilon, ParameterError> {
+        Epsilon::new(value)
+    }
+}
+
+impl From<Epsilon> for f64 {
+    fn from(epsilon: Epsilon) -> f64 {
+        epsilon.0
+    }
+}
+
+impl fmt::Display for Epsilon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shortest = self.0.to_string();
+        let n_decimals = shortest.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+        if n_decimals <= 6 { f.pad(&shortest) } else { f.pad(&((self.0 * 1e6).ceil() / 1e6).to_string()) }
+    }
+}
+
+/// The additive part of an (epsilon, delta) guarantee: a probability above 0 and below 1.
+///
+/// Prints in scientific notation, rounded up to four digits.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Delta(f64);
+
+impl Delta {
+    /// Checks and wraps a number.
+    ///
+    /// # Errors
+    /// [`ParameterError::Delta`] unless 0 < `value` < 1.
+    pub fn new(value: f64) -> Result<Delta, ParameterError> {
+        if value > 0.0 && value < 1.0 { Ok(Delta(value)) } else { Err(ParameterError::Delta { value }) }
+    }
+
+    /// The number.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl TryFrom<f64> for Delta {
+    type Error = ParameterError;
+
+    fn try_from(value: f64) -> Result<Delta, ParameterError> {
+        Delta::new(value)
+    }
+}
+
+impl From<Delta> for f64 {
+    fn from(delta: Delta) -> f64 {
+        delta.0
+    }
+}
+
+impl fmt::Display for Delta {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shortest = format!("{:e}", self.0);
+        match shortest.split_once('e') {
+            Some((mantissa, exponent)) if mantissa.len() > "1.234".len() => {
+                // A mantissa is below 10, so this cannot lose digits that matter.
+                let mantissa: f64 = mantissa.parse().map_err(|_| fmt::Error)?;
+                f.pad(&format!("{}e{exponent}", (mantissa * 1e3).ceil() / 1e3))
+            }
+            _ => f.pad(&shortest),
+        }
+    }
+}
+
+/// What one unit of protection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum PrivacyUnit {
+    /// One record: one row of the private table. A person with three rows is protected as three
+    /// units, that is with nine times the rho.
+    Record,
+}
+
+impl fmt::Display for PrivacyUnit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            PrivacyUnit::Record => "record",
+        })
+    }
+}
+
+/// Which datasets count as neighbors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Adjacency {
+    /// One unit is added or removed; the number of units is private as well.
+    AddRemove,
+}
+
+impl fmt::Display for Adjacency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Adjacency::AddRemove => "add-remove",
+        })
+    }
+}
+
+/// A differential-privacy guarantee with everything needed to read it.
+///
+/// Fields can be read and not written outside this crate; [`Guarantee::from_rho`] makes one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Guarantee {
+    /// The epsilon that `rho` implies at `delta`.
+    pub epsilon: Epsilon,
+    /// The probability at which `epsilon` is stated.
+    pub delta: Delta,
+    /// The zCDP loss, which is what composes.
+    pub rho: Rho,
+    /// What one unit of protection is.
+    pub unit: PrivacyUnit,
+    /// Which datasets count as neighbors.
+    pub adjacency: Adjacency,
+}
+
+impl Guarantee {
+    /// The guarantee that `rho`-zCDP gives at `delta`.
+    ///
+    /// # Errors
+    /// [`AccountantError`] if the conversion from zCDP fails.
+    pub fn from_rho(
+        rho: Rho,
+        delta: Delta,
+        unit: PrivacyUnit,
+        adjacency: Adjacency,
+    ) -> Result<Guarantee, AccountantError> {
+        Ok(Guarantee { epsilon: zcdp::epsilon(rho, delta)?, delta, rho, unit, adjacency })
+    }
+
+    /// The definition of (epsilon, delta)-differential privacy with this guarantee's numbers, unit
+    /// and adjacency filled in (Dwork and Roth 2014, Definition 2.4).
+    pub fn formal_sentence(&self) -> String {
+        let neighbors = match (self.adjacency, self.unit) {
+            (Adjacency::AddRemove, PrivacyUnit::Record) => "adding or removing one record",
+        };
+        format!(
+            "For every pair of datasets that differ by {neighbors}, and for every set S of possible \
+             outputs, the probability that the output lies in S on one dataset is at most \
+             exp({epsilon}) times the probability that it lies in S on the other, plus {delta}. \
+             This follows from rho-zCDP with rho = {rho}.",
+            epsilon = self.epsilon,
+            delta = self.delta,
+            rho = self.rho,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_promise_nothing_are_refused() {
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, -1.0, 1e308] {
+            assert!(Epsilon::new(value).is_err(), "{value}");
+            assert!(Delta::new(value).is_err(), "{value}");
+        }
+        assert!(Delta::new(1.0).is_err());
+        assert!(serde_json::from_str::<Epsilon>("-1").is_err());
+        assert!(serde_json::from_str::<Epsilon>("1e308").is_err());
+        assert!(serde_json::from_str::<Delta>("1").is_err());
+    }
+
+    #[test]
+    fn numbers_print_rounded_up() {
+        assert_eq!(Epsilon::new(1.0).unwrap().to_string(), "1");
+        assert_eq!(Epsilon::new(0.1234561).unwrap().to_string(), "0.123457");
+        assert_eq!(Delta::new(1e-5).unwrap().to_string(), "1e-5");
+        assert_eq!(Delta::new(3.98107e-5).unwrap().to_string(), "3.982e-5");
+    }
+
+    #[test]
+    fn a_guarantee_states_itself_and_round_trips() {
+        let guarantee = Guarantee::from_rho(
+            "0.02".parse().unwrap(),
+            Delta::new(1e-5).unwrap(),
+            PrivacyUnit::Record,
+            Adjacency::AddRemove,
+        )
+        .unwrap();
+        let sentence = guarantee.formal_sentence();
+        assert!(
+            sentence.starts_with("For every pair of datasets that differ by adding or removing one record")
+        );
+        assert!(sentence.contains("1e-5") && sentence.contains("rho = 0.02"), "{sentence}");
+        let json = serde_json::to_string(&guarantee).unwrap();
+        assert!(json.contains(r#""adjacency":"add-remove""#), "{json}");
+        assert_eq!(serde_json::from_str::<Guarantee>(&json).unwrap(), guarantee);
+    }
+}

@@ -1,0 +1,184 @@
+//! What can go wrong with a ledger, each with its remedy.
+
+use std::path::PathBuf;
+
+use super::Refusal;
+use crate::accountant::AccountantError;
+use crate::config::PolicyError;
+use crate::digest::Digest;
+
+/// The ledger cannot be used. Nothing was charged, unless the text says otherwise.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// There is no file.
+    #[error("there is no ledger at {path}; create one once per population, or correct the path. A lost ledger must be restored, not created anew: a new one forgets what was spent", path = path.display())]
+    Missing {
+        /// Where it was expected.
+        path: PathBuf,
+    },
+    /// The file exists already.
+    #[error("{path} exists already; open it, or choose another path. A ledger is never overwritten", path = path.display())]
+    AlreadyExists {
+        /// The path given.
+        path: PathBuf,
+    },
+    /// A file, but not a ledger.
+    #[error("{path} is not a ledger: {fact}; correct the path, or restore the ledger from a copy", path = path.display())]
+    NotALedger {
+        /// The path given.
+        path: PathBuf,
+        /// What it is instead.
+        fact: String,
+    },
+    /// A ledger of another version.
+    #[error(
+        "the ledger has schema version {found}, and this program knows version {expected}; use the program that made it"
+    )]
+    SchemaVersion {
+        /// The version in the file.
+        found: i64,
+        /// The version of this program.
+        expected: i64,
+    },
+    /// The ledger contradicts itself.
+    #[error("the ledger is corrupt{place}: {fact}; restore the latest copy whose witness verifies, and do not release anything until then", place = at_entry(*.seq))]
+    Corrupt {
+        /// The entry concerned, if it is one.
+        seq: Option<u64>,
+        /// What contradicts what.
+        fact: String,
+    },
+    /// A released artifact knows an entry that the ledger does not have.
+    #[error(
+        "the ledger was rolled back: it ends at entry {head}, and a released artifact is witness of entry {witness}; restore the newer ledger"
+    )]
+    RolledBack {
+        /// The last entry of the ledger.
+        head: u64,
+        /// The entry of the witness.
+        witness: u64,
+    },
+    /// A released artifact knows a different entry at the same place.
+    #[error(
+        "the ledger was forked: its entry {seq} is {found}, and a released artifact is witness of {witness}; find the ledger that the artifact was charged to"
+    )]
+    Forked {
+        /// The entry where the two differ.
+        seq: u64,
+        /// The hash in the ledger.
+        found: Digest,
+        /// The hash of the witness.
+        witness: Digest,
+    },
+    /// A receipt that does not belong here or was recorded before.
+    #[error(
+        "the release cannot be recorded: {fact}; record each release once, in the ledger that was charged"
+    )]
+    Receipt {
+        /// Why not.
+        fact: String,
+    },
+    /// The digest of a released head is not a short word.
+    #[error(
+        "the digest of the released head is {digest:?}; give 1 to 128 visible ASCII characters, such as a hexadecimal SHA-256"
+    )]
+    HeadDigest {
+        /// The digest given, shortened.
+        digest: String,
+    },
+    /// The population's name is unusable.
+    #[error("the population's name is {name:?}; use 1 to {max} letters, digits, `-`, `_` or `.`", max = crate::config::MAX_NAME_LENGTH)]
+    Population {
+        /// The name given.
+        name: String,
+    },
+    /// The policy does not suit the population.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The accountant has no figure.
+    #[error(transparent)]
+    Accountant(#[from] AccountantError),
+    /// Another process holds the ledger.
+    #[error(
+        "another process has been holding the ledger for more than 30 seconds; wait for it to end and try again"
+    )]
+    Busy,
+    /// The ledger cannot be written.
+    #[error("the ledger is read-only; give this user the right to write the file and its folder")]
+    ReadOnly,
+    /// The file system failed.
+    #[error("{action} {path} failed: {source}; check the disk, the folder and its permissions", path = path.display())]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// The system's own words.
+        source: std::io::Error,
+    },
+    /// SQLite failed for a reason that is neither corruption nor a lock.
+    #[error(
+        "SQLite failed: {message}; check the disk and its free space. If this was a charge, look at the ledger before repeating it"
+    )]
+    Sqlite {
+        /// SQLite's own words.
+        message: String,
+    },
+}
+
+fn at_entry(seq: Option<u64>) -> String {
+    seq.map_or_else(String::new, |seq| format!(" at entry {seq}"))
+}
+
+impl LedgerError {
+    /// Whether the ledger itself is in doubt, as opposed to the request or the machine: missing,
+    /// corrupt, foreign, rolled back or forked.
+    pub fn is_integrity_failure(&self) -> bool {
+        matches!(
+            self,
+            LedgerError::Missing { .. }
+                | LedgerError::NotALedger { .. }
+                | LedgerError::SchemaVersion { .. }
+                | LedgerError::Corrupt { .. }
+                | LedgerError::RolledBack { .. }
+                | LedgerError::Forked { .. }
+        )
+    }
+
+    pub(super) fn corrupt(seq: impl Into<Option<u64>>, fact: impl ToString) -> LedgerError {
+        LedgerError::Corrupt { seq: seq.into(), fact: fact.to_string() }
+    }
+}
+
+impl From<rusqlite::Error> for LedgerError {
+    fn from(error: rusqlite::Error) -> LedgerError {
+        use rusqlite::ErrorCode;
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => LedgerError::Busy,
+            Some(ErrorCode::ReadOnly) => LedgerError::ReadOnly,
+            Some(
+                ErrorCode::DatabaseCorrupt
+                | ErrorCode::NotADatabase
+                | ErrorCode::SchemaChanged
+                | ErrorCode::ConstraintViolation
+                | ErrorCode::TypeMismatch,
+            ) => LedgerError::corrupt(None, error),
+            Some(_) => LedgerError::Sqlite { message: error.to_string() },
+            // No code: the rows are not what the schema promises.
+            None => LedgerError::corrupt(None, error),
+        }
+    }
+}
+
+/// A charge that did not happen.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChargeError {
+    /// The policy does not allow it. The ledger is unchanged.
+    #[error(transparent)]
+    Refused(Box<Refusal>),
+    /// The ledger cannot be used.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}

@@ -1,0 +1,337 @@
+//! What a ledger says about itself, and why it refuses.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::LedgerError;
+use super::chain::{Entry, History};
+use super::entries::{Body, Charge, EntryKind};
+use crate::accountant::zcdp;
+use crate::calibrate::largest_rho;
+use crate::config::Policy;
+use crate::digest::Digest;
+use crate::guarantee::{Adjacency, Delta, Epsilon, Guarantee, PrivacyUnit};
+use crate::plan::{Description, ReleasePlan};
+use crate::rho::Rho;
+
+/// A place in a ledger, to be embedded in everything released after it.
+///
+/// Whoever holds a witness can tell whether a ledger was rolled back or replaced since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Witness {
+    /// The number of the entry; the first is 0.
+    pub seq: u64,
+    /// Its hash, which covers all entries before it.
+    pub hash: Digest,
+}
+
+/// The state of a ledger.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Status {
+    /// The population's chosen name.
+    pub population: String,
+    /// The public upper bound on the number of units.
+    pub public_size: u64,
+    /// The policy, as it was when the ledger was created.
+    pub policy: Policy,
+    /// The delta at which every epsilon here is stated.
+    pub delta: Delta,
+    /// The most that may be spent.
+    pub rho_cap: Rho,
+    /// What all charges cost together.
+    pub rho_spent: Rho,
+    /// What is left.
+    pub rho_remaining: Rho,
+    /// The policy's cap.
+    pub epsilon_cap: Epsilon,
+    /// The epsilon of all charges together; zero at first.
+    pub epsilon_spent: Epsilon,
+    /// The largest epsilon that one release can still ask for; `None` if nothing is left.
+    pub epsilon_affordable: Option<Epsilon>,
+    /// The source of randomness of the DP noise.
+    pub rng: String,
+    /// The version of this crate that created the ledger.
+    pub tool_version: String,
+    /// The last entry.
+    pub head: Witness,
+    /// All entries, the oldest first.
+    pub entries: Vec<EntrySummary>,
+}
+
+/// One entry in a [`Status`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct EntrySummary {
+    /// The number of the entry.
+    pub seq: u64,
+    /// What it records.
+    pub kind: EntryKind,
+    /// When, in RFC 3339 and UTC.
+    pub recorded_at: String,
+    /// Its hash.
+    pub hash: Digest,
+    /// The loss of a charge.
+    pub rho: Option<Rho>,
+    /// The epsilon of a charge alone; these do not add up, rho does.
+    pub epsilon: Option<Epsilon>,
+    /// What a charge was for.
+    pub description: Option<Description>,
+    /// The charge that a release belongs to.
+    pub charge_seq: Option<u64>,
+    /// The digest of what was released: of a release, or of a charge that was released.
+    pub released: Option<String>,
+}
+
+impl Status {
+    pub(super) fn of(history: &History) -> Result<Status, LedgerError> {
+        let genesis = &history.genesis;
+        Ok(Status {
+            population: genesis.population.clone(),
+            public_size: genesis.public_size,
+            policy: genesis.policy.clone(),
+            delta: genesis.delta,
+            rho_cap: genesis.rho_cap,
+            rho_spent: history.spent(),
+            rho_remaining: history.remaining(),
+            epsilon_cap: genesis.policy.epsilon_cap(),
+            epsilon_spent: zcdp::epsilon(history.spent(), genesis.delta)?,
+            epsilon_affordable: epsilon_affordable(history)?,
+            rng: genesis.rng.clone(),
+            tool_version: genesis.tool_version.clone(),
+            head: history.head,
+            entries: history.entries.iter().map(|entry| EntrySummary::of(entry, history)).collect(),
+        })
+    }
+}
+
+impl EntrySummary {
+    fn of(entry: &Entry, history: &History) -> EntrySummary {
+        let summary = EntrySummary {
+            seq: entry.seq,
+            kind: entry.body.kind(),
+            recorded_at: entry.recorded_at.clone(),
+            hash: entry.hash,
+            rho: None,
+            epsilon: None,
+            description: None,
+            charge_seq: None,
+            released: None,
+        };
+        match &entry.body {
+            Body::Genesis(_) => summary,
+            Body::Charge(charge) => EntrySummary {
+                rho: Some(charge.event.rho()),
+                epsilon: Some(charge.guarantee.epsilon),
+                description: Some(charge.description.clone()),
+                released: history.release_of(entry.seq).map(|release| release.head_digest.clone()),
+                ..summary
+            },
+            Body::Release(release) => EntrySummary {
+                charge_seq: Some(release.charge_seq),
+                released: Some(release.head_digest.clone()),
+                ..summary
+            },
+        }
+    }
+}
+
+/// The largest epsilon a request can name without being refused, in whole millionths so that it can
+/// be copied from a message.
+fn epsilon_affordable(history: &History) -> Result<Option<Epsilon>, LedgerError> {
+    let remaining = history.remaining();
+    let genesis = &history.genesis;
+    if remaining == Rho::ZERO {
+        return Ok(None);
+    }
+    let per_release = genesis.policy.epsilon_per_release_max();
+    if largest_rho(per_release, genesis.delta)? <= remaining {
+        return Ok(Some(per_release));
+    }
+    // Rounding down leaves room for the rounding of the conversions; one more step is for the case
+    // that the figure was a whole number of millionths.
+    let largest = zcdp::epsilon(remaining, genesis.delta)?;
+    let mut millionths = (largest.get().min(per_release.get()) * 1e6).floor();
+    while let Ok(epsilon) = Epsilon::new(millionths / 1e6) {
+        match largest_rho(epsilon, genesis.delta) {
+            Ok(rho) if rho <= remaining => return Ok(Some(epsilon)),
+            Ok(_) => millionths -= 1.0,
+            Err(_) => break, // too small to buy even one unit of rho
+        }
+    }
+    Ok(None)
+}
+
+/// Why a charge was refused.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "reason", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum RefusalReason {
+    /// Spent and requested together exceed the cap.
+    AboveCap,
+    /// The release alone exceeds the policy's limit for one release.
+    AboveReleaseMaximum {
+        /// `epsilon_per_release_max`.
+        maximum: Epsilon,
+    },
+    /// The plan protects another unit than the ledger.
+    UnitMismatch {
+        /// The ledger's unit.
+        ledger: PrivacyUnit,
+        /// The plan's unit.
+        plan: PrivacyUnit,
+    },
+    /// The plan's neighboring datasets are not the ledger's.
+    AdjacencyMismatch {
+        /// The ledger's adjacency.
+        ledger: Adjacency,
+        /// The plan's adjacency.
+        plan: Adjacency,
+    },
+    /// The plan states its epsilon at another delta than the ledger.
+    DeltaMismatch {
+        /// The ledger's delta.
+        ledger: Delta,
+        /// The plan's delta.
+        plan: Delta,
+    },
+}
+
+/// A charge that the policy does not allow, with all that is needed to choose another.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// Why.
+    pub reason: RefusalReason,
+    /// The epsilon of the plan, at the plan's delta.
+    pub requested: Epsilon,
+    /// The loss of the plan.
+    pub rho_requested: Rho,
+    /// What was spent before.
+    pub rho_spent: Rho,
+    /// The most that may be spent.
+    pub rho_cap: Rho,
+    /// What is left.
+    pub rho_remaining: Rho,
+    /// The epsilon of what was spent, at the ledger's delta.
+    pub epsilon_spent: Epsilon,
+    /// The policy's cap.
+    pub epsilon_cap: Epsilon,
+    /// The largest epsilon that would be accepted now; `None` if nothing is left.
+    pub epsilon_affordable: Option<Epsilon>,
+    /// The ledger's delta.
+    pub delta: Delta,
+    /// What spent the budget, the oldest first.
+    pub charges: Vec<ChargeSummary>,
+}
+
+/// A charge in a [`Refusal`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ChargeSummary {
+    /// The number of the entry.
+    pub seq: u64,
+    /// When, in RFC 3339 and UTC.
+    pub recorded_at: String,
+    /// The epsilon of this charge alone.
+    pub epsilon: Epsilon,
+    /// Its loss.
+    pub rho: Rho,
+    /// What it was for.
+    pub description: Description,
+}
+
+/// Whether the ledger's terms and what is left allow `plan`.
+pub(super) fn refusal(history: &History, plan: &ReleasePlan) -> Result<Option<Refusal>, LedgerError> {
+    let Some(reason) = refusal_reason(history, plan.guarantee()) else {
+        return Ok(None);
+    };
+    Ok(Some(Refusal {
+        reason,
+        requested: plan.guarantee().epsilon,
+        rho_requested: plan.guarantee().rho,
+        rho_spent: history.spent(),
+        rho_cap: history.genesis.rho_cap,
+        rho_remaining: history.remaining(),
+        epsilon_spent: zcdp::epsilon(history.spent(), history.genesis.delta)?,
+        epsilon_cap: history.genesis.policy.epsilon_cap(),
+        epsilon_affordable: epsilon_affordable(history)?,
+        delta: history.genesis.delta,
+        charges: history.charges().map(|(entry, charge)| ChargeSummary::of(entry, charge)).collect(),
+    }))
+}
+
+fn refusal_reason(history: &History, plan: &Guarantee) -> Option<RefusalReason> {
+    let policy = &history.genesis.policy;
+    if plan.unit != policy.unit() {
+        return Some(RefusalReason::UnitMismatch { ledger: policy.unit(), plan: plan.unit });
+    }
+    if plan.adjacency != policy.adjacency() {
+        let (ledger, plan) = (policy.adjacency(), plan.adjacency);
+        return Some(RefusalReason::AdjacencyMismatch { ledger, plan });
+    }
+    // Epsilons at different deltas are not comparable.
+    if plan.delta != history.genesis.delta {
+        let (ledger, plan) = (history.genesis.delta, plan.delta);
+        return Some(RefusalReason::DeltaMismatch { ledger, plan });
+    }
+    if plan.epsilon > policy.epsilon_per_release_max() {
+        let maximum = policy.epsilon_per_release_max();
+        return Some(RefusalReason::AboveReleaseMaximum { maximum });
+    }
+    (plan.rho > history.remaining()).then_some(RefusalReason::AboveCap)
+}
+
+impl ChargeSummary {
+    fn of(entry: &Entry, charge: &Charge) -> ChargeSummary {
+        ChargeSummary {
+            seq: entry.seq,
+            recorded_at: entry.recorded_at.clone(),
+            epsilon: charge.guarantee.epsilon,
+            rho: charge.event.rho(),
+            description: charge.description.clone(),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the ledger refuses epsilon {} (rho {}): ", self.requested, self.rho_requested)?;
+        match &self.reason {
+            RefusalReason::AboveCap => f.write_str("the cap would be exceeded")?,
+            RefusalReason::AboveReleaseMaximum { maximum } => {
+                write!(f, "the policy allows at most epsilon {maximum} for one release")?;
+            }
+            RefusalReason::UnitMismatch { ledger, plan } => {
+                write!(f, "the ledger protects a {ledger}, the plan a {plan}")?;
+            }
+            RefusalReason::AdjacencyMismatch { ledger, plan } => {
+                write!(f, "the ledger counts by {ledger} adjacency, the plan by {plan}")?;
+            }
+            RefusalReason::DeltaMismatch { ledger, plan } => {
+                write!(f, "the ledger counts at delta {ledger}, the plan at {plan}")?;
+            }
+        }
+        writeln!(
+            f,
+            "\nspent so far: epsilon {} of {} at delta {} (rho {} of {}, {} left)",
+            self.epsilon_spent,
+            self.epsilon_cap,
+            self.delta,
+            self.rho_spent,
+            self.rho_cap,
+            self.rho_remaining
+        )?;
+        for charge in &self.charges {
+            writeln!(f, "  entry {} at {}: epsilon {}", charge.seq, charge.recorded_at, charge.epsilon)?;
+        }
+        match self.epsilon_affordable {
+            Some(epsilon) => write!(f, "still affordable in one release: epsilon {epsilon}"),
+            None => f.write_str("nothing is left; no further release from this population is possible"),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Mechanisms: the only code that touches private numbers and the only way to DP noise.
+
+mod clip;
+mod gaussian;
+mod sampler;
+
+pub use clip::GRID_RADIUS;
+pub use gaussian::{BenchmarkGaussian, ChargedGaussian, NoisySum, PublicData, Receipt, StepSum};
+pub(crate) use sampler::rho_of_one_step;
+pub use sampler::{RNG_NAME, SAMPLER_NAME};
+
+/// A mechanism could not be built or could not go on. No variant depends on a record's content.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MechanismError {
+    /// The noise multiplier is not usable.
+    #[error(
+        "noise multiplier {value} is not usable; give a finite number between {min:e} and {max:e}",
+        min = sampler::MIN_NOISE_MULTIPLIER,
+        max = sampler::MAX_NOISE_MULTIPLIER
+    )]
+    NoiseMultiplier {
+        /// The multiplier given.
+        value: f64,
+    },
+    /// Every step that was paid for has been begun.
+    #[error("all {steps} steps of this plan are used; charge a new plan to continue")]
+    StepsExhausted {
+        /// The steps in the plan.
+        steps: u32,
+    },
+    /// OpenDP refused or failed, for instance because the system gave no entropy.
+    #[error(
+        "OpenDP could not draw the DP noise: {message}; nothing was released, and the charge stays spent"
+    )]
+    Sampler {
+        /// OpenDP's own words.
+        message: String,
+    },
+    /// The plan's stated loss does not cover the mechanism.
+    #[error("the plan does not describe the mechanism: {fact}; make a new plan with this version")]
+    Inconsistent {
+        /// What does not fit.
+        fact: String,
+    },
+}

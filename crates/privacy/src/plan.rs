@@ -1,0 +1,207 @@
+//! Release plans: what will be done with the private data, before anything is spent.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::accountant::AccountantError;
+use crate::calibrate::{CalibrationError, GaussianCalibration, largest_rho};
+use crate::digest::Digest;
+use crate::event::Event;
+use crate::guarantee::{Adjacency, Delta, Epsilon, Guarantee, PrivacyUnit};
+use crate::ledger::Witness;
+use crate::mechanism::{ChargedGaussian, GRID_RADIUS, MechanismError};
+
+/// What a release is for, in the caller's words: method, label set, feature inputs and so on.
+///
+/// It is written into the ledger and into reports, so it must hold nothing private.
+pub type Description = BTreeMap<String, String>;
+
+/// A request for noisy sums over all records.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GaussianSumRequest {
+    /// The epsilon this release alone may cost at `delta`.
+    pub epsilon: Epsilon,
+    /// The delta of the ledger that will be charged.
+    pub delta: Delta,
+    /// Coordinates of one contribution, at least 1 and at most [`MAX_DIMENSION`].
+    pub dimension: usize,
+    /// C, the Euclidean norm to which one unit's contribution is clipped, in input units; from
+    /// [`MIN_CLIPPING_NORM`] to [`MAX_CLIPPING_NORM`]. Chosen without looking at private data.
+    pub clipping_norm: f64,
+    /// T, the number of sums, at least 1.
+    pub steps: u32,
+    /// What one unit of protection is.
+    pub unit: PrivacyUnit,
+    /// Which datasets count as neighbors.
+    pub adjacency: Adjacency,
+    /// What the release is for; public.
+    pub description: Description,
+}
+
+/// The largest dimension of a sum.
+pub const MAX_DIMENSION: usize = 1 << 26;
+/// The smallest clipping norm.
+pub const MIN_CLIPPING_NORM: f64 = 1e-100;
+/// The largest clipping norm.
+pub const MAX_CLIPPING_NORM: f64 = 1e100;
+
+/// A validated and calibrated plan: which mechanism, with how much DP noise, at what cost.
+///
+/// Making one is free and touches no data. It cannot draw noise: [`crate::Ledger::charge`] turns it
+/// into a [`ChargedPlan`], which can.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ReleasePlan {
+    event: Event,
+    guarantee: Guarantee,
+    description: Description,
+}
+
+impl ReleasePlan {
+    /// Plans `steps` noisy sums with the least DP noise that the request allows.
+    ///
+    /// The plan's own epsilon is at most the requested one, and below it by rounding only.
+    ///
+    /// # Errors
+    /// [`PlanError`] naming the field of the request that cannot be met.
+    pub fn gaussian_sums(request: GaussianSumRequest) -> Result<ReleasePlan, PlanError> {
+        let GaussianSumRequest {
+            epsilon,
+            delta,
+            dimension,
+            clipping_norm,
+            steps,
+            unit,
+            adjacency,
+            description,
+        } = request;
+        if !(1..=MAX_DIMENSION).contains(&dimension) {
+            return Err(PlanError::Dimension { dimension });
+        }
+        if !(MIN_CLIPPING_NORM..=MAX_CLIPPING_NORM).contains(&clipping_norm) {
+            return Err(PlanError::ClippingNorm { clipping_norm });
+        }
+        let calibration = GaussianCalibration::from_rho(largest_rho(epsilon, delta)?, steps)?;
+        let event = Event::GaussianSum {
+            dimension,
+            clipping_norm,
+            noise_multiplier: calibration.noise_multiplier,
+            scale: calibration.scale(clipping_norm),
+            // Dividing by a power of two is exact in the range of norms allowed above.
+            grid: clipping_norm / GRID_RADIUS as f64,
+            steps,
+            rho_per_step: calibration.rho_per_step,
+            rho: calibration.rho,
+        };
+        let guarantee = Guarantee::from_rho(calibration.rho, delta, unit, adjacency)?;
+        Ok(ReleasePlan { event, guarantee, description })
+    }
+
+    /// What will be done.
+    pub fn event(&self) -> &Event {
+        &self.event
+    }
+
+    /// What this release alone will cost; the ledger adds it to what was spent before.
+    pub fn guarantee(&self) -> &Guarantee {
+        &self.guarantee
+    }
+
+    /// What the release is for.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// SHA-256 over the plan; two plans with the same digest are the same plan.
+    pub fn digest(&self) -> Digest {
+        // Field order is fixed, maps are sorted and floats print shortest: the text is canonical.
+        let json = serde_json::to_vec(self).expect("plain structs with string keys always serialize");
+        Digest::of_fields("cryptotl release plan 1", &[&json])
+    }
+}
+
+impl fmt::Display for ReleasePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Event::GaussianSum { dimension, clipping_norm, noise_multiplier, steps, .. } = &self.event;
+        writeln!(
+            f,
+            "{steps} noisy sums of {dimension} coordinates, clipping norm {clipping_norm}, noise multiplier {noise_multiplier:.6}"
+        )?;
+        let Guarantee { epsilon, delta, rho, unit, adjacency } = &self.guarantee;
+        write!(
+            f,
+            "costs epsilon {epsilon} at delta {delta} (rho {rho}); unit {unit}, adjacency {adjacency}"
+        )?;
+        for (key, value) in &self.description {
+            write!(f, "\n{key}: {value}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A plan that has been paid for. The only way to DP noise for private data.
+///
+/// It is neither `Clone` nor constructible outside the ledger, and [`ChargedPlan::into_mechanism`]
+/// consumes it: one charge, one run.
+#[derive(Debug)]
+pub struct ChargedPlan {
+    plan: ReleasePlan,
+    witness: Witness,
+}
+
+impl ChargedPlan {
+    /// Only `Ledger::charge` calls this, after the charge is on disk.
+    pub(crate) fn new(plan: ReleasePlan, witness: Witness) -> ChargedPlan {
+        ChargedPlan { plan, witness }
+    }
+
+    pub(crate) fn into_parts(self) -> (ReleasePlan, Witness) {
+        (self.plan, self.witness)
+    }
+
+    /// The plan that was charged.
+    pub fn plan(&self) -> &ReleasePlan {
+        &self.plan
+    }
+
+    /// The ledger entry that paid, to be embedded in whatever is released.
+    pub fn witness(&self) -> &Witness {
+        &self.witness
+    }
+
+    /// The mechanism that was paid for.
+    ///
+    /// # Errors
+    /// [`MechanismError::Inconsistent`] if the plan's stated loss does not cover its noise. The charge
+    /// stays spent.
+    pub fn into_mechanism(self) -> Result<ChargedGaussian, MechanismError> {
+        ChargedGaussian::new(self)
+    }
+}
+
+/// A request that cannot be planned.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// The dimension is out of range.
+    #[error("dimension is {dimension}; give a number from 1 to {MAX_DIMENSION}")]
+    Dimension {
+        /// The dimension given.
+        dimension: usize,
+    },
+    /// The clipping norm is out of range.
+    #[error(
+        "clipping norm is {clipping_norm}; give a finite number from {MIN_CLIPPING_NORM:e} to {MAX_CLIPPING_NORM:e}, such as 1.0"
+    )]
+    ClippingNorm {
+        /// The norm given.
+        clipping_norm: f64,
+    },
+    /// No DP noise fits.
+    #[error(transparent)]
+    Calibration(#[from] CalibrationError),
+    /// The accountant has no figure.
+    #[error(transparent)]
+    Accountant(#[from] AccountantError),
+}

@@ -1,0 +1,54 @@
+//! What the test files share: a policy, a ledger in a temporary folder, a plan.
+#![allow(dead_code)] // each test file uses its own part
+
+use std::path::PathBuf;
+
+use cryptotl_privacy::{
+    Adjacency, Delta, Description, Epsilon, GaussianSumRequest, Ledger, Policy, PrivacyUnit, ReleasePlan,
+};
+
+pub const PUBLIC_SIZE: u64 = 10_000;
+
+pub fn policy(cap: f64, per_release: f64) -> Policy {
+    Policy::from_toml(&format!(
+        r#"
+        version = 1
+        name = "test"
+        unit = "record"
+        adjacency = "add-remove"
+        epsilon_cap = {cap:?}
+        epsilon_per_release_max = {per_release:?}
+        delta = {{ exponent = 1.1 }}
+        "#
+    ))
+    .unwrap()
+}
+
+pub fn delta() -> Delta {
+    policy(1.0, 1.0).delta(PUBLIC_SIZE).unwrap()
+}
+
+/// A ledger with cap `cap` in a folder that lives as long as the first value.
+pub fn ledger(cap: f64) -> (tempfile::TempDir, PathBuf, Ledger) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("population.ledger");
+    let ledger = Ledger::create(&path, &policy(cap, cap), "test-population", PUBLIC_SIZE).unwrap();
+    (folder, path, ledger)
+}
+
+pub fn request(epsilon: f64) -> GaussianSumRequest {
+    GaussianSumRequest {
+        epsilon: Epsilon::new(epsilon).unwrap(),
+        delta: delta(),
+        dimension: 3,
+        clipping_norm: 1.0,
+        steps: 2,
+        unit: PrivacyUnit::Record,
+        adjacency: Adjacency::AddRemove,
+        description: Description::from([("method".to_owned(), "test".to_owned())]),
+    }
+}
+
+pub fn plan(epsilon: f64) -> ReleasePlan {
+    ReleasePlan::gaussian_sums(request(epsilon)).unwrap()
+}

@@ -1,0 +1,229 @@
+//! The Gaussian sums from outside: the sampler's distribution, adversarial contributions, steps.
+
+mod common;
+
+use cryptotl_privacy::{
+    BenchmarkGaussian, Event, GaussianSumRequest, NoisySum, PublicData, ReleasePlan, largest_rho,
+};
+
+fn benchmark(request: GaussianSumRequest) -> BenchmarkGaussian {
+    let plan = ReleasePlan::gaussian_sums(request).unwrap();
+    BenchmarkGaussian::for_public_data(&plan, PublicData::declare("synthetic test data")).unwrap()
+}
+
+/// The distribution function of the standard normal.
+fn phi(x: f64) -> f64 {
+    0.5 * libm::erfc(-x / std::f64::consts::SQRT_2)
+}
+
+/// Draws of DP noise through the whole mechanism, in units of its standard deviation.
+fn standardized_noise(n: usize) -> Vec<f64> {
+    let dimension = 20_000;
+    let request = GaussianSumRequest {
+        dimension,
+        clipping_norm: 0.7,
+        steps: n.div_ceil(dimension) as u32,
+        ..common::request(2.0)
+    };
+    let mut mechanism = benchmark(request);
+    let scale = mechanism.noise_multiplier() * mechanism.clipping_norm();
+    let mut draws = Vec::with_capacity(n);
+    while mechanism.steps_remaining() > 0 {
+        let step = mechanism.begin_step().unwrap();
+        draws.extend(step.release().unwrap().into_iter().map(|x| x / scale));
+    }
+    draws
+}
+
+/// False alarm rate of each test below: 1e-9. The samples are not seeded (OpenDP's sampler cannot be),
+/// so a rarer alarm than that of a disk error is wanted.
+#[test]
+fn the_dp_noise_is_gaussian_with_the_promised_variance() {
+    let mut draws = standardized_noise(200_000);
+    let n = draws.len() as f64;
+
+    // Mean ~ N(0, 1/n) and mean of squares ~ N(1, 2/n): 6.11 standard deviations on two sides.
+    let mean = draws.iter().sum::<f64>() / n;
+    assert!(mean.abs() < 6.11 / n.sqrt(), "mean {mean}");
+    let variance = draws.iter().map(|x| x * x).sum::<f64>() / n;
+    assert!((variance - 1.0).abs() < 6.11 * (2.0 / n).sqrt(), "variance {variance}");
+
+    // Kolmogorov and Smirnov: P(sqrt(n) D > x) <= 2 exp(-2 x^2) (Massart 1990), x = 3.28.
+    draws.sort_by(f64::total_cmp);
+    let distance = draws
+        .iter()
+        .enumerate()
+        .map(|(i, &x)| (phi(x) - i as f64 / n).abs().max(((i + 1) as f64 / n - phi(x)).abs()))
+        .fold(0.0, f64::max);
+    assert!(distance < 3.28 / n.sqrt(), "KS distance {distance}");
+}
+
+#[test]
+fn the_goodness_of_fit_test_would_notice_two_percent() {
+    // The power of the test above: the same draws, two percent too small, fail the variance check.
+    let draws = standardized_noise(200_000);
+    let n = draws.len() as f64;
+    let variance = draws.iter().map(|x| (0.98 * x).powi(2)).sum::<f64>() / n;
+    assert!((variance - 1.0).abs() > 6.11 * (2.0 / n).sqrt(), "variance {variance}");
+}
+
+#[test]
+fn coordinates_and_steps_are_independent() {
+    let draws = standardized_noise(200_000);
+    let n = (draws.len() - 1) as f64;
+    let correlation = draws.windows(2).map(|pair| pair[0] * pair[1]).sum::<f64>() / n;
+    assert!(correlation.abs() < 6.11 / n.sqrt(), "{correlation}");
+}
+
+#[test]
+fn no_contribution_moves_the_sum_by_more_than_the_clipping_norm() {
+    // Epsilon so large that DP noise is small beside C: 0.002 C at most here.
+    let little_noise =
+        GaussianSumRequest { dimension: 2, steps: 12, clipping_norm: 3.0, ..common::request(3e6) };
+    let mut mechanism = benchmark(little_noise);
+    let tolerance = 10.0 * mechanism.noise_multiplier() * 3.0;
+    assert!(tolerance < 0.06, "{tolerance}");
+    let root_half = 0.5_f64.sqrt();
+    for (contribution, expected) in [
+        (vec![3.0, 0.0], [3.0, 0.0]), // exactly C
+        (vec![0.0, -3.0], [0.0, -3.0]),
+        (vec![1.0, 2.0], [1.0, 2.0]), // inside
+        (vec![1e300, 1e300], [3.0 * root_half, 3.0 * root_half]),
+        (vec![f64::MAX, 0.0], [3.0, 0.0]),
+        (vec![f64::NAN, 1.0], [0.0, 0.0]),
+        (vec![f64::INFINITY, 1.0], [0.0, 0.0]),
+        (vec![f64::INFINITY, f64::NEG_INFINITY], [0.0, 0.0]),
+        (vec![5e-324, -5e-324], [0.0, 0.0]), // subnormal
+        (vec![1.0], [0.0, 0.0]),             // wrong width
+        (vec![1.0, 1.0, 1.0], [0.0, 0.0]),
+        (vec![], [0.0, 0.0]),
+    ] {
+        let mut sum = mechanism.begin_step().unwrap();
+        sum.add(&contribution);
+        let released = sum.release().unwrap();
+        for (found, expected) in released.iter().zip(expected) {
+            assert!((found - expected).abs() < tolerance, "{contribution:?}: {released:?}");
+        }
+    }
+}
+
+#[test]
+fn a_sum_of_many_records_is_exact_up_to_the_dp_noise() {
+    let request = GaussianSumRequest { dimension: 3, steps: 1, ..common::request(1.0) };
+    let mut mechanism = benchmark(request);
+    let scale = mechanism.noise_multiplier();
+    let mut sum = mechanism.begin_step().unwrap();
+    for _ in 0..100_000 {
+        sum.add(&[0.5, -0.25, 0.1]);
+    }
+    let released = sum.release().unwrap();
+    for (found, expected) in released.iter().zip([50_000.0, -25_000.0, 10_000.0]) {
+        assert!((found - expected).abs() < 7.0 * scale + 1e-3, "{released:?}, scale {scale}");
+    }
+}
+
+#[test]
+fn a_step_is_used_once_it_is_begun() {
+    let mut mechanism = benchmark(common::request(1.0));
+    assert_eq!(mechanism.steps(), 2);
+    drop(mechanism.begin_step().unwrap());
+    mechanism.begin_step().unwrap().release().unwrap();
+    assert_eq!(mechanism.steps_remaining(), 0);
+    let error = mechanism.begin_step().unwrap_err().to_string();
+    assert!(error.contains("all 2 steps") && error.contains("new plan"), "{error}");
+}
+
+#[test]
+fn a_sum_under_construction_prints_nothing_private() {
+    let mut mechanism = benchmark(common::request(1.0));
+    let mut sum = mechanism.begin_step().unwrap();
+    sum.add(&[0.123, 0.0, 0.0]);
+    let printed = format!("{sum:?}");
+    assert!(printed.contains("dimension") && !printed.contains("sum: "), "{printed}");
+    drop(sum);
+    // nor does the mechanism remember the last contribution where it can be printed
+    assert!(!format!("{mechanism:?}").contains("132070244"), "{mechanism:?}");
+}
+
+#[test]
+fn a_plan_costs_at_most_what_was_asked_and_its_event_is_coherent() {
+    for epsilon in [1e-3, 0.1, 1.0, 7.9, 100.0] {
+        for steps in [1, 10, 300] {
+            let request = GaussianSumRequest { steps, clipping_norm: 0.37, ..common::request(epsilon) };
+            let plan = ReleasePlan::gaussian_sums(request).unwrap();
+            assert!(plan.guarantee().epsilon.get() <= epsilon);
+            assert!(plan.guarantee().epsilon.get() > epsilon * 0.99, "{epsilon} {steps}");
+            assert!(plan.event().rho() <= largest_rho(plan.guarantee().epsilon, common::delta()).unwrap());
+            plan.event().validate().unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_event_that_understates_its_cost_is_noticed() {
+    let event = serde_json::to_value(common::plan(1.0).event()).unwrap();
+    for (field, value) in [
+        ("noise_multiplier", serde_json::json!(0.5)),
+        ("rho_per_step", serde_json::json!("0.000001")),
+        ("rho", serde_json::json!("0.000001")),
+        ("steps", serde_json::json!(3)),
+        ("steps", serde_json::json!(0)),
+        ("dimension", serde_json::json!(0)),
+        ("scale", serde_json::json!(-1.0)),
+        ("grid", serde_json::json!(0.5)),
+        ("clipping_norm", serde_json::json!(2.0)),
+    ] {
+        let mut changed = event.clone();
+        changed[field] = value;
+        let changed: Event = serde_json::from_value(changed).unwrap();
+        assert!(changed.validate().is_err(), "{field}");
+    }
+    let mut unknown = event.clone();
+    unknown["event"] = serde_json::json!("laplace-sum");
+    assert!(serde_json::from_value::<Event>(unknown).is_err());
+    let mut extra = event;
+    extra["sampling_rate"] = serde_json::json!(0.01);
+    assert!(serde_json::from_value::<Event>(extra).is_err());
+}
+
+#[test]
+fn requests_that_cannot_be_met_name_the_field() {
+    let base = common::request(1.0);
+    for (request, word) in [
+        (GaussianSumRequest { dimension: 0, ..base.clone() }, "dimension"),
+        (GaussianSumRequest { dimension: usize::MAX, ..base.clone() }, "dimension"),
+        (GaussianSumRequest { steps: 0, ..base.clone() }, "steps"),
+        (GaussianSumRequest { clipping_norm: 0.0, ..base.clone() }, "clipping norm"),
+        (GaussianSumRequest { clipping_norm: -1.0, ..base.clone() }, "clipping norm"),
+        (GaussianSumRequest { clipping_norm: f64::NAN, ..base.clone() }, "clipping norm"),
+        (GaussianSumRequest { clipping_norm: f64::INFINITY, ..base.clone() }, "clipping norm"),
+        (GaussianSumRequest { clipping_norm: 1e308, ..base }, "clipping norm"),
+    ] {
+        let error = ReleasePlan::gaussian_sums(request).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    }
+}
+
+/// Not a benchmark but a guard: a step of 3000 records of 129 coordinates is planned to take well under
+/// 3 ms without DP noise; the bound leaves room for a busy machine and debug builds are exempt.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "times optimized code")]
+fn a_step_of_3000_records_is_fast() {
+    let request = GaussianSumRequest { dimension: 129, steps: 20, ..common::request(1.0) };
+    let mut mechanism = benchmark(request);
+    let rows: Vec<f64> = (0..3000 * 129_u64).map(|i| ((i * 7919) % 2001) as f64 / 1000.0 - 1.0).collect();
+    let (mut adding, mut releasing) = (f64::INFINITY, f64::INFINITY);
+    while mechanism.steps_remaining() > 0 {
+        let mut sum = mechanism.begin_step().unwrap();
+        let start = std::time::Instant::now();
+        for row in rows.chunks_exact(129) {
+            sum.add(row);
+        }
+        adding = adding.min(start.elapsed().as_secs_f64());
+        let start = std::time::Instant::now();
+        sum.release().unwrap();
+        releasing = releasing.min(start.elapsed().as_secs_f64());
+    }
+    println!("3000 x 129: adding {:.3} ms, DP noise {:.3} ms", adding * 1e3, releasing * 1e3);
+    assert!(adding < 0.03, "{adding} s");
+}

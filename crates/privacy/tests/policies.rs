@@ -1,0 +1,121 @@
+//! The shipped privacy configurations and what a bad one is told.
+
+use std::fs;
+use std::path::Path;
+
+use cryptotl_privacy::{Policy, largest_rho};
+
+const GOOD: &str = r#"
+version = 1
+name = "good"
+unit = "record"
+adjacency = "add-remove"
+epsilon_cap = 4.0
+epsilon_per_release_max = 2.0
+delta = { exponent = 1.1 }
+"#;
+
+fn shipped(name: &str) -> Policy {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../privacy-configs");
+    Policy::from_toml(&fs::read_to_string(folder.join(name)).unwrap()).unwrap()
+}
+
+/// The error for the good policy with one line replaced (or removed, if `line` is empty).
+fn error_with(field: &str, line: &str) -> String {
+    let changed: Vec<&str> =
+        GOOD.lines().map(|old| if old.starts_with(field) { line } else { old }).collect();
+    Policy::from_toml(&changed.join("\n")).unwrap_err().to_string()
+}
+
+#[test]
+fn the_shipped_policies_resolve_to_pinned_numbers() {
+    // For 10000 records: cap, limit for one release, delta, largest rho.
+    for (file, cap, per_release, delta, rho) in [
+        ("demo.toml", 8.0, 8.0, 3.9810717055349695e-5, "1.367497632943"),
+        ("standard.toml", 4.0, 2.0, 3.9810717055349695e-5, "0.423312541705"),
+        ("strict.toml", 1.0, 0.5, 1e-6, "0.024355970359"),
+    ] {
+        let policy = shipped(file);
+        assert_eq!(policy.epsilon_cap().get(), cap, "{file}");
+        assert_eq!(policy.epsilon_per_release_max().get(), per_release, "{file}");
+        let resolved = policy.delta(10_000).unwrap();
+        assert_eq!(resolved.get(), delta, "{file}");
+        let cap = largest_rho(policy.epsilon_cap(), resolved).unwrap();
+        assert_eq!(cap.to_string(), rho, "{file}");
+        assert_eq!(format!("{}.toml", policy.name()), file);
+    }
+}
+
+#[test]
+fn three_releases_at_the_limit_fit_the_standard_and_strict_caps() {
+    for file in ["standard.toml", "strict.toml"] {
+        let policy = shipped(file);
+        let delta = policy.delta(10_000).unwrap();
+        let cap = largest_rho(policy.epsilon_cap(), delta).unwrap();
+        let one = largest_rho(policy.epsilon_per_release_max(), delta).unwrap();
+        assert!(one.times(3).unwrap() <= cap, "{file}: {one} of {cap}");
+    }
+}
+
+#[test]
+fn every_field_of_a_policy_is_documented_once() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../privacy-configs");
+    let readme = fs::read_to_string(folder.join("README.md")).unwrap();
+    for line in GOOD.lines().filter(|line| line.contains('=')) {
+        let field = line.split_whitespace().next().unwrap();
+        assert_eq!(readme.matches(&format!("| `{field}` |")).count(), 1, "{field}");
+    }
+}
+
+#[test]
+fn an_error_names_the_field_and_the_remedy() {
+    for (field, line, words) in [
+        ("version", "version = 2", ["`version` is 2", "matching program"]),
+        ("version", "", ["missing field `version`", "README"]),
+        ("name", "name = \"two words\"", ["`name`", "letters"]),
+        ("name", "name = \"\"", ["`name`", "letters"]),
+        ("unit", "unit = \"household\"", ["household", "record"]),
+        ("adjacency", "adjacency = \"replace\"", ["replace", "add-remove"]),
+        ("epsilon_cap", "epsilon_cap = nan", ["epsilon_cap", "finite"]),
+        ("epsilon_cap", "epsilon_cap = inf", ["epsilon_cap", "finite"]),
+        ("epsilon_cap", "epsilon_cap = -1.0", ["epsilon_cap", "above 0"]),
+        ("epsilon_cap", "epsilon_cap = 1e308", ["epsilon_cap", "at most"]),
+        ("epsilon_cap", "epsilon_cap = 1.0", ["`epsilon_per_release_max` is 2", "lower"]),
+        ("epsilon_per", "epsilon_per_release_max = 0.0", ["epsilon_per_release_max", "above 0"]),
+        ("delta", "delta = 0.0", ["delta", "above 0"]),
+        ("delta", "delta = 1", ["delta", "below 1"]),
+        ("delta", "delta = \"1e-5\"", ["delta", "exponent = 1.1"]),
+        ("delta", "delta = { exponent = 1.0 }", ["delta.exponent", "above 1"]),
+        ("delta", "delta = { exponent = nan }", ["delta.exponent", "above 1"]),
+        ("delta", "delta = { power = 1.1 }", ["power", "exponent"]),
+        ("delta", "delta = 1e-5\nepsilon = 3", ["unknown field `epsilon`", "epsilon_cap"]),
+    ] {
+        let error = error_with(field, line);
+        for word in words {
+            assert!(error.contains(word), "{line}: {error}");
+        }
+    }
+}
+
+#[test]
+fn delta_is_a_number_or_a_rule_and_stays_below_one_over_the_population() {
+    let by_rule = Policy::from_toml(GOOD).unwrap().delta(1_000_000).unwrap().get();
+    assert!((by_rule / 10_f64.powf(-6.6) - 1.0).abs() < 1e-12, "{by_rule}");
+    let fixed = Policy::from_toml(&GOOD.replace("{ exponent = 1.1 }", "1e-5")).unwrap();
+    assert_eq!(fixed.delta(10_000).unwrap().get(), 1e-5);
+    let error = fixed.delta(200_000).unwrap_err().to_string();
+    assert!(error.contains("1/200000"), "{error}");
+    for public_size in [0, 1] {
+        assert!(fixed.delta(public_size).unwrap_err().to_string().contains("at least 2"));
+    }
+    assert!(Policy::from_toml(GOOD).unwrap().delta(u64::MAX).is_ok());
+}
+
+#[test]
+fn the_digest_is_of_the_fields_and_not_of_the_layout() {
+    let one = Policy::from_toml(GOOD).unwrap();
+    let commented = Policy::from_toml(&format!("# a comment\n{}", GOOD.replace("4.0", "4.00"))).unwrap();
+    assert_eq!(one.digest(), commented.digest());
+    let other = Policy::from_toml(&GOOD.replace("4.0", "4.5")).unwrap();
+    assert_ne!(one.digest(), other.digest());
+}
