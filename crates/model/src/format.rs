@@ -206,7 +206,8 @@ impl<H: Header> Document<H> {
     pub fn take_matrix(&mut self, name: &str, path: &Path) -> Result<Array2<f64>> {
         match self.take(name, path)? {
             Tensor { shape, data: Data::F64(data) } if shape.len() == 2 => {
-                Ok(Array2::from_shape_vec((shape[0], shape[1]), data).expect("safetensors checked the length"))
+                Ok(Array2::from_shape_vec((shape[0], shape[1]), data)
+                    .expect("safetensors checked the length"))
             }
             _ => malformed::<H, _>(path, format!("tensor `{name}` is not a matrix of f64")),
         }
@@ -216,7 +217,8 @@ impl<H: Header> Document<H> {
     pub fn take_matrix_f32(&mut self, name: &str, path: &Path) -> Result<Array2<f32>> {
         match self.take(name, path)? {
             Tensor { shape, data: Data::F32(data) } if shape.len() == 2 => {
-                Ok(Array2::from_shape_vec((shape[0], shape[1]), data).expect("safetensors checked the length"))
+                Ok(Array2::from_shape_vec((shape[0], shape[1]), data)
+                    .expect("safetensors checked the length"))
             }
             _ => malformed::<H, _>(path, format!("tensor `{name}` is not a matrix of f32")),
         }
@@ -275,8 +277,7 @@ impl<H: Header> Outline<H> {
         let (_, metadata) = SafeTensors::read_metadata(&bytes)
             .or_else(|e| malformed::<H, _>(path, format!("it is not safetensors ({e})")))?;
         let header = typed_header::<H>(metadata.metadata().as_ref(), path)?;
-        let shapes =
-            metadata.tensors().into_iter().map(|(name, info)| (name, info.shape.clone())).collect();
+        let shapes = metadata.tensors().into_iter().map(|(name, info)| (name, info.shape.clone())).collect();
         Ok(Self { header, shapes })
     }
 }

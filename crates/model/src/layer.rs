@@ -50,10 +50,7 @@ impl AffineMap {
     /// The map that applies `self` first and `next` second: `next.weight self.weight`,
     /// `next.weight self.bias + next.bias`.
     pub fn then(&self, next: &AffineMap) -> AffineMap {
-        AffineMap {
-            weight: next.weight.dot(&self.weight),
-            bias: next.weight.dot(&self.bias) + &next.bias,
-        }
+        AffineMap { weight: next.weight.dot(&self.weight), bias: next.weight.dot(&self.bias) + &next.bias }
     }
 
     /// Applies the map to each row of `[rows, inputs]`.

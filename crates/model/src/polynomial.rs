@@ -21,9 +21,7 @@ impl Polynomial {
     /// The cubic that approximates ReLU in "CryptoTL: Private, efficient and secure transfer learning"
     /// (arXiv 2205.11935): `-0.0061728 z^3 + 0.092593 z^2 + 0.59259 z + 0.49383`.
     pub fn cubic_relu() -> Self {
-        Self {
-            coefficients: vec![0.49383, 0.59259, 0.092593, -0.0061728],
-        }
+        Self { coefficients: vec![0.49383, 0.59259, 0.092593, -0.0061728] }
     }
 
     /// Builds a polynomial from ascending coefficients.
@@ -95,13 +93,7 @@ mod tests {
 
     #[test]
     fn degenerate_polynomials_are_refused() {
-        for coefficients in [
-            vec![],
-            vec![1.0],
-            vec![1.0, 0.0],
-            vec![1.0, f64::NAN],
-            vec![1.0; 5],
-        ] {
+        for coefficients in [vec![], vec![1.0], vec![1.0, 0.0], vec![1.0, f64::NAN], vec![1.0; 5]] {
             assert!(Polynomial::new(coefficients).is_err());
         }
     }

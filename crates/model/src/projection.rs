@@ -51,9 +51,7 @@ impl LinearScore {
     /// [`ModelError::Invalid`] when the vector is empty or not finite.
     pub fn from_vector(vector: &Array1<f64>) -> Result<Self> {
         match vector.iter().all(|x| x.is_finite()).then(|| vector.as_slice()).flatten() {
-            Some([weight @ .., bias]) => {
-                Ok(Self { weight: Array1::from_vec(weight.to_vec()), bias: *bias })
-            }
+            Some([weight @ .., bias]) => Ok(Self { weight: Array1::from_vec(weight.to_vec()), bias: *bias }),
             _ => Err(ModelError::invalid("score", "it is empty or not finite", "export the model again")),
         }
     }

@@ -160,8 +160,8 @@ impl PublicModel {
         };
         let mean = document.take_vector("scaler.mean", path)?;
         let scale = document.take_vector("scaler.scale", path)?;
-        let scaler = Scaler::new(mean, scale, document.header.input_bound)
-            .map_err(|e| malformed(e.to_string()))?;
+        let scaler =
+            Scaler::new(mean, scale, document.header.input_bound).map_err(|e| malformed(e.to_string()))?;
         let zero_shot = LinearScore::from_vector(&document.take_vector("zero_shot", path)?)
             .map_err(|e| malformed(e.to_string()))?;
         if zero_shot.width() != scaler.width() {

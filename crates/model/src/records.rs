@@ -142,10 +142,7 @@ impl Records {
     /// [`ModelError::Mismatch`] when the file has no labels.
     pub fn require_labels(&self) -> Result<&[u32]> {
         self.labels.as_deref().ok_or_else(|| {
-            ModelError::mismatch(
-                "the records have no labels",
-                "embed them with --label-column and --labels",
-            )
+            ModelError::mismatch("the records have no labels", "embed them with --label-column and --labels")
         })
     }
 
@@ -248,8 +245,8 @@ impl Records {
             start += id.len();
         }
         let n_labels = header.label_names.len() as u32;
-        let labels = labels
-            .map(|codes| codes.into_iter().map(|c| if c < n_labels { c } else { UNLABELED }).collect());
+        let labels =
+            labels.map(|codes| codes.into_iter().map(|c| if c < n_labels { c } else { UNLABELED }).collect());
         Ok(Self { header, ids, embeddings, features, labels })
     }
 }

@@ -108,9 +108,8 @@ mod tests {
     #[test]
     fn scales_clamps_and_never_fails_on_content() {
         let scaler = Scaler::new(array![1.0, 0.0], array![2.0, 1.0], 3.0).unwrap();
-        let scaled = scaler
-            .apply(array![[3.0f32, -1.0], [f32::NAN, f32::INFINITY], [1e30, -1e30]].view())
-            .unwrap();
+        let scaled =
+            scaler.apply(array![[3.0f32, -1.0], [f32::NAN, f32::INFINITY], [1e30, -1e30]].view()).unwrap();
         assert_eq!(scaled, array![[1.0, -1.0], [0.0, 0.0], [3.0, -3.0]]);
     }
 

@@ -109,7 +109,12 @@ impl Blueprint {
     }
 
     /// The features, `[rows, output width]`. With `dropout` the network behaves as in training.
-    pub fn features(&self, weights: &Weights, x: Tensor<2>, mut dropout: Option<&mut ChaCha8Rng>) -> Tensor<2> {
+    pub fn features(
+        &self,
+        weights: &Weights,
+        x: Tensor<2>,
+        mut dropout: Option<&mut ChaCha8Rng>,
+    ) -> Tensor<2> {
         let (mut convolutions, mut denses) = (weights.convolutions.iter(), weights.denses.iter());
         self.steps.iter().fold(x, |x, step| match step {
             Step::Conv1d { .. } => {
@@ -119,11 +124,8 @@ impl Blueprint {
             Step::Dense => denses.next().expect("one dense layer a step").forward(x),
             Step::Activation(polynomial) => evaluate(polynomial, x),
             Step::AvgPool1d { size } => {
-                let options = AvgPoolOptions {
-                    kernel_size: [*size],
-                    stride: [1],
-                    ..AvgPoolOptions::default()
-                };
+                let options =
+                    AvgPoolOptions { kernel_size: [*size], stride: [1], ..AvgPoolOptions::default() };
                 avg_pool1d(x.unsqueeze_dim::<3>(1), options).flatten::<2>(1, 2)
             }
             Step::Dropout { rate } => match &mut dropout {

@@ -83,10 +83,7 @@ impl Bert {
             (r"^(?:bert\.)?embeddings\.(word|position|token_type)_embeddings\.", "$1."),
             (r"^(?:bert\.)?embeddings\.LayerNorm\.", "norm."),
             (r"^(?:bert\.)?encoder\.layer\.(\d+)\.attention\.self\.(query|key|value)\.", "layers.$1.$2."),
-            (
-                r"^(?:bert\.)?encoder\.layer\.(\d+)\.attention\.output\.dense\.",
-                "layers.$1.attention_output.",
-            ),
+            (r"^(?:bert\.)?encoder\.layer\.(\d+)\.attention\.output\.dense\.", "layers.$1.attention_output."),
             (
                 r"^(?:bert\.)?encoder\.layer\.(\d+)\.attention\.output\.LayerNorm\.",
                 "layers.$1.attention_norm.",

@@ -212,8 +212,8 @@ impl Encoder {
         }
         let shape = [batch.len(), length];
         let needs_mask = lengths.iter().any(|&l| l != length);
-        let mask = needs_mask
-            .then(|| Tensor::<2, Bool>::from_data(TensorData::new(padding, shape), &self.device));
+        let mask =
+            needs_mask.then(|| Tensor::<2, Bool>::from_data(TensorData::new(padding, shape), &self.device));
         let tokens = Tensor::<2, Int>::from_data(TensorData::new(tokens, shape), &self.device);
         let states = network.forward(tokens, mask).into_data_as::<f32>();
         let states = states.as_slice::<f32>().expect("asked for f32");
@@ -244,9 +244,8 @@ fn parse<T: serde::de::DeserializeOwned>(
     digested: &mut Vec<Vec<u8>>,
 ) -> Result<T> {
     let bytes = read(folder, name)?;
-    let value = serde_json::from_slice(&bytes).map_err(|e| {
-        TrainerError::encoder(folder, format!("{name}: {e}"), "fetch the encoder again")
-    })?;
+    let value = serde_json::from_slice(&bytes)
+        .map_err(|e| TrainerError::encoder(folder, format!("{name}: {e}"), "fetch the encoder again"))?;
     digested.push(bytes);
     Ok(value)
 }

@@ -1,0 +1,25 @@
+# The front door: `make demo` runs the main job on real text, `make test` passes the tests.
+# Both install what they need.
+CARGO ?= cargo
+export CARGO_INCREMENTAL = 0
+
+.PHONY: setup assets build test check clean
+
+setup:            ## system packages and cargo components
+	@sh scripts/setup.sh
+
+assets: setup     ## the public encoder and the public texts, pinned and checksummed
+	@sh scripts/assets.sh
+
+build: setup
+	$(CARGO) build --release --workspace
+
+check: setup      ## format and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+
+test: assets check   ## the tests run in the release profile: the binaries that users run, with overflow checks on
+	$(CARGO) test --release --workspace
+
+clean:            ## everything that make has made
+	rm -rf target assets demo
