@@ -1,1 +1,42 @@
-fn main() {}
+//! `cryptotl`: private transfer learning from the command line.
+//!
+//! One verb a file in [`command`]; this crate knows files, words and terminals, and nothing of
+//! mathematics.
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+mod cli;
+mod command;
+mod exit;
+mod output;
+mod progress;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::Cli;
+use crate::exit::Code;
+use crate::output::{Output, complain};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // Usage errors end here, with exit code 2.
+    let Cli { json, command } = Cli::parse();
+    std::panic::set_hook(Box::new(|panic| {
+        complain(&format!("this is a defect of cryptotl: {panic}; please report it with the command line"));
+    }));
+    let outcome = catch_unwind(AssertUnwindSafe(|| command::run(command, &Output::new(json))));
+    let code = match outcome {
+        Ok(Ok(())) => Code::Done,
+        Ok(Err(failure)) => {
+            complain(&failure.message);
+            failure.code
+        }
+        Err(_) => Code::Bug,
+    };
+    ExitCode::from(code as u8)
+}

@@ -63,6 +63,11 @@ impl LowerModel {
         self.document().write(path)
     }
 
+    /// The digest that [`LowerModel::write`] returns, without writing.
+    pub fn digest(&self) -> Result<Digest> {
+        Ok(Digest::of(&self.document().to_bytes()?))
+    }
+
     fn document(&self) -> Document<LowerHeader> {
         let layers = self
             .network

@@ -2,18 +2,29 @@
 //!
 //! * [`table`]: texts with labels from CSV, TSV and JSON lines;
 //! * [`encoder`]: a sentence-transformers folder as a function from texts to embeddings;
-//! * [`config`]: the network configurations in `models/`.
+//! * [`config`], [`pretrain`](mod@pretrain): the network configurations in `models/` and the public training;
+//! * [`head`]: the private head, trained through a charged mechanism of `cryptotl-privacy`;
+//! * [`linear`]: logistic regression and principal axes, for public data.
 //!
 //! What this crate must never know: that encryption exists, where files are kept, what a terminal is.
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod benchmark;
 pub mod config;
 pub mod encoder;
 pub mod error;
+pub mod head;
+pub mod linear;
 mod network;
+pub mod pretrain;
 pub mod progress;
+pub mod release;
+pub mod source;
 pub mod table;
 
 pub use error::{Result, TrainerError};
+pub use head::HeadSettings;
+pub use pretrain::{Pretrained, Source, pretrain};
 pub use progress::{OnProgress, Progress};
+pub use release::{Classified, Head};

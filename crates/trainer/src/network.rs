@@ -124,8 +124,7 @@ impl Blueprint {
             Step::Dense => denses.next().expect("one dense layer a step").forward(x),
             Step::Activation(polynomial) => evaluate(polynomial, x),
             Step::AvgPool1d { size } => {
-                let options =
-                    AvgPoolOptions { kernel_size: [*size], stride: [1], ..AvgPoolOptions::default() };
+                let options = AvgPoolOptions::new([*size]).with_stride([1]);
                 avg_pool1d(x.unsqueeze_dim::<3>(1), options).flatten::<2>(1, 2)
             }
             Step::Dropout { rate } => match &mut dropout {

@@ -1,0 +1,239 @@
+//! The arguments, and nothing else.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use cryptotl_encrypted::ParameterSet;
+use cryptotl_model::HeadInputs;
+
+/// Transfer learning between two parties that do not trust each other: the model stays with its owner, the
+/// records stay with theirs, and what is released is differentially private.
+#[derive(Debug, Parser)]
+#[command(name = "cryptotl", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// Print one JSON object on stdout instead of words
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Turn a table of texts into embeddings
+    Embed(EmbedArgs),
+    /// Train the public model and write its secret and its public half
+    Pretrain(PretrainArgs),
+    /// Compute the server features of embeddings under encryption
+    Extract(ExtractArgs),
+    /// Create and inspect the privacy budget of a population
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
+    /// Train a private head and charge it to the ledger
+    Finetune(FinetuneArgs),
+    /// Label records with a released head, one JSON object a line
+    Classify(ClassifyArgs),
+    /// Measure on public data
+    #[command(subcommand)]
+    Bench(BenchCommand),
+}
+
+/// Arguments of `embed`.
+#[derive(Debug, Args)]
+pub struct EmbedArgs {
+    /// The sentence-transformers folder
+    #[arg(long, value_name = "DIR")]
+    pub encoder: PathBuf,
+    /// The table of texts: .csv, .tsv or .jsonl
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+    /// The column that holds the text
+    #[arg(long, value_name = "COLUMN")]
+    pub text_column: String,
+    /// The column that holds the label
+    #[arg(long, value_name = "COLUMN", requires = "labels")]
+    pub label_column: Option<String>,
+    /// The label list, in the order of the codes; any other label counts as unlabeled
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', requires = "label_column")]
+    pub labels: Vec<String>,
+    /// The column that identifies a record [default: number the records]
+    #[arg(long, value_name = "COLUMN")]
+    pub id_column: Option<String>,
+    /// Where to write the embeddings
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+/// Arguments of `extract`.
+#[derive(Debug, Args)]
+pub struct ExtractArgs {
+    /// The model owner's secret half of the model
+    #[arg(long, value_name = "FILE")]
+    pub model: PathBuf,
+    /// The public half of the model [default: the model's path, ending in .public.safetensors]
+    #[arg(long, value_name = "FILE")]
+    pub public: Option<PathBuf>,
+    /// The embeddings
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+    /// Where to write the embeddings with their features
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// The encryption parameters: n8192-q28x6-p34, n8192-q30x5-p38 or n8192-q25x5-p31
+    #[arg(long, value_name = "NAME", default_value_t = ParameterSet::N8192Q28x6P34)]
+    pub parameter_set: ParameterSet,
+}
+
+/// The verbs of `ledger`.
+#[derive(Debug, Subcommand)]
+pub enum LedgerCommand {
+    /// Create the ledger of a population, once
+    Init(LedgerInitArgs),
+    /// Show the terms, what was spent on what, and what is left
+    Show(LedgerShowArgs),
+    /// Verify the whole ledger, and that it still holds a known entry
+    Verify(LedgerVerifyArgs),
+}
+
+/// Arguments of `ledger init`.
+#[derive(Debug, Args)]
+pub struct LedgerInitArgs {
+    /// Where to create the ledger; nothing may be there yet
+    #[arg(long, value_name = "FILE")]
+    pub ledger: PathBuf,
+    /// The privacy configuration, such as privacy-configs/standard.toml
+    #[arg(long, value_name = "FILE")]
+    pub policy: PathBuf,
+    /// A name for the population: letters, digits, `-`, `_` or `.`
+    #[arg(long, value_name = "NAME")]
+    pub population: String,
+    /// A public upper bound on the number of units, never the private count
+    #[arg(long, value_name = "N")]
+    pub public_size: u64,
+}
+
+/// Arguments of `ledger show`.
+#[derive(Debug, Args)]
+pub struct LedgerShowArgs {
+    /// The ledger
+    #[arg(long, value_name = "FILE")]
+    pub ledger: PathBuf,
+}
+
+/// Arguments of `ledger verify`.
+#[derive(Debug, Args)]
+pub struct LedgerVerifyArgs {
+    /// The ledger
+    #[arg(long, value_name = "FILE")]
+    pub ledger: PathBuf,
+    /// The number of an entry that the ledger must hold
+    #[arg(long, value_name = "N", requires = "hash")]
+    pub seq: Option<u64>,
+    /// The hash of that entry, 64 hexadecimal digits
+    #[arg(long, value_name = "HEX", requires = "seq")]
+    pub hash: Option<cryptotl_privacy::Digest>,
+}
+
+/// Arguments of `pretrain`.
+#[derive(Debug, Args)]
+pub struct PretrainArgs {
+    /// The network configuration, such as models/default.toml
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Public labeled records; may be given more than once
+    #[arg(long, value_name = "FILE", required = true)]
+    pub source: Vec<PathBuf>,
+    /// Where to write the secret half; the public half goes beside it, ending in .public.safetensors
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+/// Arguments of `finetune`.
+#[derive(Debug, Args)]
+pub struct FinetuneArgs {
+    /// The private labeled records, with server features where the head reads them
+    #[arg(long, value_name = "FILE")]
+    pub features: PathBuf,
+    /// The public half of the model
+    #[arg(long, value_name = "FILE")]
+    pub model: PathBuf,
+    /// The population's ledger
+    #[arg(long, value_name = "FILE")]
+    pub ledger: PathBuf,
+    /// What this release may cost, at the ledger's delta
+    #[arg(long, value_name = "E")]
+    pub epsilon: f64,
+    /// What the head reads
+    #[arg(long, value_name = "PARTS", default_value = HeadInputs::EmbeddingAndFeatures.name(), value_parser = head_inputs)]
+    pub inputs: HeadInputs,
+    /// Where to write the head
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+/// Arguments of `classify`.
+#[derive(Debug, Args)]
+pub struct ClassifyArgs {
+    /// The released head
+    #[arg(long, value_name = "FILE")]
+    pub head: PathBuf,
+    /// The records to label, with server features where the head reads them
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+    /// Where to write the lines [default: stdout]
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// The verbs of `bench`.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Accuracy of private heads against the budget, on data that is public
+    Privacy(BenchPrivacyArgs),
+}
+
+/// Arguments of `bench privacy`.
+#[derive(Debug, Args)]
+pub struct BenchPrivacyArgs {
+    /// The public half of the model
+    #[arg(long, value_name = "FILE")]
+    pub model: PathBuf,
+    /// Labeled training records; this benchmark declares them public
+    #[arg(long, value_name = "FILE")]
+    pub train: PathBuf,
+    /// Labeled test records
+    #[arg(long, value_name = "FILE")]
+    pub test: PathBuf,
+    /// The target's name in the table
+    #[arg(long, value_name = "NAME")]
+    pub target: String,
+    /// The budgets
+    #[arg(long, value_name = "E,E", value_delimiter = ',', default_values_t = [0.5, 1.0, 2.0, 4.0, 8.0])]
+    pub epsilons: Vec<f64>,
+    /// Draws of the DP noise a cell
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub seeds: usize,
+    /// Where to write the rows as JSON
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+fn head_inputs(name: &str) -> Result<HeadInputs, String> {
+    HeadInputs::ALL
+        .into_iter()
+        .find(|inputs| inputs.name() == name)
+        .ok_or_else(|| format!("choose among {}", HeadInputs::ALL.map(HeadInputs::name).join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

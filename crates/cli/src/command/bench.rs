@@ -1,0 +1,78 @@
+//! `bench privacy`: accuracy against budget on public data. A benchmark, never a release.
+
+use std::fmt;
+
+use cryptotl_model::format::{check_writable, write_atomically};
+use cryptotl_model::{PublicModel, Records};
+use cryptotl_privacy::Epsilon;
+use cryptotl_trainer::benchmark::{Benchmark, BenchmarkRow, run as run_benchmark};
+use serde::Serialize;
+
+use crate::cli::BenchPrivacyArgs;
+use crate::exit::{Code, Failure, Result};
+use crate::output::Output;
+use crate::progress::Bar;
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Table(Vec<BenchmarkRow>);
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "A benchmark on data declared public, not a release: no budget was charged.")?;
+        writeln!(
+            f,
+            "{:10} {:24} {:20} {:>6} {:>8} {:>10} {:>9} {:>6}",
+            "target", "inputs", "method", "n", "epsilon", "GDP figure", "accuracy", "+-"
+        )?;
+        let number = |x: Option<f64>| x.map_or("-".to_owned(), |x| format!("{x:.2}"));
+        let lines = self.0.iter().map(|row| {
+            let (epsilon, gdp) = (number(row.epsilon), number(row.epsilon_gdp));
+            format!(
+                "{:10} {:24} {:20} {:>6} {epsilon:>8} {gdp:>10} {:>9.4} {:>6.4}",
+                row.target, row.inputs, row.method, row.n, row.mean_accuracy, row.std
+            )
+        });
+        f.write_str(&lines.collect::<Vec<_>>().join("\n"))
+    }
+}
+
+/// Runs the verb.
+pub fn run(args: BenchPrivacyArgs, output: &Output) -> Result<()> {
+    if let Some(path) = &args.output {
+        check_writable(path)?;
+    }
+    if args.seeds == 0 || args.epsilons.is_empty() {
+        return Err(Failure::new(Code::Usage, "there is nothing to run; give --seeds and --epsilons"));
+    }
+    let (public, _) = PublicModel::read(&args.model)?;
+    let (train, test) = (Records::read(&args.train)?, Records::read(&args.test)?);
+    for records in [&train, &test] {
+        if records.header.encoder.digest != public.encoder.digest {
+            return Err(Failure::failed(
+                "the records and the model have different encoders",
+                "run `cryptotl embed` with the model's encoder",
+            ));
+        }
+        records.check_finite()?;
+    }
+    let epsilons =
+        args.epsilons.iter().map(|e| Epsilon::new(*e)).collect::<std::result::Result<Vec<_>, _>>()?;
+    let benchmark = Benchmark {
+        target: &args.target,
+        train: &train,
+        test: &test,
+        public: &public,
+        epsilons: &epsilons,
+        delta_exponent: 1.1,
+        seeds: args.seeds,
+    };
+    let bar = Bar::new("benchmark");
+    let table = Table(run_benchmark(&benchmark, &|p| bar.show(p.done, p.total))?);
+    drop(bar);
+    if let Some(path) = &args.output {
+        let json = serde_json::to_vec_pretty(&table).map_err(|e| Failure::new(Code::Bug, e))?;
+        write_atomically(path, &json)?;
+    }
+    output.result(&table)
+}

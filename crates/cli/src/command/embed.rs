@@ -1,0 +1,68 @@
+//! `embed`: texts to embeddings.
+
+use std::fmt;
+use std::time::Instant;
+
+use cryptotl_model::format::check_writable;
+use cryptotl_model::{Records, RecordsHeader};
+use cryptotl_trainer::encoder::Encoder;
+use cryptotl_trainer::table::{Columns, read_texts};
+use serde::Serialize;
+
+use crate::cli::EmbedArgs;
+use crate::exit::{Code, Failure, Result};
+use crate::output::Output;
+use crate::progress::Bar;
+
+#[derive(Serialize)]
+struct Embedded {
+    rows: usize,
+    seconds: f64,
+    sentences_per_second: f64,
+}
+
+impl fmt::Display for Embedded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rows, seconds, sentences_per_second } = self;
+        write!(f, "embedded {rows} texts in {seconds:.2} s, {sentences_per_second:.0} a second")
+    }
+}
+
+/// Runs the verb.
+pub fn run(args: EmbedArgs, output: &Output) -> Result<()> {
+    check_labels(&args.labels)?;
+    check_writable(&args.output)?;
+    let columns = Columns { text: args.text_column, label: args.label_column, id: args.id_column };
+    let texts = read_texts(&args.input, &columns, &args.labels)?;
+    let encoder = Encoder::load(&args.encoder)?;
+
+    let bar = Bar::new("embedding");
+    let start = Instant::now();
+    let embeddings = encoder.embed(&texts.texts, &|p| bar.show(p.done, p.total))?;
+    let seconds = start.elapsed().as_secs_f64();
+    drop(bar);
+
+    let header = RecordsHeader { encoder: encoder.id().clone(), label_names: args.labels, extraction: None };
+    let records = Records { header, ids: texts.ids, embeddings, features: None, labels: texts.labels };
+    records.check_finite()?;
+    records.write(&args.output)?;
+    let rows = records.len();
+    output.result(&Embedded { rows, seconds, sentences_per_second: rows as f64 / seconds })
+}
+
+/// An empty list means no labels; otherwise codes must tell labels apart.
+fn check_labels(labels: &[String]) -> Result<()> {
+    let usage = |fact: String| Err(Failure::new(Code::Usage, format!("--labels {fact}")));
+    if labels.len() == 1 {
+        return usage("names one label; name at least two, such as negative,positive".to_owned());
+    }
+    for (i, label) in labels.iter().enumerate() {
+        if label.is_empty() || label.trim() != label {
+            return usage(format!("has the name {label:?}; give names without spaces around them"));
+        }
+        if labels[..i].contains(label) {
+            return usage(format!("names {label:?} twice; name each label once"));
+        }
+    }
+    Ok(())
+}

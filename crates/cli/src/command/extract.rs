@@ -1,0 +1,219 @@
+//! `extract`: server features of embeddings, computed under encryption, both sides in this process.
+
+use std::fmt;
+
+use cryptotl_encrypted::{EvaluationPlan, InputBound, Packing, ParameterSet, Stage, extract_in_process};
+use cryptotl_model::format::check_writable;
+use cryptotl_model::{Digest, Extraction, LowerModel, PublicModel, Records};
+use ndarray::{Array2, ArrayView2};
+use serde::Serialize;
+
+use crate::cli::ExtractArgs;
+use crate::exit::{Code, Failure, Result};
+use crate::output::Output;
+use crate::progress::Bar;
+
+/// The largest difference between a decrypted feature and its reference that is accepted.
+const MAX_ERROR: f64 = 5e-4;
+
+#[derive(Serialize)]
+struct Extracted {
+    rows: usize,
+    seconds: f64,
+    ms_per_record: f64,
+    bytes_up: u64,
+    bytes_down: u64,
+    key_bytes: u64,
+    max_error: f64,
+    rms_error: f64,
+    packing: Packing,
+    parameter_set: ParameterSet,
+}
+
+impl fmt::Display for Extracted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mb = |bytes: u64| bytes as f64 / 1e6;
+        writeln!(
+            f,
+            "extracted features of {} records in {:.2} s, {:.2} ms a record",
+            self.rows, self.seconds, self.ms_per_record
+        )?;
+        writeln!(f, "parameters {}, {} packing", self.parameter_set, self.packing)?;
+        writeln!(
+            f,
+            "traffic    {:.1} MB up, {:.1} MB down, {:.1} MB of keys",
+            mb(self.bytes_up),
+            mb(self.bytes_down),
+            mb(self.key_bytes)
+        )?;
+        write!(
+            f,
+            "error      {:.1e} at most, {:.1e} rms, against the network in the clear",
+            self.max_error, self.rms_error
+        )
+    }
+}
+
+/// Runs the verb.
+pub fn run(args: ExtractArgs, output: &Output) -> Result<()> {
+    check_writable(&args.output)?;
+    let (lower, lower_digest) = LowerModel::read(&args.model)?;
+    let public_path = args.public.clone().unwrap_or_else(|| args.model.with_extension("public.safetensors"));
+    let (public, public_digest) = PublicModel::read(&public_path)?;
+    if public.lower != lower_digest {
+        return Err(Failure::failed(
+            format!(
+                "{} is the public half of a foreign model: it belongs to {}, and {} is {}",
+                public_path.display(),
+                public.lower.short(),
+                args.model.display(),
+                lower_digest.short()
+            ),
+            "give the two files of one `cryptotl pretrain`, with --model and --public",
+        ));
+    }
+    let mut records = Records::read(&args.input)?;
+    check_fit(&args, &lower, &public, &records)?;
+
+    let scaled = public.scaler.apply(records.embeddings.view())?;
+    let bound = InputBound::new(public.scaler.bound())?;
+    let plan = EvaluationPlan::compile(&lower.network, args.parameter_set, Packing::default(), bound)?;
+    let bar = Bar::new("encrypting");
+    let done =
+        extract_in_process(&plan, scaled.view(), &|p| bar.show_step(step_name(p.stage), p.done, p.total))?;
+    drop(bar);
+
+    let (max_error, rms_error) = errors(&done.features, lower.network.forward(scaled.view())?.view());
+    if max_error > MAX_ERROR {
+        return Err(Failure::new(
+            Code::Cryptography,
+            format!(
+                "a decrypted feature is {max_error:.1e} off the network in the clear, and {MAX_ERROR:.0e} is \
+                 the most that is accepted; nothing was written; use --parameter-set {}, or a model with a \
+                 smaller input bound",
+                ParameterSet::N8192Q28x6P34
+            ),
+        ));
+    }
+
+    let contract = plan.contract();
+    records.features = Some(done.features.mapv(|x| x as f32));
+    records.header.extraction = Some(Extraction {
+        public_model: public_digest,
+        plan: digest_of(plan.digest())?,
+        parameter_set: contract.parameter_set().to_string(),
+        security_basis: security_words(contract.parameter_set()),
+        packing: contract.packing().to_string(),
+        evaluator: "in-process".to_owned(),
+    });
+    records.write(&args.output)?;
+    output.result(&Extracted {
+        rows: records.len(),
+        seconds: done.seconds,
+        ms_per_record: done.seconds * 1e3 / records.len() as f64,
+        bytes_up: done.bytes_up,
+        bytes_down: done.bytes_down,
+        key_bytes: done.key_bytes,
+        max_error,
+        rms_error,
+        packing: contract.packing(),
+        parameter_set: contract.parameter_set(),
+    })
+}
+
+/// Fails unless the two halves and the records belong together, before anything is encrypted.
+fn check_fit(args: &ExtractArgs, lower: &LowerModel, public: &PublicModel, records: &Records) -> Result<()> {
+    let input = args.input.display();
+    if records.is_empty() {
+        return Err(Failure::failed(format!("{input} has no records"), "embed at least one text"));
+    }
+    let encoder = &records.header.encoder;
+    for (half, id) in [("the model", &lower.encoder), ("the model's public half", &public.encoder)] {
+        if encoder.digest != id.digest {
+            return Err(Failure::failed(
+                format!(
+                    "{input} was made with the encoder {} ({}), and {half} takes that of {} ({})",
+                    encoder.name,
+                    encoder.digest.short(),
+                    id.name,
+                    id.digest.short()
+                ),
+                "run `cryptotl embed` with the model's encoder",
+            ));
+        }
+    }
+    let (width, network) = (records.embeddings.ncols(), &lower.network);
+    if width != network.input_width() || width != public.scaler.width() {
+        return Err(Failure::failed(
+            format!(
+                "{input} has embeddings of {width} numbers, the model takes {} and its scaler {}",
+                network.input_width(),
+                public.scaler.width()
+            ),
+            "run `cryptotl embed` with the model's encoder",
+        ));
+    }
+    if network.output_width() != public.feature_width || lower.input_bound != public.scaler.bound() {
+        return Err(Failure::failed(
+            "the model's two halves differ in feature width or input bound",
+            "export them again with `cryptotl pretrain`",
+        ));
+    }
+    Ok(records.check_finite()?)
+}
+
+/// The largest and the root mean square difference; infinite when a feature is no number.
+fn errors(features: &Array2<f64>, reference: ArrayView2<f64>) -> (f64, f64) {
+    if !features.iter().chain(&reference).all(|x| x.is_finite()) {
+        return (f64::INFINITY, f64::INFINITY);
+    }
+    let differences = features - &reference;
+    let max = differences.iter().fold(0.0, |max: f64, d| max.max(d.abs()));
+    (max, differences.mapv(|d| d * d).mean().unwrap_or(0.0).sqrt())
+}
+
+fn digest_of(bytes: [u8; 32]) -> Result<Digest> {
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(digits.parse()?)
+}
+
+fn security_words(set: ParameterSet) -> String {
+    let words = set.security().into_iter().map(|basis| {
+        format!(
+            "{} bits ({}; {} of {} modulus bits)",
+            basis.bits, basis.standard, basis.modulus_bits, basis.limit_bits
+        )
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+fn step_name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Encrypt => "encrypting",
+        Stage::Expand => "expanding",
+        Stage::FirstLayer => "first layer",
+        Stage::Activation => "activation",
+        Stage::SecondLayer => "second layer",
+        Stage::Decrypt => "decrypting",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn errors_are_measured_and_a_nan_is_the_largest() {
+        let reference = array![[1.0, 2.0], [3.0, 4.0]];
+        let (max, rms) = errors(&array![[1.0, 2.0], [3.0, 2.0]], reference.view());
+        assert_eq!((max, rms), (2.0, 1.0));
+        assert_eq!(errors(&array![[1.0, f64::NAN], [3.0, 2.0]], reference.view()).0, f64::INFINITY);
+    }
+
+    #[test]
+    fn digests_keep_their_bytes() {
+        let bytes = std::array::from_fn(|i| i as u8);
+        assert_eq!(digest_of(bytes).unwrap().as_bytes(), &bytes);
+    }
+}

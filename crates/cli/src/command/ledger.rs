@@ -1,0 +1,116 @@
+//! `ledger init`, `ledger show` and `ledger verify`: the privacy budget of a population.
+
+use std::fmt;
+use std::path::Path;
+
+use cryptotl_privacy::{EntryKind, Ledger, Policy, Status};
+use serde::Serialize;
+
+use crate::cli::{LedgerCommand, LedgerInitArgs, LedgerShowArgs, LedgerVerifyArgs};
+use crate::exit::{Code, Failure, Result};
+use crate::output::Output;
+
+/// A status; `note` is for people only.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Shown {
+    status: Status,
+    #[serde(skip)]
+    note: String,
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, note } = self;
+        if !note.is_empty() {
+            writeln!(f, "{note}")?;
+        }
+        let policy = &status.policy;
+        writeln!(f, "population {}, at most {} units", status.population, status.public_size)?;
+        writeln!(
+            f,
+            "policy     {}: protects a {} by {} adjacency, at most epsilon {} for one release",
+            policy.name(),
+            policy.unit(),
+            policy.adjacency(),
+            policy.epsilon_per_release_max()
+        )?;
+        writeln!(
+            f,
+            "spent      epsilon {} of {} at delta {} (rho {} of {}, {} left)",
+            status.epsilon_spent,
+            status.epsilon_cap,
+            status.delta,
+            status.rho_spent,
+            status.rho_cap,
+            status.rho_remaining
+        )?;
+        match status.epsilon_affordable {
+            Some(epsilon) => writeln!(f, "affordable epsilon {epsilon} in one release")?,
+            None => writeln!(f, "affordable nothing; no further release is possible")?,
+        }
+        for entry in &status.entries {
+            write!(f, "entry {:<4} {} ", entry.seq, entry.recorded_at)?;
+            f.write_str(match entry.kind {
+                EntryKind::Genesis => "created",
+                EntryKind::Charge => "charge",
+                EntryKind::Release => "release",
+                _ => "other",
+            })?;
+            if let Some(epsilon) = entry.epsilon {
+                write!(f, ", epsilon {epsilon}")?;
+            }
+            if let Some(charge) = entry.charge_seq {
+                write!(f, " of charge {charge}")?;
+            }
+            if let Some(released) = &entry.released {
+                write!(f, ", released {released}")?;
+            }
+            writeln!(f)?;
+        }
+        write!(f, "head       {} {}", status.head.seq, status.head.hash)
+    }
+}
+
+/// Runs the verb.
+pub fn run(command: LedgerCommand, output: &Output) -> Result<()> {
+    match command {
+        LedgerCommand::Init(args) => init(args, output),
+        LedgerCommand::Show(args) => show(args, output),
+        LedgerCommand::Verify(args) => verify(args, output),
+    }
+}
+
+fn init(args: LedgerInitArgs, output: &Output) -> Result<()> {
+    let policy = read_policy(&args.policy)?;
+    let ledger = Ledger::create(&args.ledger, &policy, &args.population, args.public_size)?;
+    let note =
+        format!("created {}: back it up and never create another for this population", args.ledger.display());
+    output.result(&Shown { status: ledger.status()?, note })
+}
+
+fn show(args: LedgerShowArgs, output: &Output) -> Result<()> {
+    output.result(&Shown { status: Ledger::open(&args.ledger)?.status()?, note: String::new() })
+}
+
+fn verify(args: LedgerVerifyArgs, output: &Output) -> Result<()> {
+    let ledger = Ledger::open(&args.ledger)?;
+    let status = ledger.status()?;
+    let mut note = format!("{} verifies", args.ledger.display());
+    if let (Some(seq), Some(hash)) = (args.seq, args.hash) {
+        ledger.verify_witness(seq, &hash)?;
+        note += &format!(" and holds entry {seq} as given");
+    }
+    output.result(&Shown { status, note })
+}
+
+/// Reads a privacy configuration.
+fn read_policy(path: &Path) -> Result<Policy> {
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        Failure::failed(
+            format!("cannot read the policy {}: {e}", path.display()),
+            "give a file such as privacy-configs/standard.toml",
+        )
+    })?;
+    Policy::from_toml(&text).map_err(|e| Failure::new(Code::Failed, format!("{}: {e}", path.display())))
+}

@@ -1,0 +1,26 @@
+//! The verbs, one a file.
+
+mod bench;
+mod classify;
+mod embed;
+mod extract;
+mod finetune;
+mod ledger;
+mod pretrain;
+
+use crate::cli::{BenchCommand, Command};
+use crate::exit::Result;
+use crate::output::Output;
+
+/// Does what the arguments ask for.
+pub fn run(command: Command, output: &Output) -> Result<()> {
+    match command {
+        Command::Embed(args) => embed::run(args, output),
+        Command::Pretrain(args) => pretrain::run(args, output),
+        Command::Extract(args) => extract::run(args, output),
+        Command::Ledger(command) => ledger::run(command, output),
+        Command::Finetune(args) => finetune::run(args, output),
+        Command::Classify(args) => classify::run(args),
+        Command::Bench(BenchCommand::Privacy(args)) => bench::run(args, output),
+    }
+}

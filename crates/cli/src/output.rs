@@ -1,0 +1,43 @@
+//! What a command prints: one JSON object or words on stdout, errors on stderr.
+
+use std::fmt::Display;
+use std::io::Write;
+
+use serde::Serialize;
+
+use crate::exit::{Code, Failure, Result};
+
+/// Where results go, and in which form.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    json: bool,
+}
+
+impl Output {
+    /// JSON or words.
+    pub fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Prints the result of a command: its fields as JSON, or its words.
+    pub fn result<T: Serialize + Display>(&self, result: &T) -> Result<()> {
+        let text = if self.json {
+            serde_json::to_string(result).map_err(|e| Failure::new(Code::Bug, e))?
+        } else {
+            result.to_string()
+        };
+        let mut stdout = std::io::stdout().lock();
+        match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+            // Whoever read has read enough.
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            Err(e) => Err(Failure::failed(format!("cannot write to stdout: {e}"), "check where it leads to")),
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
+/// Prints an error on stderr.
+pub fn complain(message: &str) {
+    // There is nobody left to tell when stderr is closed.
+    let _ = writeln!(std::io::stderr().lock(), "error: {message}");
+}

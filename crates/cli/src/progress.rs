@@ -1,0 +1,38 @@
+//! A progress bar on stderr, for people only.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// A bar that disappears when the work is done and is silent when stderr is not a terminal.
+pub struct Bar(ProgressBar);
+
+impl Bar {
+    /// A bar for `what` is being done.
+    pub fn new(what: &'static str) -> Self {
+        // indicatif draws nothing on a stderr that is no terminal.
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+        let style = ProgressStyle::with_template("{msg:14} {wide_bar} {pos}/{len} {elapsed}");
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
+        bar.set_message(what);
+        Self(bar)
+    }
+
+    /// Says how far the work is; may be called from any thread, in any order.
+    pub fn show(&self, done: usize, total: usize) {
+        self.0.set_length(total as u64);
+        self.0.set_position(done as u64);
+    }
+
+    /// The same, for a step of the work that has its own name.
+    pub fn show_step(&self, step: &'static str, done: usize, total: usize) {
+        self.0.set_message(step);
+        self.show(done, total);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,178 @@
+//! `head.safetensors`: a released head with everything that a reader needs to use and to check it.
+
+use std::path::Path;
+
+use cryptotl_model::format::{Document, Header};
+use cryptotl_model::{
+    Digest, EncoderId, Extraction, LinearScore, ModelError, Projection, PublicModel, Records,
+};
+use cryptotl_privacy::{Description, Event, Guarantee, ReleasePlan, Witness};
+use ndarray::Array1;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::head::HeadSettings;
+use crate::linear::sigmoid;
+
+/// The header of a head file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeadHeader {
+    /// The encoder whose embeddings the head takes.
+    pub encoder: EncoderId,
+    /// The public model whose projection and start it uses.
+    pub public_model: Digest,
+    /// The declared label list; the head scores the second against the first.
+    pub label_names: Vec<String>,
+    /// How the server features were made, where the head reads some.
+    pub extraction: Option<Extraction>,
+    /// The population whose ledger paid.
+    pub population: String,
+    /// What this release alone cost, in differential privacy.
+    pub guarantee: Guarantee,
+    /// The mechanism that ran.
+    pub event: Event,
+    /// What the release is for, as the ledger has it.
+    pub description: Description,
+    /// The ledger entry that paid: a later ledger must still contain it.
+    pub witness: Witness,
+    inputs: cryptotl_model::HeadInputs,
+    bias_share: f64,
+    score_share: f64,
+    score_scale: f64,
+}
+
+impl Header for HeadHeader {
+    const KIND: &'static str = "head";
+    const VERSION: u32 = 1;
+}
+
+/// A released head.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Head {
+    /// Provenance and guarantee.
+    pub header: HeadHeader,
+    /// The public map from a record to the row that the weights apply to.
+    pub projection: Projection,
+    /// `[dimension]`, with DP noise in them.
+    pub weights: Array1<f64>,
+}
+
+/// One classified record.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Classified {
+    /// The record's identifier.
+    pub id: String,
+    /// The likelier label.
+    pub label: String,
+    /// The model's probability of that label, from 0.5 to 1.
+    pub score: f64,
+}
+
+impl Head {
+    /// Assembles a head from what was planned, paid and trained.
+    #[allow(clippy::too_many_arguments)] // each is a different fact, and a struct would repeat the header
+    pub fn new(
+        public: &PublicModel,
+        public_digest: Digest,
+        settings: &HeadSettings,
+        plan: &ReleasePlan,
+        population: &str,
+        witness: Witness,
+        extraction: Option<Extraction>,
+        weights: Array1<f64>,
+    ) -> Self {
+        let projection = public.views[&settings.inputs].projection.truncated(settings.rank);
+        let header = HeadHeader {
+            encoder: public.encoder.clone(),
+            public_model: public_digest,
+            label_names: public.label_names.clone(),
+            extraction: extraction.filter(|_| settings.inputs.needs_features()),
+            population: population.to_owned(),
+            guarantee: plan.guarantee().clone(),
+            event: plan.event().clone(),
+            description: plan.description().clone(),
+            witness,
+            inputs: settings.inputs,
+            bias_share: projection.bias_share,
+            score_share: projection.score_share,
+            score_scale: projection.score_scale,
+        };
+        Self { header, projection, weights }
+    }
+
+    /// Labels and scores of records.
+    ///
+    /// # Errors
+    /// [`ModelError::Mismatch`] when the records are of another encoder or lack features.
+    pub fn classify(&self, records: &Records) -> Result<Vec<Classified>> {
+        if records.header.encoder.digest != self.header.encoder.digest {
+            return Err(ModelError::mismatch(
+                format!(
+                    "the records were embedded by {}, the head takes embeddings of {}",
+                    records.header.encoder.name, self.header.encoder.name
+                ),
+                "embed the texts with the head's encoder",
+            )
+            .into());
+        }
+        let rows = self.projection.apply(records.inputs(self.projection.inputs)?.view())?;
+        let scores = rows.dot(&self.weights);
+        Ok(records
+            .ids
+            .iter()
+            .zip(scores)
+            .map(|(id, z)| Classified {
+                id: id.clone(),
+                label: self.header.label_names[usize::from(z > 0.0)].clone(),
+                score: sigmoid(z.abs()),
+            })
+            .collect())
+    }
+
+    /// Writes the file and returns its digest.
+    pub fn write(&self, path: &Path) -> Result<Digest> {
+        let document = Document::new(self.header.clone())
+            .with("projection.mean", &self.projection.mean)
+            .with("projection.components", &self.projection.components)
+            .with("projection.score", &self.projection.score.to_vector())
+            .with("weights", &self.weights);
+        Ok(document.write(path)?)
+    }
+
+    /// Reads the file and its digest.
+    ///
+    /// # Errors
+    /// [`ModelError::Malformed`] for anything but a head of this version whose parts fit.
+    pub fn read(path: &Path) -> Result<(Self, Digest)> {
+        let (mut document, digest) = Document::<HeadHeader>::read(path)?;
+        let malformed = |fact: String| ModelError::Malformed {
+            path: path.to_owned(),
+            kind: HeadHeader::KIND,
+            fact,
+            remedy: "give the file that `cryptotl finetune` wrote".to_owned(),
+        };
+        let mean = document.take_vector("projection.mean", path)?;
+        let components = document.take_matrix("projection.components", path)?;
+        let score = LinearScore::from_vector(&document.take_vector("projection.score", path)?)
+            .map_err(|e| malformed(e.to_string()))?;
+        let weights = document.take_vector("weights", path)?;
+        let header = document.finish(path)?;
+        let projection = Projection {
+            inputs: header.inputs,
+            mean,
+            components,
+            bias_share: header.bias_share,
+            score_share: header.score_share,
+            score_scale: header.score_scale,
+            score,
+        };
+        projection.check(projection.mean.len()).map_err(|e| malformed(e.to_string()))?;
+        if weights.len() != projection.dimension() || weights.iter().any(|w| !w.is_finite()) {
+            return Err(malformed("its weights do not fit its projection".into()).into());
+        }
+        if header.label_names.len() != 2 {
+            return Err(malformed(format!("it has {} labels, not 2", header.label_names.len())).into());
+        }
+        Ok((Self { header, projection, weights }, digest))
+    }
+}
