@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export CARGO_INCREMENTAL = 0
 
-.PHONY: setup assets build test check clean
+.PHONY: setup assets build demo demo-all test check clean
 
 setup:            ## system packages and cargo components
 	@sh scripts/setup.sh
@@ -13,6 +13,12 @@ assets: setup     ## the public encoder and the public texts, pinned and checksu
 
 build: setup
 	$(CARGO) build --release --workspace
+
+demo: assets build  ## the main job on real text, through real encryption
+	@sh scripts/demo.sh
+
+demo-all:         ## the same for all three private targets
+	@$(MAKE) demo DEMO_TARGETS=amazon,tweets,nyt
 
 check: setup      ## format and lints
 	$(CARGO) fmt --all --check

@@ -1,0 +1,66 @@
+#!/bin/sh
+# The main job on real text, stage by stage; a finished stage is not done again. Run by `make demo`.
+#
+# DEMO_TARGETS (default: amazon) are the private targets of the table, DEMO_SOURCES (default: movie) the
+# public sources of the model.
+set -eu
+cd "$(dirname "$0")/.."
+targets=$(echo "${DEMO_TARGETS:-amazon}" | tr ',' ' ')
+sources=$(echo "${DEMO_SOURCES:-movie}" | tr ',' ' ')
+cryptotl=target/release/cryptotl
+texts=assets/vader
+mkdir -p demo
+
+step() { # step OUTPUT WORDS COMMAND...: runs COMMAND unless OUTPUT is there
+    output=$1
+    words=$2
+    shift 2
+    if [ -e "$output" ]; then
+        echo "done before: $words ($output)" >&2
+    else
+        echo "==> $words" >&2
+        "$@" >&2
+    fi
+}
+
+embed() { # embed SET SPLIT
+    step "demo/$1.$2.embedded.safetensors" "embed the $2 texts of $1" \
+        "$cryptotl" embed --encoder assets/all-MiniLM-L6-v2 --input "$texts/$1.$2.tsv" \
+        --text-column text --label-column label --labels negative,positive --id-column id \
+        --output "demo/$1.$2.embedded.safetensors"
+}
+
+model=demo/lower-$(echo "$sources" | tr ' ' '-')
+source_flags=""
+for source in $sources; do
+    embed "$source" train
+    source_flags="$source_flags --source demo/$source.train.embedded.safetensors"
+done
+# shellcheck disable=SC2086 # the flags are meant to split
+step "$model.public.safetensors" "pretrain the public model on $sources" \
+    "$cryptotl" pretrain --config models/default.toml $source_flags --output "$model.safetensors"
+
+for target in $targets; do
+    for split in train test; do
+        embed "$target" "$split"
+        step "demo/$target.$split.features.safetensors" "extract server features of $target ($split) under encryption" \
+            "$cryptotl" extract --model "$model.safetensors" --input "demo/$target.$split.embedded.safetensors" \
+            --output "demo/$target.$split.features.safetensors"
+    done
+    size=$(($(wc -l < "$texts/$target.train.tsv") - 1))
+    step "demo/$target.ledger" "open the ledger of $target" \
+        "$cryptotl" ledger init --ledger "demo/$target.ledger" --policy privacy-configs/demo.toml \
+        --population "$target" --public-size "$size"
+    step "demo/$target.head.safetensors" "fine-tune a private head at epsilon 1" \
+        "$cryptotl" finetune --features "demo/$target.train.features.safetensors" \
+        --model "$model.public.safetensors" --ledger "demo/$target.ledger" --epsilon 1 \
+        --output "demo/$target.head.safetensors"
+    step "demo/$target.labels.jsonl" "classify the test texts" \
+        "$cryptotl" classify --head "demo/$target.head.safetensors" \
+        --input "demo/$target.test.features.safetensors" --output "demo/$target.labels.jsonl"
+    step "demo/$target.table.json" "measure accuracy against the budget (a benchmark on public data)" \
+        "$cryptotl" bench privacy --model "$model.public.safetensors" --target "$target" \
+        --train "demo/$target.train.features.safetensors" --test "demo/$target.test.features.safetensors" \
+        --output "demo/$target.table.json"
+    "$cryptotl" ledger show --ledger "demo/$target.ledger"
+done
