@@ -173,7 +173,7 @@ fn train_network(
     let device = Device::flex().autodiff();
     let (blueprint, mut weights) = Blueprint::draw(config, scaled.ncols(), &mut rng, &device)?;
     let mut optimizer: ModuleOptimizer =
-        AdamWConfig::new().with_epsilon(1e-7).with_weight_decay(training.weight_decay as f32).init().into();
+        AdamWConfig::new().with_epsilon(1e-7).with_weight_decay(training.weight_decay as f32).init();
     let mut order = train.to_vec();
     let mut best = (f64::INFINITY, 0usize, weights.valid());
     for epoch in 1..=training.max_epochs {

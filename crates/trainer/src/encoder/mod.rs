@@ -102,7 +102,7 @@ impl Encoder {
                 "use a BERT encoder with gelu and absolute positions",
             );
         }
-        if config.num_attention_heads == 0 || config.hidden_size % config.num_attention_heads != 0 {
+        if config.num_attention_heads == 0 || !config.hidden_size.is_multiple_of(config.num_attention_heads) {
             return refuse("its heads do not divide its width".into(), "fetch the encoder again");
         }
         let sentence: SentenceConfig = parse(folder, "sentence_bert_config.json", &mut digested)?;
