@@ -1,0 +1,237 @@
+//! The main job from records to a private head, with real SEAL, real OpenDP, real SQLite and the real
+//! binary: what is released, what is refused, and what a killed process leaves.
+
+mod common;
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use cryptotl_model::{Digest, EncoderId, Records, RecordsHeader};
+use ndarray::Array2;
+
+const CONFIG: &str = r#"
+version = 1
+name = "tiny"
+layers = [
+    { kind = "conv1d", filters = 1, taps = 3 },
+    { kind = "dense" },
+    { kind = "activation", polynomial = "cubic-relu" },
+    { kind = "avg-pool1d", size = 3 },
+    { kind = "dropout", rate = 0.1 },
+    { kind = "dense", outputs = 4 },
+]
+[training]
+seed = 7
+max_epochs = 5
+patience = 5
+batch = 32
+learning_rate = 0.01
+weight_decay = 0.001
+validation_share = 0.2
+input_bound = 4.0
+[head]
+ranks = [4]
+"#;
+
+const POLICY: &str = r#"
+version = 1
+name = "test"
+unit = "record"
+adjacency = "add-remove"
+epsilon_cap = 3.0
+epsilon_per_release_max = 2.0
+delta = { exponent = 1.1 }
+"#;
+
+/// Records whose label is the sign of a fixed direction, from a small linear congruential generator.
+fn records(n: usize, seed: u64) -> Records {
+    let mut state = seed;
+    let mut next = move || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
+    };
+    let embeddings = Array2::from_shape_fn((n, 8), |_| next());
+    let labels = embeddings.rows().into_iter().map(|x| u32::from(x[0] + 0.5 * x[1] > 0.0)).collect();
+    Records {
+        header: RecordsHeader {
+            encoder: EncoderId { name: "tiny".into(), digest: Digest::of(b"tiny") },
+            label_names: vec!["no".into(), "yes".into()],
+            extraction: None,
+        },
+        ids: (0..n).map(|i| format!("record-{i}")).collect(),
+        embeddings,
+        features: None,
+        labels: Some(labels),
+    }
+}
+
+fn command(folder: &Path, arguments: &str) -> Command {
+    let mut command = Command::new(common::cryptotl());
+    command.current_dir(folder).args(arguments.split_whitespace());
+    command
+}
+
+fn run(folder: &Path, arguments: &str) -> Output {
+    command(folder, arguments).output().unwrap()
+}
+
+fn succeed(folder: &Path, arguments: &str) -> serde_json::Value {
+    let output = run(folder, arguments);
+    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap_or_default()
+}
+
+fn refuse(folder: &Path, arguments: &str, code: i32, fact: &str) {
+    let output = run(folder, arguments);
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments}: {words}");
+    assert!(words.contains(fact), "{arguments}: {words}");
+}
+
+/// A folder with a model, extracted features and an untouched ledger.
+fn prepared() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("model.toml"), CONFIG).unwrap();
+    std::fs::write(path.join("policy.toml"), POLICY).unwrap();
+    records(400, 1).write(&path.join("source.safetensors")).unwrap();
+    records(300, 2).write(&path.join("private.safetensors")).unwrap();
+    succeed(
+        path,
+        "--json pretrain --config model.toml --source source.safetensors --output lower.safetensors",
+    );
+    succeed(
+        path,
+        "--json extract --model lower.safetensors --input private.safetensors --output f.safetensors",
+    );
+    succeed(
+        path,
+        "--json ledger init --ledger budget --policy policy.toml --population people --public-size 300",
+    );
+    folder
+}
+
+fn finetune(epsilon: &str, features: &str, output: &str) -> String {
+    format!(
+        "--json finetune --features {features} --model lower.public.safetensors --ledger budget \
+         --epsilon {epsilon} --output {output}"
+    )
+}
+
+#[test]
+fn the_main_job_ends_in_a_head_that_carries_its_guarantee() {
+    let folder = prepared();
+    let path = folder.path();
+    let released = succeed(path, &finetune("2", "f.safetensors", "head.safetensors"));
+    let epsilon = released["guarantee"]["epsilon"].as_f64().unwrap();
+    assert!(epsilon <= 2.0 && epsilon > 1.99, "{epsilon}");
+    let witness =
+        (released["witness"]["seq"].as_u64().unwrap(), released["witness"]["hash"].as_str().unwrap());
+    succeed(path, &format!("--json ledger verify --ledger budget --seq {} --hash {}", witness.0, witness.1));
+    let labels = run(path, "classify --head head.safetensors --input f.safetensors");
+    let lines: Vec<serde_json::Value> = String::from_utf8(labels.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 300);
+    let truth = records(300, 2).labels.unwrap();
+    let right = lines.iter().zip(truth).filter(|(l, t)| (l["label"] == "yes") == (*t == 1)).count();
+    assert!(right > 200, "{right} of 300 right: the head has learned nothing");
+    assert!(lines.iter().all(|l| (0.5..=1.0).contains(&l["score"].as_f64().unwrap())));
+}
+
+#[test]
+fn what_the_budget_cannot_pay_for_is_refused_and_says_what_is_left() {
+    let folder = prepared();
+    let path = folder.path();
+    refuse(path, &finetune("2.5", "f.safetensors", "h"), 3, "2");
+    succeed(path, &finetune("2", "f.safetensors", "h1"));
+    let spent = succeed(path, "--json ledger show --ledger budget");
+    refuse(path, &finetune("2", "f.safetensors", "h2"), 3, "afford");
+    assert!(!path.join("h2").exists());
+    assert_eq!(succeed(path, "--json ledger show --ledger budget"), spent, "a refusal changes nothing");
+}
+
+#[test]
+fn two_processes_cannot_spend_the_same_remainder() {
+    let folder = prepared();
+    let path = folder.path();
+    let start = |output: &str| {
+        command(path, &finetune("2", "f.safetensors", output)).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let codes: Vec<_> =
+        ["h1", "h2", "h3"].map(start).into_iter().map(|mut process| process.wait().unwrap().code()).collect();
+    assert_eq!(codes.iter().filter(|c| **c == Some(0)).count(), 1, "{codes:?}");
+    assert_eq!(codes.iter().filter(|c| **c == Some(3)).count(), 2, "{codes:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_charge_comes_before_the_data_and_survives_a_kill() {
+    let folder = prepared();
+    let path = folder.path();
+    // A pipe that nobody writes to: the process hangs exactly where it opens the private records.
+    let made = Command::new("mkfifo").arg(path.join("pipe")).status().unwrap();
+    assert!(made.success());
+    let mut process = command(path, &finetune("2", "pipe", "head")).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let charged = loop {
+        let shown = succeed(path, "--json ledger show --ledger budget");
+        if shown["entries"].as_array().unwrap().len() == 2 {
+            break shown;
+        }
+        assert!(Instant::now() < deadline, "no charge was written");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert!(!path.join("head").exists());
+    let after = succeed(path, "--json ledger show --ledger budget");
+    assert_eq!(after, charged, "the charge stays");
+    refuse(path, &finetune("2", "f.safetensors", "h2"), 3, "afford");
+}
+
+#[test]
+fn bad_records_are_refused_before_they_cost_anything() {
+    let folder = prepared();
+    let path = folder.path();
+    let untouched = succeed(path, "--json ledger show --ledger budget");
+    refuse(path, &finetune("1", "private.safetensors", "h"), 1, "server features");
+    refuse(path, &finetune("1", "absent.safetensors", "h"), 1, "absent.safetensors");
+    refuse(path, &finetune("nan", "f.safetensors", "h"), 1, "epsilon");
+    refuse(path, &finetune("1", "f.safetensors", "no/such/folder/h"), 1, "no/such/folder");
+    let mut unlabeled = Records::read(&path.join("f.safetensors")).unwrap();
+    unlabeled.labels = None;
+    unlabeled.write(&path.join("unlabeled.safetensors")).unwrap();
+    refuse(path, &finetune("1", "unlabeled.safetensors", "h"), 1, "labels");
+    let mut foreign = Records::read(&path.join("f.safetensors")).unwrap();
+    foreign.header.encoder.digest = Digest::of(b"other");
+    foreign.write(&path.join("foreign.safetensors")).unwrap();
+    refuse(path, &finetune("1", "foreign.safetensors", "h"), 1, "encoder");
+    let whole = std::fs::read(path.join("f.safetensors")).unwrap();
+    std::fs::write(path.join("cut.safetensors"), &whole[..40]).unwrap();
+    refuse(path, &finetune("1", "cut.safetensors", "h"), 1, "header");
+    let mut nan = records(10, 3);
+    nan.embeddings[[4, 2]] = f32::NAN;
+    nan.write(&path.join("nan.safetensors")).unwrap();
+    refuse(path, "extract --model lower.safetensors --input nan.safetensors --output o", 1, "NaN");
+    assert_eq!(succeed(path, "--json ledger show --ledger budget"), untouched);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_model_files() {
+    let folder = prepared();
+    let path = folder.path();
+    succeed(
+        path,
+        "--json pretrain --config model.toml --source source.safetensors --output again.safetensors",
+    );
+    for (first, second) in
+        [("lower.safetensors", "again.safetensors"), ("lower.public.safetensors", "again.public.safetensors")]
+    {
+        let read = |name: &str| std::fs::read(path.join(name)).unwrap();
+        assert!(read(first) == read(second), "{first} and {second} differ");
+    }
+}
