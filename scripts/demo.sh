@@ -62,5 +62,24 @@ for target in $targets; do
         "$cryptotl" bench privacy --model "$model.public.safetensors" --target "$target" \
         --train "demo/$target.train.features.safetensors" --test "demo/$target.test.features.safetensors" \
         --output "demo/$target.table.json"
-    "$cryptotl" ledger show --ledger "demo/$target.ledger"
+    "$cryptotl" audit --head "demo/$target.head.safetensors" --ledger "demo/$target.ledger" \
+        --output "demo/audit.$target" >&2
 done
+
+# One table for all targets, and one place for the first target's report.
+python3 - demo $targets << 'PYTHON'
+import json, pathlib, shutil, sys
+demo, targets = pathlib.Path(sys.argv[1]), sys.argv[2:]
+rows = [row for t in targets for row in json.loads((demo / f"{t}.table.json").read_text())]
+(demo / "table.json").write_text(json.dumps(rows, indent=1) + "\n")
+shutil.copy(demo / f"audit.{targets[0]}" / "report.html", demo / "report.html")
+print("Benchmark on public data (no release, no charge); mean accuracy over seeds:")
+print(f"{'target':8} {'inputs':24} {'method':20} {'epsilon':>8} {'(GDP)':>6} {'accuracy':>9} {'+-':>6}")
+for r in rows:
+    number = lambda key: "-" if r[key] is None else f"{r[key]:.2f}"
+    print(f"{r['target']:8} {r['inputs']:24} {r['method']:20} {number('epsilon'):>8} {number('epsilon_gdp'):>6}"
+          f" {r['mean_accuracy']:9.4f} {r['std']:6.4f}")
+PYTHON
+echo
+echo "The privacy report is demo/report.html, the table demo/table.json."
+echo "With your own texts: $cryptotl embed --help, then the verbs that this script runs."

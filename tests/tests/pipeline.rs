@@ -143,6 +143,28 @@ fn the_main_job_ends_in_a_head_that_carries_its_guarantee() {
 }
 
 #[test]
+fn the_audit_report_is_written_from_evidence_and_refuses_a_rolled_back_ledger() {
+    let folder = prepared();
+    let path = folder.path();
+    std::fs::copy(path.join("budget"), path.join("old-budget")).unwrap();
+    succeed(path, &finetune("1", "f.safetensors", "head.safetensors"));
+    let report = succeed(path, "--json audit --head head.safetensors --ledger budget --output audit");
+    assert!(report["target_epsilon"].as_f64().unwrap() <= 1.0);
+    assert_eq!(report["target_epsilon"], report["accounted_epsilon"]);
+    assert_eq!(report["verdict"], "not assessed", "no attack was run, and the report says so");
+    assert!(report["audited_epsilon_lower_bound"].is_null());
+    assert!(report["encryption"]["security_basis"].as_str().unwrap().contains("128 bits"));
+    let written: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(path.join("audit/report.json")).unwrap()).unwrap();
+    assert_eq!(written, report);
+    let page = std::fs::read_to_string(path.join("audit/report.html")).unwrap();
+    assert!(page.contains(report["sentence"].as_str().unwrap()));
+    assert!(!page.contains("http") && !page.contains("<script"), "the page asks for nothing");
+    refuse(path, "audit --head head.safetensors --ledger old-budget --output audit2", 4, "rolled back");
+    assert!(!path.join("audit2").exists());
+}
+
+#[test]
 fn what_the_budget_cannot_pay_for_is_refused_and_says_what_is_left() {
     let folder = prepared();
     let path = folder.path();

@@ -35,6 +35,8 @@ pub enum Command {
     Finetune(FinetuneArgs),
     /// Label records with a released head, one JSON object a line
     Classify(ClassifyArgs),
+    /// Write the privacy audit report of a released head
+    Audit(AuditArgs),
     /// Measure on public data
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -185,6 +187,20 @@ pub struct ClassifyArgs {
     /// Where to write the lines [default: stdout]
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+/// Arguments of `audit`.
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    /// The released head
+    #[arg(long, value_name = "FILE")]
+    pub head: PathBuf,
+    /// The ledger that paid for it
+    #[arg(long, value_name = "FILE")]
+    pub ledger: PathBuf,
+    /// The folder for report.json and report.html
+    #[arg(long, value_name = "DIR")]
+    pub output: PathBuf,
 }
 
 /// The verbs of `bench`.

@@ -10,6 +10,7 @@ mod command;
 mod exit;
 mod output;
 mod progress;
+mod report;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;

@@ -1,5 +1,6 @@
 //! The verbs, one a file.
 
+mod audit;
 mod bench;
 mod classify;
 mod embed;
@@ -21,6 +22,7 @@ pub fn run(command: Command, output: &Output) -> Result<()> {
         Command::Ledger(command) => ledger::run(command, output),
         Command::Finetune(args) => finetune::run(args, output),
         Command::Classify(args) => classify::run(args),
+        Command::Audit(args) => audit::run(args, output),
         Command::Bench(BenchCommand::Privacy(args)) => bench::run(args, output),
     }
 }

@@ -1,0 +1,110 @@
+//! The privacy audit report: one value, read from the head and the ledger, and its renderings.
+
+mod html;
+
+use cryptotl_model::{EncoderId, Extraction};
+use cryptotl_privacy::accountant::{gdp, zcdp};
+use cryptotl_privacy::{AccountantError, Delta, Epsilon, Event, Guarantee, Rho, Status, Witness};
+use cryptotl_trainer::Head;
+use serde::Serialize;
+
+pub use html::render as html;
+
+/// The version of `report.json`.
+pub const VERSION: u32 = 1;
+
+/// One point of a privacy profile: the release is (epsilon, delta)-private for each of them at once.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProfilePoint {
+    /// delta.
+    pub delta: Delta,
+    /// epsilon of this release alone.
+    pub release_epsilon: Epsilon,
+    /// epsilon of all that was spent on the population so far.
+    pub spent_epsilon: Epsilon,
+}
+
+/// What a privacy officer is asked to sign. What was not looked at says so.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The program's version.
+    pub tool_version: String,
+    /// The digest of the head file.
+    pub head_digest: String,
+    /// The population.
+    pub population: String,
+    /// What was asked for and what this release alone cost.
+    pub target_epsilon: Epsilon,
+    /// The epsilon of all releases together, recomputed from the ledger's entries.
+    pub accounted_epsilon: Epsilon,
+    /// The attack's lower bound; absent because no attack was run.
+    pub audited_epsilon_lower_bound: Option<f64>,
+    /// The attack's confidence.
+    pub confidence: Option<f64>,
+    /// `not assessed` until an attack is run.
+    pub verdict: &'static str,
+    /// The attack's controls.
+    pub controls: Vec<String>,
+    /// The promise, in one sentence.
+    pub sentence: String,
+    /// The promise of this release alone.
+    pub guarantee: Guarantee,
+    /// The mechanism that ran.
+    pub event: Event,
+    /// mu of this release under exact Gaussian DP, and its epsilon: reported, not claimed.
+    pub gaussian_dp: (f64, Option<Epsilon>),
+    /// The entry that paid, found unchanged in the ledger.
+    pub witness: Witness,
+    /// The encoder.
+    pub encoder: EncoderId,
+    /// How the server features were computed; absent when the head reads none.
+    pub encryption: Option<Extraction>,
+    /// epsilon against delta.
+    pub profile: Vec<ProfilePoint>,
+    /// Loss that is left, and the largest epsilon it buys.
+    pub left: (Rho, Option<Epsilon>),
+    /// The ledger with every entry.
+    pub ledger: Status,
+}
+
+impl Report {
+    /// Assembles the report. The caller has verified the head's witness against the ledger.
+    pub fn new(head: &Head, head_digest: String, ledger: Status) -> Result<Self, AccountantError> {
+        let header = &head.header;
+        let guarantee = header.guarantee.clone();
+        let mu = gdp::Mu::from_rho(guarantee.rho);
+        let mut profile = Vec::new();
+        for power in (4..=48).map(|quarter| f64::from(quarter) / 4.0) {
+            let Ok(delta) = Delta::new(10f64.powf(-power)) else { continue };
+            profile.push(ProfilePoint {
+                delta,
+                release_epsilon: zcdp::epsilon(guarantee.rho, delta)?,
+                spent_epsilon: zcdp::epsilon(ledger.rho_spent, delta)?,
+            });
+        }
+        Ok(Self {
+            version: VERSION,
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            head_digest,
+            population: header.population.clone(),
+            target_epsilon: guarantee.epsilon,
+            accounted_epsilon: ledger.epsilon_spent,
+            audited_epsilon_lower_bound: None,
+            confidence: None,
+            verdict: "not assessed",
+            controls: Vec::new(),
+            sentence: guarantee.formal_sentence(),
+            gaussian_dp: (mu.get(), gdp::epsilon(mu, guarantee.delta).ok()),
+            guarantee,
+            event: header.event.clone(),
+            witness: header.witness,
+            encoder: header.encoder.clone(),
+            encryption: header.extraction.clone(),
+            profile,
+            left: (ledger.rho_remaining, ledger.epsilon_affordable),
+            ledger,
+        })
+    }
+}
