@@ -222,7 +222,7 @@ mod tests {
             ("input_bound = 6.0", "input_bound = nan", "training.input_bound"),
             ("rate = 0.1", "rate = 1.0", "dropout rate"),
             ("version = 1", "version = 2", "version must be 1"),
-            ("\"cubic-relu\"", "\"relu\"", "line 6"),
+            ("\"cubic-relu\"", "\"relu\"", "line 4: data did not match any variant"),
         ] {
             let error = PretrainConfig::from_toml(&MINIMAL.replace(from, to)).unwrap_err().to_string();
             assert!(error.contains(fact), "{error}");
