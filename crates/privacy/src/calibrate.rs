@@ -82,7 +82,8 @@ impl GaussianCalibration {
     /// until the measurement's own map, rounded up to a unit of rho, fits `steps` times.
     ///
     /// # Errors
-    /// [`CalibrationError`] if `steps` is zero or `rho` is below one unit a step.
+    /// [`CalibrationError`] if `steps` is zero, `rho` is below one unit a step, or `rho` is above 500000 a
+    /// step, where the DP noise would be less than the sampler accepts.
     pub fn from_rho(rho: Rho, steps: u32) -> Result<GaussianCalibration, CalibrationError> {
         let share = rho.divided_rounding_down(steps).ok_or(CalibrationError::NoSteps)?;
         if share == Rho::ZERO {
@@ -170,8 +171,17 @@ mod tests {
         }
 
         #[test]
-        fn the_noise_fits_the_loss_and_is_the_least_that_does(units in 1_000..100_000_000_000_000_u64, steps in 1..500_u32) {
+        fn the_noise_fits_the_loss_and_is_the_least_that_does(
+            units in 1_000..u64::MAX / 4,
+            steps in 1..500_u32,
+        ) {
             let rho = Rho::from_units(units);
+            // A step that loses more than 500000 would need a multiplier below the sampler's least, 1e-3.
+            if units / u64::from(steps) > 500_000 * 1_000_000_000_000 {
+                let refused = GaussianCalibration::from_rho(rho, steps);
+                prop_assert!(matches!(refused, Err(CalibrationError::Mechanism(_))), "{refused:?}");
+                return Ok(());
+            }
             let calibration = GaussianCalibration::from_rho(rho, steps).unwrap();
             prop_assert!(calibration.rho <= rho);
             let less_noise = calibration.noise_multiplier * (1.0 - 1e-14);
