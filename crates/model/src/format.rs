@@ -286,8 +286,7 @@ impl<H: Header> Outline<H> {
 /// Writes `bytes` to a temporary file beside `path`, syncs it and renames it over `path`.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let io = |e| ModelError::io("write", path, e);
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
+    let (mut file, folder) = temporary_beside(path)?;
     file.write_all(bytes).map_err(io)?;
     file.as_file().sync_all().map_err(io)?;
     file.persist(path).map_err(|e| io(e.error))?;
@@ -300,12 +299,25 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Fails, before long work starts, when a file could not be written at `path`.
 pub fn check_writable(path: &Path) -> Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if path.is_dir() {
         let e = std::io::Error::new(std::io::ErrorKind::IsADirectory, "it is a folder");
         return Err(ModelError::io("write", path, e));
     }
-    tempfile::NamedTempFile::new_in(folder).map(drop).map_err(|e| ModelError::io("write", path, e))
+    temporary_beside(path).map(drop)
+}
+
+/// A temporary file in the folder of `path`, and that folder.
+fn temporary_beside(path: &Path) -> Result<(tempfile::NamedTempFile, &Path)> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let file = tempfile::NamedTempFile::new_in(folder).map_err(|e| {
+        // The temporary file's own name, which the error carries, would tell its reader nothing.
+        let fact = match e.kind() {
+            std::io::ErrorKind::NotFound => format!("there is no folder {}", folder.display()),
+            kind => kind.to_string(),
+        };
+        ModelError::io("write", path, std::io::Error::new(e.kind(), fact))
+    })?;
+    Ok((file, folder))
 }
 
 fn header_length<H: Header>(bytes: &[u8], path: &Path) -> Result<u64> {
