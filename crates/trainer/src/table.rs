@@ -109,6 +109,9 @@ fn read_separated(path: &Path, columns: &Columns, label_names: &[String], separa
         .from_reader(BufReader::new(file));
     let header = reader.headers().map_err(unreadable)?.clone();
     let header: Vec<&str> = header.iter().map(|name| name.trim_start_matches('\u{feff}').trim()).collect();
+    if header.iter().all(|name| name.is_empty()) {
+        return Err(TrainerError::table(path, "it is empty", "give a table whose first line names its columns"));
+    }
     let position = |name: &String| {
         header.iter().position(|column| column == name).ok_or_else(|| {
             TrainerError::table(
@@ -225,7 +228,9 @@ mod tests {
     #[test]
     fn unusable_tables_say_why() {
         for (name, content, fact) in [
-            ("t.tsv", &b""[..], "no column `text`"),
+            ("t.tsv", &b""[..], "it is empty"),
+            ("t.csv", b"\n\n", "it is empty"),
+            ("t.jsonl", b"", "no records"),
             ("t.tsv", b"label\ttext\n", "no records"),
             ("t.tsv", b"label\tbody\npositive\tx\n", "no column `text`"),
             ("t.tsv", b"label\ttext\n1\tx\n", "no record has one of the labels"),
