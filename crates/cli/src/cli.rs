@@ -51,21 +51,29 @@ pub struct EmbedArgs {
     /// The table of texts: .csv, .tsv or .jsonl
     #[arg(long, value_name = "FILE")]
     pub input: PathBuf,
-    /// The column that holds the text
-    #[arg(long, value_name = "COLUMN")]
-    pub text_column: String,
+    /// Its columns.
+    #[command(flatten)]
+    pub table: TableArgs,
     /// The column that holds the label
     #[arg(long, value_name = "COLUMN", requires = "labels")]
     pub label_column: Option<String>,
     /// The label list, in the order of the codes; any other label counts as unlabeled
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', requires = "label_column")]
     pub labels: Vec<String>,
-    /// The column that identifies a record [default: number the records]
-    #[arg(long, value_name = "COLUMN")]
-    pub id_column: Option<String>,
     /// Where to write the embeddings
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
+}
+
+/// The columns of a table of texts.
+#[derive(Debug, Args)]
+pub struct TableArgs {
+    /// The column that holds the text
+    #[arg(long, value_name = "COLUMN")]
+    pub text_column: String,
+    /// The column that identifies a record [default: number the records]
+    #[arg(long, value_name = "COLUMN")]
+    pub id_column: Option<String>,
 }
 
 /// Arguments of `extract`.
@@ -136,6 +144,9 @@ pub struct LedgerVerifyArgs {
     /// The hash of that entry, 64 hexadecimal digits
     #[arg(long, value_name = "HEX", requires = "seq")]
     pub hash: Option<cryptotl_privacy::Digest>,
+    /// A released head: the ledger must hold the entry that paid for it
+    #[arg(long, value_name = "FILE", conflicts_with = "seq")]
+    pub witness: Option<PathBuf>,
 }
 
 /// Arguments of `pretrain`.
@@ -167,6 +178,12 @@ pub struct FinetuneArgs {
     /// What this release may cost, at the ledger's delta
     #[arg(long, value_name = "E")]
     pub epsilon: f64,
+    /// The delta that the ledger must have; another is refused [default: the ledger's]
+    #[arg(long, value_name = "D")]
+    pub delta: Option<f64>,
+    /// The privacy configuration that the ledger must have been created with; another is refused
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
     /// What the head reads
     #[arg(long, value_name = "PARTS", default_value = HeadInputs::EmbeddingAndFeatures.name(), value_parser = head_inputs)]
     pub inputs: HeadInputs,
@@ -181,9 +198,21 @@ pub struct ClassifyArgs {
     /// The released head
     #[arg(long, value_name = "FILE")]
     pub head: PathBuf,
-    /// The records to label, with server features where the head reads them
+    /// The records to label, or with --encoder a table of texts: .csv, .tsv or .jsonl
     #[arg(long, value_name = "FILE")]
     pub input: PathBuf,
+    /// The sentence-transformers folder, for a table of texts
+    #[arg(long, value_name = "DIR", requires = "TableArgs")]
+    pub encoder: Option<PathBuf>,
+    /// The columns of the table.
+    #[command(flatten)]
+    pub table: Option<TableArgs>,
+    /// The secret half of the model, for a head that reads server features and records without them
+    #[arg(long, value_name = "FILE")]
+    pub model: Option<PathBuf>,
+    /// The public half of the model [default: the model's path, ending in .public.safetensors]
+    #[arg(long, value_name = "FILE", requires = "model")]
+    pub public: Option<PathBuf>,
     /// Where to write the lines [default: stdout]
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cryptotl_model::format::{Document, Header};
 use cryptotl_model::{
-    Digest, EncoderId, Extraction, LinearScore, ModelError, Projection, PublicModel, Records,
+    Digest, EncoderId, Extraction, HeadInputs, LinearScore, ModelError, Projection, PublicModel, Records,
 };
 use cryptotl_privacy::{Description, Event, Guarantee, ReleasePlan, Witness};
 use ndarray::Array1;
@@ -35,7 +35,7 @@ pub struct HeadHeader {
     pub description: Description,
     /// The ledger entry that paid: a later ledger must still contain it.
     pub witness: Witness,
-    inputs: cryptotl_model::HeadInputs,
+    inputs: HeadInputs,
     bias_share: f64,
     score_share: f64,
     score_scale: f64,
@@ -98,6 +98,11 @@ impl Head {
             score_scale: projection.score_scale,
         };
         Self { header, projection, weights }
+    }
+
+    /// Which parts of a record the head reads.
+    pub fn inputs(&self) -> HeadInputs {
+        self.projection.inputs
     }
 
     /// Labels and scores of records.

@@ -1,12 +1,17 @@
-//! `classify`: labels and scores of records, one JSON object a line.
+//! `classify`: labels and scores of texts or records, one JSON object a line.
 
 use std::io::Write;
 
-use cryptotl_model::Records;
+use cryptotl_encrypted::ParameterSet;
 use cryptotl_model::format::{check_writable, write_atomically};
+use cryptotl_model::{Records, RecordsHeader};
 use cryptotl_trainer::Head;
+use cryptotl_trainer::encoder::Encoder;
+use cryptotl_trainer::table::{Columns, read_texts};
 
-use crate::cli::ClassifyArgs;
+use super::embed::embed_texts;
+use super::extract::Model;
+use crate::cli::{ClassifyArgs, TableArgs};
 use crate::exit::{Code, Failure, Result};
 
 /// Runs the verb.
@@ -15,7 +20,12 @@ pub fn run(args: ClassifyArgs) -> Result<()> {
         check_writable(path)?;
     }
     let (head, _) = Head::read(&args.head)?;
-    let records = Records::read(&args.input)?;
+    let records = match (&args.encoder, &args.table) {
+        (Some(folder), Some(table)) => embedded(&args, &Encoder::load(folder)?, table)?,
+        (None, Some(_)) => return Err(Failure::new(Code::Usage, "--text-column needs --encoder; give both")),
+        _ => Records::read(&args.input).map_err(|e| not_texts(&args, e.into()))?,
+    };
+    let records = with_features(&args, &head, records)?;
     let mut lines = Vec::new();
     for classified in head.classify(&records)? {
         serde_json::to_writer(&mut lines, &classified).map_err(|e| Failure::new(Code::Bug, e))?;
@@ -29,5 +39,47 @@ pub fn run(args: ClassifyArgs) -> Result<()> {
             }
             _ => Ok(()),
         },
+    }
+}
+
+fn embedded(args: &ClassifyArgs, encoder: &Encoder, table: &TableArgs) -> Result<Records> {
+    let columns = Columns { text: table.text_column.clone(), label: None, id: table.id_column.clone() };
+    let texts = read_texts(&args.input, &columns, &[])?;
+    let embeddings = embed_texts(encoder, &texts.texts)?;
+    let header =
+        RecordsHeader { encoder: encoder.id().clone(), label_names: Vec::new(), extraction: None };
+    Ok(Records { header, ids: texts.ids, embeddings, features: None, labels: None })
+}
+
+/// A head that reads server features gets them from the model, when it is given.
+fn with_features(args: &ClassifyArgs, head: &Head, records: Records) -> Result<Records> {
+    if !head.inputs().needs_features() || records.features.is_some() {
+        return Ok(records);
+    }
+    let input = args.input.display().to_string();
+    let Some(path) = &args.model else {
+        return Err(Failure::failed(
+            format!("{} reads server features and {input} has none", args.head.display()),
+            "run `cryptotl extract` first, or give the model with --model",
+        ));
+    };
+    let model = Model::read(path, args.public.as_deref())?;
+    if model.public_digest() != head.header.public_model {
+        return Err(Failure::failed(
+            format!("{} is not the model that {} was trained with", path.display(), args.head.display()),
+            "give that model with --model",
+        ));
+    }
+    Ok(model.extract(records, &input, ParameterSet::N8192Q28x6P34)?.0)
+}
+
+/// Says what to do with a table of texts that was given as records.
+fn not_texts(args: &ClassifyArgs, failure: Failure) -> Failure {
+    match args.input.extension().and_then(|e| e.to_str()) {
+        Some("csv" | "tsv" | "jsonl") => Failure::failed(
+            format!("{} is a table of texts", args.input.display()),
+            "give the encoder with --encoder and the column with --text-column, or embed it first",
+        ),
+        _ => failure,
     }
 }

@@ -7,9 +7,10 @@ use cryptotl_model::format::check_writable;
 use cryptotl_model::{Records, RecordsHeader};
 use cryptotl_trainer::encoder::Encoder;
 use cryptotl_trainer::table::{Columns, read_texts};
+use ndarray::Array2;
 use serde::Serialize;
 
-use crate::cli::EmbedArgs;
+use crate::cli::{EmbedArgs, TableArgs};
 use crate::exit::{Code, Failure, Result};
 use crate::output::Output;
 use crate::progress::Bar;
@@ -32,22 +33,33 @@ impl fmt::Display for Embedded {
 pub fn run(args: EmbedArgs, output: &Output) -> Result<()> {
     check_labels(&args.labels)?;
     check_writable(&args.output)?;
-    let columns = Columns { text: args.text_column, label: args.label_column, id: args.id_column };
+    let TableArgs { text_column, id_column } = args.table;
+    let columns = Columns { text: text_column, label: args.label_column, id: id_column };
     let texts = read_texts(&args.input, &columns, &args.labels)?;
     let encoder = Encoder::load(&args.encoder)?;
 
-    let bar = Bar::new("embedding");
     let start = Instant::now();
-    let embeddings = encoder.embed(&texts.texts, &|p| bar.show(p.done, p.total))?;
+    let embeddings = embed_texts(&encoder, &texts.texts)?;
     let seconds = start.elapsed().as_secs_f64();
-    drop(bar);
-
     let header = RecordsHeader { encoder: encoder.id().clone(), label_names: args.labels, extraction: None };
     let records = Records { header, ids: texts.ids, embeddings, features: None, labels: texts.labels };
-    records.check_finite()?;
     records.write(&args.output)?;
     let rows = records.len();
     output.result(&Embedded { rows, seconds, sentences_per_second: rows as f64 / seconds })
+}
+
+/// Embeds texts under a progress bar: `[texts, width]`, all of them finite.
+pub(super) fn embed_texts(encoder: &Encoder, texts: &[String]) -> Result<Array2<f32>> {
+    let bar = Bar::new("embedding");
+    let embeddings = encoder.embed(texts, &|p| bar.show(p.done, p.total))?;
+    drop(bar);
+    if embeddings.iter().all(|x| x.is_finite()) {
+        return Ok(embeddings);
+    }
+    Err(Failure::failed(
+        format!("the encoder {} gives NaN or infinity", encoder.id().name),
+        "check its files, or fetch it again",
+    ))
 }
 
 /// An empty list means no labels; otherwise codes must tell labels apart.

@@ -1,6 +1,7 @@
 //! `extract`: server features of embeddings, computed under encryption, both sides in this process.
 
 use std::fmt;
+use std::path::Path;
 
 use cryptotl_encrypted::{EvaluationPlan, InputBound, Packing, ParameterSet, Stage, extract_in_process};
 use cryptotl_model::format::check_writable;
@@ -17,7 +18,7 @@ use crate::progress::Bar;
 const MAX_ERROR: f64 = 5e-4;
 
 #[derive(Serialize)]
-struct Extracted {
+pub(super) struct Extracted {
     rows: usize,
     seconds: f64,
     ms_per_record: f64,
@@ -57,109 +58,145 @@ impl fmt::Display for Extracted {
 /// Runs the verb.
 pub fn run(args: ExtractArgs, output: &Output) -> Result<()> {
     check_writable(&args.output)?;
-    let (lower, lower_digest) = LowerModel::read(&args.model)?;
-    let public_path = args.public.clone().unwrap_or_else(|| args.model.with_extension("public.safetensors"));
-    let (public, public_digest) = PublicModel::read(&public_path)?;
-    if public.lower != lower_digest {
-        return Err(Failure::failed(
-            format!(
-                "{} is the public half of a foreign model: it belongs to {}, and {} is {}",
-                public_path.display(),
-                public.lower.short(),
-                args.model.display(),
-                lower_digest.short()
-            ),
-            "give the two files of one `cryptotl pretrain`, with --model and --public",
-        ));
-    }
-    let mut records = Records::read(&args.input)?;
-    check_fit(&args, &lower, &public, &records)?;
-
-    let scaled = public.scaler.apply(records.embeddings.view())?;
-    let bound = InputBound::new(public.scaler.bound())?;
-    let plan = EvaluationPlan::compile(&lower.network, args.parameter_set, Packing::default(), bound)?;
-    let bar = Bar::new("encrypting");
-    let done =
-        extract_in_process(&plan, scaled.view(), &|p| bar.show_step(step_name(p.stage), p.done, p.total))?;
-    drop(bar);
-
-    let (max_error, rms_error) = errors(&done.features, lower.network.forward(scaled.view())?.view());
-    if max_error > MAX_ERROR {
-        return Err(Failure::new(
-            Code::Cryptography,
-            format!(
-                "a decrypted feature is {max_error:.1e} off the network in the clear, and {MAX_ERROR:.0e} is \
-                 the most that is accepted; nothing was written; use --parameter-set {}, or a model with a \
-                 smaller input bound",
-                ParameterSet::N8192Q28x6P34
-            ),
-        ));
-    }
-
-    let contract = plan.contract();
-    records.features = Some(done.features.mapv(|x| x as f32));
-    records.header.extraction = Some(Extraction {
-        public_model: public_digest,
-        plan: digest_of(plan.digest())?,
-        parameter_set: contract.parameter_set().to_string(),
-        security_basis: security_words(contract.parameter_set()),
-        packing: contract.packing().to_string(),
-        evaluator: "in-process".to_owned(),
-    });
+    let model = Model::read(&args.model, args.public.as_deref())?;
+    let records = Records::read(&args.input)?;
+    let (records, extracted) =
+        model.extract(records, &args.input.display().to_string(), args.parameter_set)?;
     records.write(&args.output)?;
-    output.result(&Extracted {
-        rows: records.len(),
-        seconds: done.seconds,
-        ms_per_record: done.seconds * 1e3 / records.len() as f64,
-        bytes_up: done.bytes_up,
-        bytes_down: done.bytes_down,
-        key_bytes: done.key_bytes,
-        max_error,
-        rms_error,
-        packing: contract.packing(),
-        parameter_set: contract.parameter_set(),
-    })
+    output.result(&extracted)
 }
 
-/// Fails unless the two halves and the records belong together, before anything is encrypted.
-fn check_fit(args: &ExtractArgs, lower: &LowerModel, public: &PublicModel, records: &Records) -> Result<()> {
-    let input = args.input.display();
-    if records.is_empty() {
-        return Err(Failure::failed(format!("{input} has no records"), "embed at least one text"));
-    }
-    let encoder = &records.header.encoder;
-    for (half, id) in [("the model", &lower.encoder), ("the model's public half", &public.encoder)] {
-        if encoder.digest != id.digest {
+/// Both halves of a model: what a process that plays both parties holds.
+pub(super) struct Model {
+    lower: LowerModel,
+    public: PublicModel,
+    public_digest: Digest,
+    path: String,
+}
+
+impl Model {
+    /// Reads the secret half and the public half; by default the latter lies beside the former.
+    pub(super) fn read(secret: &Path, public: Option<&Path>) -> Result<Self> {
+        let (lower, lower_digest) = LowerModel::read(secret)?;
+        let public_path =
+            public.map_or_else(|| secret.with_extension("public.safetensors"), Path::to_path_buf);
+        let (public, public_digest) = PublicModel::read(&public_path)?;
+        if public.lower != lower_digest {
             return Err(Failure::failed(
                 format!(
-                    "{input} was made with the encoder {} ({}), and {half} takes that of {} ({})",
-                    encoder.name,
-                    encoder.digest.short(),
-                    id.name,
-                    id.digest.short()
+                    "{} is the public half of a foreign model: it belongs to {}, and {} is {}",
+                    public_path.display(),
+                    public.lower.short(),
+                    secret.display(),
+                    lower_digest.short()
+                ),
+                "give the two files of one `cryptotl pretrain`, with --model and --public",
+            ));
+        }
+        let path = secret.display().to_string();
+        Ok(Self { lower, public, public_digest, path })
+    }
+
+    /// The public half, by which heads name their model.
+    pub(super) fn public_digest(&self) -> Digest {
+        self.public_digest
+    }
+
+    /// Gives the records their server features; `input` names them in messages.
+    pub(super) fn extract(
+        &self,
+        mut records: Records,
+        input: &str,
+        parameter_set: ParameterSet,
+    ) -> Result<(Records, Extracted)> {
+        self.check_fit(input, &records)?;
+        let (lower, public) = (&self.lower, &self.public);
+        let scaled = public.scaler.apply(records.embeddings.view())?;
+        let bound = InputBound::new(public.scaler.bound())?;
+        let plan = EvaluationPlan::compile(&lower.network, parameter_set, Packing::default(), bound)?;
+        let bar = Bar::new("encrypting");
+        let done = extract_in_process(&plan, scaled.view(), &|p| {
+            bar.show_step(step_name(p.stage), p.done, p.total);
+        })?;
+        drop(bar);
+
+        let (max_error, rms_error) = errors(&done.features, lower.network.forward(scaled.view())?.view());
+        if max_error > MAX_ERROR {
+            return Err(Failure::new(
+                Code::Cryptography,
+                format!(
+                    "a decrypted feature is {max_error:.1e} off the network in the clear, and \
+                     {MAX_ERROR:.0e} is the most that is accepted; nothing was written; use \
+                     --parameter-set {}, or a model with a smaller input bound",
+                    ParameterSet::N8192Q28x6P34
+                ),
+            ));
+        }
+        let contract = plan.contract();
+        records.features = Some(done.features.mapv(|x| x as f32));
+        records.header.extraction = Some(Extraction {
+            public_model: self.public_digest,
+            plan: digest_of(plan.digest())?,
+            parameter_set: contract.parameter_set().to_string(),
+            security_basis: security_words(contract.parameter_set()),
+            packing: contract.packing().to_string(),
+            evaluator: "in-process".to_owned(),
+        });
+        let extracted = Extracted {
+            rows: records.len(),
+            seconds: done.seconds,
+            ms_per_record: done.seconds * 1e3 / records.len() as f64,
+            bytes_up: done.bytes_up,
+            bytes_down: done.bytes_down,
+            key_bytes: done.key_bytes,
+            max_error,
+            rms_error,
+            packing: contract.packing(),
+            parameter_set: contract.parameter_set(),
+        };
+        Ok((records, extracted))
+    }
+
+    /// Fails unless the two halves and the records belong together, before anything is encrypted.
+    fn check_fit(&self, input: &str, records: &Records) -> Result<()> {
+        let (lower, public) = (&self.lower, &self.public);
+        if records.is_empty() {
+            return Err(Failure::failed(format!("{input} has no records"), "embed at least one text"));
+        }
+        let encoder = &records.header.encoder;
+        for (half, id) in [("the model", &lower.encoder), ("the model's public half", &public.encoder)] {
+            if encoder.digest != id.digest {
+                return Err(Failure::failed(
+                    format!(
+                        "{input} was made with the encoder {} ({}), and {half} takes that of {} ({})",
+                        encoder.name,
+                        encoder.digest.short(),
+                        id.name,
+                        id.digest.short()
+                    ),
+                    "run `cryptotl embed` with the model's encoder",
+                ));
+            }
+        }
+        let (width, network) = (records.embeddings.ncols(), &lower.network);
+        if width != network.input_width() || width != public.scaler.width() {
+            return Err(Failure::failed(
+                format!(
+                    "{input} has embeddings of {width} numbers, the model takes {} and its scaler {}",
+                    network.input_width(),
+                    public.scaler.width()
                 ),
                 "run `cryptotl embed` with the model's encoder",
             ));
         }
+        if network.output_width() != public.feature_width || lower.input_bound != public.scaler.bound() {
+            return Err(Failure::failed(
+                format!("the two halves of {} differ in feature width or input bound", self.path),
+                "export them again with `cryptotl pretrain`",
+            ));
+        }
+        Ok(records.check_finite()?)
     }
-    let (width, network) = (records.embeddings.ncols(), &lower.network);
-    if width != network.input_width() || width != public.scaler.width() {
-        return Err(Failure::failed(
-            format!(
-                "{input} has embeddings of {width} numbers, the model takes {} and its scaler {}",
-                network.input_width(),
-                public.scaler.width()
-            ),
-            "run `cryptotl embed` with the model's encoder",
-        ));
-    }
-    if network.output_width() != public.feature_width || lower.input_bound != public.scaler.bound() {
-        return Err(Failure::failed(
-            "the model's two halves differ in feature width or input bound",
-            "export them again with `cryptotl pretrain`",
-        ));
-    }
-    Ok(records.check_finite()?)
 }
 
 /// The largest and the root mean square difference; infinite when a feature is no number.

@@ -5,12 +5,13 @@ use std::fmt;
 use cryptotl_model::format::check_writable;
 use cryptotl_model::{HeadInputs, PublicModel, Records, RecordsOutline};
 use cryptotl_privacy::accountant::gdp::Mu;
-use cryptotl_privacy::{Epsilon, Guarantee, Ledger, Rho, Witness, largest_rho};
+use cryptotl_privacy::{Delta, Epsilon, Guarantee, Ledger, Rho, Status, Witness, largest_rho};
 use cryptotl_trainer::{Head, HeadSettings};
 use serde::Serialize;
 
+use super::ledger::read_policy;
 use crate::cli::FinetuneArgs;
-use crate::exit::{Failure, Result};
+use crate::exit::{Code, Failure, Result};
 use crate::output::Output;
 
 #[derive(Serialize)]
@@ -55,11 +56,12 @@ pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
     }
     let mut ledger = Ledger::open(&args.ledger)?;
     let status = ledger.status()?;
+    check_policy(&args, &status)?;
     let epsilon = Epsilon::new(args.epsilon)?;
-    let mu = Mu::from_rho(largest_rho(epsilon, status.delta)?);
+    let delta = args.delta.map_or(Ok(status.delta), Delta::new)?;
+    let mu = Mu::from_rho(largest_rho(epsilon, delta)?);
     let settings = HeadSettings::auto(&public, args.inputs, mu.get(), status.public_size)?;
-    let plan =
-        settings.plan(&public, epsilon, status.delta, status.policy.unit(), status.policy.adjacency())?;
+    let plan = settings.plan(&public, epsilon, delta, status.policy.unit(), status.policy.adjacency())?;
 
     let charged = ledger.charge(plan)?;
     // From here on the loss is spent, whatever happens; private data may be read.
@@ -90,6 +92,23 @@ pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
         rho_remaining: status.rho_remaining,
         epsilon_affordable: status.epsilon_affordable,
     })
+}
+
+/// Fails when the ledger was created with another policy than the one named.
+fn check_policy(args: &FinetuneArgs, status: &Status) -> Result<()> {
+    let Some(path) = &args.policy else { return Ok(()) };
+    if read_policy(path)? == status.policy {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Code::RefusedByBudget,
+        format!(
+            "{} was created with the policy `{}` as it then was, not with {}; leave --policy out to accept it",
+            args.ledger.display(),
+            status.policy.name(),
+            path.display()
+        ),
+    ))
 }
 
 fn check_outline(args: &FinetuneArgs, public: &PublicModel, outline: &RecordsOutline) -> Result<()> {

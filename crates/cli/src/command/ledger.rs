@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
-use cryptotl_privacy::{EntryKind, Ledger, Policy, Status};
+use cryptotl_privacy::{EntryKind, Ledger, Policy, Status, Witness};
+use cryptotl_trainer::Head;
 use serde::Serialize;
 
 use crate::cli::{LedgerCommand, LedgerInitArgs, LedgerShowArgs, LedgerVerifyArgs};
@@ -101,11 +102,29 @@ fn verify(args: LedgerVerifyArgs, output: &Output) -> Result<()> {
         ledger.verify_witness(seq, &hash)?;
         note += &format!(" and holds entry {seq} as given");
     }
+    if let Some(path) = &args.witness {
+        let (head, _) = Head::read(path)?;
+        if head.header.population != status.population {
+            return Err(Failure::new(
+                Code::LedgerIntegrity,
+                format!(
+                    "{} was paid for by the population {}, {} is the ledger of {}; give that population's ledger",
+                    path.display(),
+                    head.header.population,
+                    args.ledger.display(),
+                    status.population
+                ),
+            ));
+        }
+        let Witness { seq, hash } = head.header.witness;
+        ledger.verify_witness(seq, &hash)?;
+        note += &format!(" and holds entry {seq}, which paid for {}", path.display());
+    }
     output.result(&Shown { status, note })
 }
 
 /// Reads a privacy configuration.
-fn read_policy(path: &Path) -> Result<Policy> {
+pub(super) fn read_policy(path: &Path) -> Result<Policy> {
     let text = std::fs::read_to_string(path).map_err(|e| {
         Failure::failed(
             format!("cannot read the policy {}: {e}", path.display()),
