@@ -51,29 +51,21 @@ pub struct EmbedArgs {
     /// The table of texts: .csv, .tsv or .jsonl
     #[arg(long, value_name = "FILE")]
     pub input: PathBuf,
-    /// Its columns.
-    #[command(flatten)]
-    pub table: TableArgs,
+    /// The column that holds the text
+    #[arg(long, value_name = "COLUMN")]
+    pub text_column: String,
     /// The column that holds the label
     #[arg(long, value_name = "COLUMN", requires = "labels")]
     pub label_column: Option<String>,
     /// The label list, in the order of the codes; any other label counts as unlabeled
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', requires = "label_column")]
     pub labels: Vec<String>,
-    /// Where to write the embeddings
-    #[arg(long, value_name = "FILE")]
-    pub output: PathBuf,
-}
-
-/// The columns of a table of texts.
-#[derive(Debug, Args)]
-pub struct TableArgs {
-    /// The column that holds the text
-    #[arg(long, value_name = "COLUMN")]
-    pub text_column: String,
     /// The column that identifies a record [default: number the records]
     #[arg(long, value_name = "COLUMN")]
     pub id_column: Option<String>,
+    /// Where to write the embeddings
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
 }
 
 /// Arguments of `extract`.
@@ -202,11 +194,14 @@ pub struct ClassifyArgs {
     #[arg(long, value_name = "FILE")]
     pub input: PathBuf,
     /// The sentence-transformers folder, for a table of texts
-    #[arg(long, value_name = "DIR", requires = "TableArgs")]
+    #[arg(long, value_name = "DIR", requires = "text_column")]
     pub encoder: Option<PathBuf>,
-    /// The columns of the table.
-    #[command(flatten)]
-    pub table: Option<TableArgs>,
+    /// The column that holds the text
+    #[arg(long, value_name = "COLUMN", requires = "encoder")]
+    pub text_column: Option<String>,
+    /// The column that identifies a record [default: number the records]
+    #[arg(long, value_name = "COLUMN", requires = "encoder")]
+    pub id_column: Option<String>,
     /// The secret half of the model, for a head that reads server features and records without them
     #[arg(long, value_name = "FILE")]
     pub model: Option<PathBuf>,

@@ -146,17 +146,16 @@ impl Records {
         })
     }
 
-    /// Fails when an embedding or a feature is not finite.
-    pub fn check_finite(&self) -> Result<()> {
+    /// Fails when an embedding or a feature is not finite; `name` says whose records these are.
+    pub fn check_finite(&self, name: &str) -> Result<()> {
         fn finite(rows: ArrayView2<f32>) -> bool {
             rows.iter().all(|x| x.is_finite())
         }
         if finite(self.embeddings.view()) && self.features.as_ref().is_none_or(|f| finite(f.view())) {
             return Ok(());
         }
-        Err(ModelError::invalid(
-            "records",
-            "an embedding holds NaN or infinity",
+        Err(ModelError::mismatch(
+            format!("{name} holds NaN or infinity"),
             "embed the texts again and check the encoder's files",
         ))
     }

@@ -10,7 +10,7 @@ use cryptotl_trainer::table::{Columns, read_texts};
 use ndarray::Array2;
 use serde::Serialize;
 
-use crate::cli::{EmbedArgs, TableArgs};
+use crate::cli::EmbedArgs;
 use crate::exit::{Code, Failure, Result};
 use crate::output::Output;
 use crate::progress::Bar;
@@ -33,8 +33,7 @@ impl fmt::Display for Embedded {
 pub fn run(args: EmbedArgs, output: &Output) -> Result<()> {
     check_labels(&args.labels)?;
     check_writable(&args.output)?;
-    let TableArgs { text_column, id_column } = args.table;
-    let columns = Columns { text: text_column, label: args.label_column, id: id_column };
+    let columns = Columns { text: args.text_column, label: args.label_column, id: args.id_column };
     let texts = read_texts(&args.input, &columns, &args.labels)?;
     let encoder = Encoder::load(&args.encoder)?;
 

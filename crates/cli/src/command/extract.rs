@@ -195,7 +195,7 @@ impl Model {
                 "export them again with `cryptotl pretrain`",
             ));
         }
-        Ok(records.check_finite()?)
+        Ok(records.check_finite(input)?)
     }
 }
 
