@@ -63,6 +63,7 @@ fn records(n: usize, seed: u64) -> Records {
         embeddings,
         features: None,
         labels: Some(labels),
+        persons: None,
     }
 }
 
@@ -115,7 +116,7 @@ fn prepared() -> tempfile::TempDir {
 fn finetune(epsilon: &str, features: &str, output: &str) -> String {
     format!(
         "--json finetune --features {features} --model lower.public.safetensors --ledger budget \
-         --epsilon {epsilon} --output {output}"
+         --epsilon {epsilon} --output {output} --run {output}"
     )
 }
 

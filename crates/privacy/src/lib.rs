@@ -21,8 +21,7 @@
 //!
 //! ```
 //! use cryptotl_privacy::{
-//!     Adjacency, Description, Epsilon, GaussianSumRequest, Ledger, NoisySum, Policy, PrivacyUnit,
-//!     ReleasePlan,
+//!     Adjacency, Description, Epsilon, Ledger, NoisySum, Policy, PrivacyUnit, ReleasePlan, SumRequest,
 //! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -42,11 +41,12 @@
 //! let mut ledger = Ledger::create(folder.path().join("clinic.ledger"), &policy, "clinic-2026", 10_000)?;
 //!
 //! // A plan costs nothing and touches no data.
-//! let plan = ReleasePlan::gaussian_sums(GaussianSumRequest {
+//! let plan = ReleasePlan::gaussian_sums(SumRequest {
 //!     epsilon: Epsilon::new(0.5)?,
 //!     delta: ledger.status()?.delta,
 //!     dimension: 2,
 //!     clipping_norm: 1.0,
+//!     slack: 0.0,
 //!     steps: 1,
 //!     unit: PrivacyUnit::Record,
 //!     adjacency: Adjacency::AddRemove,
@@ -68,7 +68,8 @@
 //! assert!(mechanism.begin_step().is_err()); // one step was paid for
 //!
 //! let receipt = mechanism.finish();
-//! ledger.record_release(receipt, "sha256:0f1e2d")?;
+//! let published: Vec<u8> = noisy.iter().flat_map(|x| x.to_le_bytes()).collect();
+//! ledger.record_release(receipt, &published)?;
 //! assert!(ledger.status()?.epsilon_spent.get() <= 0.5);
 //! # Ok(())
 //! # }
@@ -151,14 +152,14 @@ pub use accountant::AccountantError;
 pub use calibrate::{CalibrationError, GaussianCalibration, largest_rho};
 pub use config::{DeltaPolicy, Policy, PolicyError};
 pub use digest::{Digest, DigestError};
-pub use event::{Event, EventError};
+pub use event::{Event, EventError, SumEvent};
 pub use guarantee::{Adjacency, Delta, Epsilon, Guarantee, ParameterError, PrivacyUnit};
 pub use ledger::{
     ChargeError, ChargeSummary, EntryKind, EntrySummary, Ledger, LedgerError, Refusal, RefusalReason, Status,
-    Witness,
+    StoredRelease, Witness,
 };
 pub use mechanism::{
-    BenchmarkGaussian, ChargedGaussian, MechanismError, NoisySum, PublicData, Receipt, StepSum,
+    BenchmarkSums, ChargedSums, MechanismError, NoisySum, PublicData, Receipt, StepSum, Units,
 };
-pub use plan::{ChargedPlan, Description, GaussianSumRequest, PlanError, ReleasePlan};
+pub use plan::{ChargedPlan, Description, PlanError, ReleasePlan, SumRequest};
 pub use rho::Rho;

@@ -43,12 +43,12 @@ pub fn run(args: ClassifyArgs) -> Result<()> {
 }
 
 fn embedded(args: &ClassifyArgs, encoder: &Encoder, table: &TableArgs) -> Result<Records> {
-    let columns = Columns { text: table.text_column.clone(), label: None, id: table.id_column.clone() };
+    let columns =
+        Columns { text: table.text_column.clone(), label: None, id: table.id_column.clone(), person: None };
     let texts = read_texts(&args.input, &columns, &[])?;
     let embeddings = embed_texts(encoder, &texts.texts)?;
-    let header =
-        RecordsHeader { encoder: encoder.id().clone(), label_names: Vec::new(), extraction: None };
-    Ok(Records { header, ids: texts.ids, embeddings, features: None, labels: None })
+    let header = RecordsHeader { encoder: encoder.id().clone(), label_names: Vec::new(), extraction: None };
+    Ok(Records { header, ids: texts.ids, embeddings, features: None, labels: None, persons: None })
 }
 
 /// A head that reads server features gets them from the model, when it is given.

@@ -1,4 +1,4 @@
-//! Gaussian sums: clipping, integer grid, exact sum and DP noise behind one constructor.
+//! Noisy sums: clipping, integer grid, exact sum and DP noise behind one constructor.
 //!
 //! The caller hands in contributions and gets back noisy sums. It cannot clip to one norm and account
 //! for another, skip the noise, or take more steps than were paid for: one [`Event`] fixes all of it,
@@ -8,34 +8,47 @@ use std::fmt;
 
 use super::MechanismError;
 use super::clip::{GRID_RADIUS, GridClipper};
-use super::sampler;
-use crate::event::Event;
+use super::sampler::{self, Noise};
+use super::units::{Units, mean_of_rows};
+use crate::event::{Event, SumEvent};
+use crate::guarantee::PrivacyUnit;
 use crate::ledger::Witness;
 use crate::plan::{ChargedPlan, ReleasePlan};
 
 mod sealed {
     pub trait Sealed {
-        fn core(&self) -> &super::GaussianSums;
-        fn core_mut(&mut self) -> &mut super::GaussianSums;
+        fn core(&self) -> &super::Sums;
+        fn core_mut(&mut self) -> &mut super::Sums;
     }
 }
 
-/// A mechanism that releases noisy sums, one a step. Implemented by [`ChargedGaussian`] for private
-/// data and [`BenchmarkGaussian`] for public data, with the same code; no other type can implement it.
+/// A mechanism that releases noisy sums, one a step. Implemented by [`ChargedSums`] for private
+/// data and [`BenchmarkSums`] for public data, with the same code; no other type can implement it.
 pub trait NoisySum: sealed::Sealed {
     /// The number of coordinates of a contribution and of a sum.
     fn dimension(&self) -> usize {
         self.core().dimension
     }
 
-    /// C, the Euclidean norm to which each contribution is clipped, in input units.
+    /// C, the norm to which each contribution is clipped, in input units: Euclidean for Gaussian DP
+    /// noise, the 1-norm for Laplace.
     fn clipping_norm(&self) -> f64 {
         self.core().clipping_norm
     }
 
-    /// sigma, the standard deviation of the DP noise in one coordinate, divided by C.
-    fn noise_multiplier(&self) -> f64 {
-        self.core().noise_multiplier
+    /// The scale of the DP noise in one coordinate, in input units: the standard deviation of a Gaussian,
+    /// the mean magnitude of a Laplace variable.
+    fn scale(&self) -> f64 {
+        self.core().scale
+    }
+
+    /// The units of a private table of `n_rows` rows. `persons` is each row's person, if it
+    /// is known; it is read only if the plan protects persons.
+    ///
+    /// # Errors
+    /// [`MechanismError::Units`] if the plan protects persons and the column is missing or of another length.
+    fn units(&self, n_rows: usize, persons: Option<&[Option<u32>]>) -> Result<Units, MechanismError> {
+        Units::new(self.core().unit, n_rows, persons)
     }
 
     /// T, the number of steps in the plan.
@@ -59,29 +72,44 @@ pub trait NoisySum: sealed::Sealed {
 
 /// The mechanism itself, without the question of who may use it.
 #[doc(hidden)]
-pub struct GaussianSums {
+pub struct Sums {
+    noise: Noise,
+    unit: PrivacyUnit,
     dimension: usize,
     clipping_norm: f64,
     noise_multiplier: f64,
+    /// In grid steps.
+    sensitivity: u64,
+    scale: f64,
     grid: f64,
     steps: u32,
     steps_begun: u32,
     clipper: GridClipper,
 }
 
-impl GaussianSums {
-    fn from_event(event: &Event) -> Result<GaussianSums, MechanismError> {
+impl Sums {
+    fn of(plan: &ReleasePlan) -> Result<Sums, MechanismError> {
         // Recomputes the cost of the noise that will run and compares it with the cost stated.
-        event.validate().map_err(|error| MechanismError::Inconsistent { fact: error.to_string() })?;
-        let Event::GaussianSum { dimension, clipping_norm, noise_multiplier, grid, steps, .. } = *event;
-        Ok(GaussianSums {
+        let inconsistent = |fact: String| MechanismError::Inconsistent { fact };
+        plan.event().validate(plan.guarantee().adjacency).map_err(|error| inconsistent(error.to_string()))?;
+        let (noise, event) = match plan.event() {
+            Event::GaussianSum(event) => (Noise::Gaussian, event),
+            Event::LaplaceSum(event) => (Noise::Laplace, event),
+        };
+        let SumEvent { dimension, clipping_norm, noise_multiplier, sensitivity, scale, grid, steps, .. } =
+            *event;
+        Ok(Sums {
+            noise,
+            unit: plan.guarantee().unit,
             dimension,
             clipping_norm,
             noise_multiplier,
+            sensitivity,
+            scale,
             grid,
             steps,
             steps_begun: 0,
-            clipper: GridClipper::new(dimension, clipping_norm),
+            clipper: GridClipper::new(noise, dimension, clipping_norm),
         })
     }
 
@@ -94,10 +122,12 @@ impl GaussianSums {
     }
 }
 
-impl fmt::Debug for GaussianSums {
+impl fmt::Debug for Sums {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without the clipper, whose last contribution must not end up in a log.
-        f.debug_struct("GaussianSums")
+        f.debug_struct("Sums")
+            .field("noise", &self.noise)
+            .field("unit", &self.unit)
             .field("dimension", &self.dimension)
             .field("clipping_norm", &self.clipping_norm)
             .field("noise_multiplier", &self.noise_multiplier)
@@ -109,13 +139,41 @@ impl fmt::Debug for GaussianSums {
 
 /// One sum under construction. Holds private data until it is released; dropping it releases nothing.
 pub struct StepSum<'a> {
-    mechanism: &'a mut GaussianSums,
+    mechanism: &'a mut Sums,
     /// The exact sum of the clipped contributions, in grid steps.
     sum: Vec<i64>,
 }
 
 impl StepSum<'_> {
-    /// Adds one unit's contribution, clipped to Euclidean norm C.
+    /// Adds the contribution of every unit: of a record its own, of a person the mean over their used rows.
+    ///
+    /// `contribution(row, out)` writes the contribution of a row, [`NoisySum::dimension`] numbers in input
+    /// units, and says whether the row has one. Each unit's result is clipped as [`StepSum::add`] does.
+    ///
+    /// # Errors
+    /// [`MechanismError::Inconsistent`] if `units` are of a mechanism with another unit.
+    pub fn add_units(
+        &mut self,
+        units: &Units,
+        mut contribution: impl FnMut(usize, &mut [f64]) -> bool,
+    ) -> Result<(), MechanismError> {
+        if units.unit() != self.mechanism.unit {
+            let (given, planned) = (units.unit(), self.mechanism.unit);
+            let fact = format!("the rows are grouped by {given} and the plan protects a {planned}");
+            return Err(MechanismError::Inconsistent { fact });
+        }
+        let dimension = self.mechanism.dimension;
+        let (mut scratch, mut mean) = (vec![0.0; dimension], vec![0.0; dimension]);
+        for rows in units.iter() {
+            if mean_of_rows(rows, &mut contribution, &mut scratch, &mut mean) {
+                self.add(&mean);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds one unit's contribution, clipped to norm C. Call it once for each unit; a person's rows go
+    /// through [`StepSum::add_units`].
     ///
     /// `contribution` has [`NoisySum::dimension`] coordinates in input units. A contribution with a
     /// NaN, an infinity or another number of coordinates counts as the zero vector: there is no
@@ -125,21 +183,21 @@ impl StepSum<'_> {
             return;
         };
         for (total, &steps) in self.sum.iter_mut().zip(row) {
-            // A coordinate moves by at most 2^30, so the end of an i64 is 2^33 records away. Beyond
+            // A coordinate moves by at most 2^30, so the end of an i64 is 2^33 units away. Beyond
             // it the sum saturates, which keeps the sensitivity: t -> clamp(t + v) moves two totals no
-            // further apart, so one record more or less still changes a coordinate by at most its
+            // further apart, so one unit more or less still changes a coordinate by at most its
             // own value.
             *total = total.saturating_add(i64::from(steps));
         }
     }
 
-    /// The sum with DP noise, in input units; one number a coordinate, with noise of standard deviation
-    /// sigma * C.
+    /// The sum with DP noise of scale [`NoisySum::scale`], in input units; one number a coordinate.
     ///
     /// # Errors
     /// [`MechanismError::Sampler`] if OpenDP fails, in which case nothing is released.
     pub fn release(self) -> Result<Vec<f64>, MechanismError> {
-        let noisy = sampler::with_dp_noise(&self.sum, self.mechanism.noise_multiplier)?;
+        let Sums { noise, noise_multiplier, sensitivity, .. } = *self.mechanism;
+        let noisy = sampler::with_dp_noise(noise, &self.sum, noise_multiplier, sensitivity)?;
         // From here on it is post-processing: conversions cannot cost privacy.
         Ok(noisy.iter().map(|&steps| steps as f64 * self.mechanism.grid).collect())
     }
@@ -156,16 +214,16 @@ impl fmt::Debug for StepSum<'_> {
 ///
 /// Made by [`ChargedPlan::into_mechanism`] and by nothing else.
 #[derive(Debug)]
-pub struct ChargedGaussian {
-    sums: GaussianSums,
+pub struct ChargedSums {
+    sums: Sums,
     plan: ReleasePlan,
     witness: Witness,
 }
 
-impl ChargedGaussian {
-    pub(crate) fn new(charged: ChargedPlan) -> Result<ChargedGaussian, MechanismError> {
+impl ChargedSums {
+    pub(crate) fn new(charged: ChargedPlan) -> Result<ChargedSums, MechanismError> {
         let (plan, witness) = charged.into_parts();
-        Ok(ChargedGaussian { sums: GaussianSums::from_event(plan.event())?, plan, witness })
+        Ok(ChargedSums { sums: Sums::of(&plan)?, plan, witness })
     }
 
     /// The ledger entry that paid for this mechanism.
@@ -184,17 +242,17 @@ impl ChargedGaussian {
     }
 }
 
-impl sealed::Sealed for ChargedGaussian {
-    fn core(&self) -> &GaussianSums {
+impl sealed::Sealed for ChargedSums {
+    fn core(&self) -> &Sums {
         &self.sums
     }
 
-    fn core_mut(&mut self) -> &mut GaussianSums {
+    fn core_mut(&mut self) -> &mut Sums {
         &mut self.sums
     }
 }
 
-impl NoisySum for ChargedGaussian {}
+impl NoisySum for ChargedSums {}
 
 /// Proof that a charged mechanism was run to its end; what the ledger wants in order to record a
 /// release. Neither `Clone` nor constructible elsewhere: one charge, one release.
@@ -247,12 +305,12 @@ impl PublicData {
 ///
 /// It costs nothing and proves nothing: there is no receipt, so no release can be recorded from it.
 #[derive(Debug)]
-pub struct BenchmarkGaussian {
-    sums: GaussianSums,
+pub struct BenchmarkSums {
+    sums: Sums,
     public_data: PublicData,
 }
 
-impl BenchmarkGaussian {
+impl BenchmarkSums {
     /// A mechanism as `plan` describes it, for data declared public.
     ///
     /// # Errors
@@ -260,8 +318,8 @@ impl BenchmarkGaussian {
     pub fn for_public_data(
         plan: &ReleasePlan,
         public_data: PublicData,
-    ) -> Result<BenchmarkGaussian, MechanismError> {
-        Ok(BenchmarkGaussian { sums: GaussianSums::from_event(plan.event())?, public_data })
+    ) -> Result<BenchmarkSums, MechanismError> {
+        Ok(BenchmarkSums { sums: Sums::of(plan)?, public_data })
     }
 
     /// The declaration under which this runs.
@@ -270,23 +328,23 @@ impl BenchmarkGaussian {
     }
 }
 
-impl sealed::Sealed for BenchmarkGaussian {
-    fn core(&self) -> &GaussianSums {
+impl sealed::Sealed for BenchmarkSums {
+    fn core(&self) -> &Sums {
         &self.sums
     }
 
-    fn core_mut(&mut self) -> &mut GaussianSums {
+    fn core_mut(&mut self) -> &mut Sums {
         &mut self.sums
     }
 }
 
-impl NoisySum for BenchmarkGaussian {}
+impl NoisySum for BenchmarkSums {}
 
 const _: () = {
     // Mechanisms may move between threads, although OpenDP's measurements may not.
     const fn is_send<T: Send>() {}
-    is_send::<ChargedGaussian>();
-    is_send::<BenchmarkGaussian>();
+    is_send::<ChargedSums>();
+    is_send::<BenchmarkSums>();
     is_send::<Receipt>();
     // The clipper's coordinates are 32 bits wide.
     assert!(GRID_RADIUS <= i32::MAX as i64);
