@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::guarantee::Adjacency;
-use crate::mechanism::{self, GRID_RADIUS, Noise};
+use crate::mechanism::{self, GRID_RADIUS, MechanismError, Noise};
 use crate::plan::MAX_DIMENSION;
 use crate::rho::Rho;
 
@@ -21,6 +21,36 @@ pub enum Event {
     GaussianSum(SumEvent),
     /// Sums with discrete Laplace DP noise of contributions with a bounded 1-norm. No sampling of records.
     LaplaceSum(SumEvent),
+    /// Counts with discrete Gaussian DP noise, each unit in at most one bin.
+    Counts(CountsEvent),
+    /// The candidate with the largest sum of scores, chosen by the exponential mechanism.
+    NoisyMax(NoisyMaxEvent),
+}
+
+/// One vector of counts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CountsEvent {
+    /// How many bins.
+    pub bins: usize,
+    /// The standard deviation of the DP noise in one bin, divided by the sensitivity.
+    pub noise_multiplier: f64,
+    /// The Euclidean distance of the counts of neighbors, rounded up.
+    pub sensitivity: f64,
+    /// The zCDP loss, from the measurement's own map.
+    pub rho: Rho,
+}
+
+/// One choice among candidates.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoisyMaxEvent {
+    /// How many candidates.
+    pub candidates: usize,
+    /// The scale of the exponential mechanism, divided by the largest score of one unit.
+    pub noise_multiplier: f64,
+    /// The zCDP loss, from the measurement's own map.
+    pub rho: Rho,
 }
 
 /// `steps` sums over all units, each contribution clipped to `clipping_norm`, rounded to an integer
@@ -81,6 +111,8 @@ impl Event {
     pub fn rho(&self) -> Rho {
         match self {
             Event::GaussianSum(sum) | Event::LaplaceSum(sum) => sum.rho,
+            Event::Counts(counts) => counts.rho,
+            Event::NoisyMax(choice) => choice.rho,
         }
     }
 
@@ -92,6 +124,8 @@ impl Event {
         match self {
             Event::GaussianSum(sum) => sum.validate(Noise::Gaussian, adjacency),
             Event::LaplaceSum(sum) => sum.validate(Noise::Laplace, adjacency),
+            Event::Counts(counts) => counts.validate(adjacency),
+            Event::NoisyMax(choice) => choice.validate(adjacency),
         }
     }
 }
@@ -145,6 +179,48 @@ impl SumEvent {
             format!("{} is not {} times {}", self.rho, self.steps, self.rho_per_step)
         })
     }
+}
+
+impl CountsEvent {
+    /// The Euclidean distance of the counts of neighbors, rounded up: one count changes by one, or, when a
+    /// unit moves from bin to bin, two do.
+    pub(crate) fn sensitivity_of(adjacency: Adjacency, bins: usize) -> f64 {
+        match adjacency {
+            Adjacency::Replace if bins > 1 => std::f64::consts::SQRT_2.next_up(),
+            Adjacency::AddRemove | Adjacency::Replace => 1.0,
+        }
+    }
+
+    fn validate(&self, adjacency: Adjacency) -> Result<(), EventError> {
+        let Self { bins, noise_multiplier, sensitivity, rho } = *self;
+        require_size(bins, "bins")?;
+        let least = CountsEvent::sensitivity_of(adjacency, bins);
+        require(sensitivity == least, "sensitivity", || format!("{sensitivity} is not {least}"))?;
+        require_cost(rho, noise_multiplier, mechanism::rho_of_gaussian(noise_multiplier, sensitivity))
+    }
+}
+
+impl NoisyMaxEvent {
+    fn validate(&self, adjacency: Adjacency) -> Result<(), EventError> {
+        let Self { candidates, noise_multiplier, rho } = *self;
+        require_size(candidates, "candidates")?;
+        require_cost(rho, noise_multiplier, mechanism::rho_of_noisy_max(noise_multiplier, adjacency))
+    }
+}
+
+fn require_size(size: usize, field: &'static str) -> Result<(), EventError> {
+    require((1..=MAX_DIMENSION).contains(&size), field, || format!("{size} is not from 1 to {MAX_DIMENSION}"))
+}
+
+fn require_cost(
+    rho: Rho,
+    noise_multiplier: f64,
+    cost: Result<Rho, MechanismError>,
+) -> Result<(), EventError> {
+    let cost = cost.map_err(|error| EventError { field: "noise_multiplier", fact: error.to_string() })?;
+    require(rho >= cost, "rho", || {
+        format!("{rho} is below {cost}, the cost of noise multiplier {noise_multiplier}")
+    })
 }
 
 fn require(holds: bool, field: &'static str, fact: impl FnOnce() -> String) -> Result<(), EventError> {

@@ -133,8 +133,8 @@
 //! # What it leaves out
 //!
 //! It cannot see releases made without it, an administrator can delete a ledger (a [`Witness`] in a
-//! released artifact reveals it), the sampler's running time is not hardened, and there is one
-//! mechanism: full-batch Gaussian sums. `docs/privacy.md` states the proof, the references and the
+//! released artifact reveals it), the sampler's running time is not hardened, and no mechanism samples
+//! records: sums, counts and choices are over all of them. `docs/privacy.md` states the proof, the references and the
 //! limits.
 
 pub mod accountant;
@@ -152,14 +152,15 @@ pub use accountant::AccountantError;
 pub use calibrate::{CalibrationError, GaussianCalibration, largest_rho};
 pub use config::{DeltaPolicy, Policy, PolicyError};
 pub use digest::{Digest, DigestError};
-pub use event::{Event, EventError, SumEvent};
+pub use event::{CountsEvent, Event, EventError, NoisyMaxEvent, SumEvent};
 pub use guarantee::{Adjacency, Delta, Epsilon, Guarantee, ParameterError, PrivacyUnit};
 pub use ledger::{
     ChargeError, ChargeSummary, EntryKind, EntrySummary, Ledger, LedgerError, Refusal, RefusalReason, Status,
     StoredRelease, Witness,
 };
 pub use mechanism::{
-    BenchmarkSums, ChargedSums, MechanismError, NoisySum, PublicData, Receipt, StepSum, Units,
+    BenchmarkSums, ChargedCounts, ChargedNoisyMax, ChargedSums, MechanismError, NoisySum, PublicData,
+    Receipt, StepSum, Units,
 };
-pub use plan::{ChargedPlan, Description, PlanError, ReleasePlan, SumRequest};
+pub use plan::{ChargedPlan, Description, PlanError, QueryRequest, ReleasePlan, SumRequest};
 pub use rho::Rho;

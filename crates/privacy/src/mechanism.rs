@@ -1,12 +1,14 @@
 //! Mechanisms: the only code that touches private numbers and the only way to DP noise.
 
 mod clip;
+mod queries;
 mod sampler;
 mod sums;
 mod units;
 
 pub use clip::GRID_RADIUS;
-pub(crate) use sampler::{Noise, rho_of_one_step, rho_of_one_sum};
+pub use queries::{ChargedCounts, ChargedNoisyMax};
+pub(crate) use sampler::{Noise, rho_of_gaussian, rho_of_noisy_max, rho_of_one_step, rho_of_one_sum};
 pub use sampler::{RNG_NAME, SAMPLER_NAME};
 pub use sums::{BenchmarkSums, ChargedSums, NoisySum, PublicData, Receipt, StepSum};
 pub use units::Units;

@@ -8,10 +8,13 @@ use serde::Serialize;
 use crate::accountant::AccountantError;
 use crate::calibrate::{CalibrationError, GaussianCalibration, largest_rho};
 use crate::digest::Digest;
-use crate::event::{Event, SumEvent};
+use crate::event::{CountsEvent, Event, NoisyMaxEvent, SumEvent};
 use crate::guarantee::{Adjacency, Delta, Epsilon, Guarantee, PrivacyUnit};
 use crate::ledger::Witness;
-use crate::mechanism::{self, ChargedSums, GRID_RADIUS, MAX_SLACK, MechanismError, Noise};
+use crate::mechanism::{
+    self, ChargedCounts, ChargedNoisyMax, ChargedSums, GRID_RADIUS, MAX_SLACK, MechanismError, Noise,
+};
+use crate::rho::Rho;
 
 /// What a release is for, in the caller's words: method, label set, feature inputs and so on.
 ///
@@ -36,6 +39,23 @@ pub struct SumRequest {
     pub slack: f64,
     /// T, the number of sums, at least 1.
     pub steps: u32,
+    /// What one unit of protection is.
+    pub unit: PrivacyUnit,
+    /// Which datasets count as neighbors.
+    pub adjacency: Adjacency,
+    /// What the release is for; public.
+    pub description: Description,
+}
+
+/// A request for a query that is answered at once: counts, or a choice among candidates.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueryRequest {
+    /// The epsilon this release alone may cost at `delta`.
+    pub epsilon: Epsilon,
+    /// The delta of the ledger that will be charged.
+    pub delta: Delta,
+    /// How many bins or candidates, at least 1 and at most [`MAX_DIMENSION`]; public, like their meaning.
+    pub size: usize,
     /// What one unit of protection is.
     pub unit: PrivacyUnit,
     /// Which datasets count as neighbors.
@@ -82,6 +102,57 @@ impl ReleasePlan {
     /// [`PlanError`] naming the field of the request that cannot be met.
     pub fn laplace_sums(request: SumRequest) -> Result<ReleasePlan, PlanError> {
         ReleasePlan::sums(Noise::Laplace, request)
+    }
+
+    /// Plans counts of units in bins, with the least Gaussian DP noise that the request allows. Each unit is
+    /// in one bin or in none.
+    ///
+    /// # Errors
+    /// [`PlanError`] naming the field of the request that cannot be met.
+    pub fn counts(request: QueryRequest) -> Result<ReleasePlan, PlanError> {
+        let sensitivity = CountsEvent::sensitivity_of(request.adjacency, request.size);
+        let cost = |noise_multiplier| mechanism::rho_of_gaussian(noise_multiplier, sensitivity);
+        ReleasePlan::query(request, 1.0, cost, |bins, noise_multiplier, rho| {
+            Event::Counts(CountsEvent { bins, noise_multiplier, sensitivity, rho })
+        })
+    }
+
+    /// Plans the choice of the candidate with the largest sum of scores, each unit scoring every candidate
+    /// from 0 to 1: the exponential mechanism, with the least DP noise that the request allows.
+    ///
+    /// # Errors
+    /// [`PlanError`] naming the field of the request that cannot be met.
+    pub fn noisy_max(request: QueryRequest) -> Result<ReleasePlan, PlanError> {
+        let adjacency = request.adjacency;
+        let cost = |noise_multiplier| mechanism::rho_of_noisy_max(noise_multiplier, adjacency);
+        // A choice costs (range / scale)^2 / 8 where a Gaussian costs (sensitivity / scale)^2 / 2; the range
+        // is 1 when a unit is added, and 2 when one is replaced.
+        let ratio = adjacency.contributions_changed() as f64 / 2.0;
+        ReleasePlan::query(request, ratio, cost, |candidates, noise_multiplier, rho| {
+            Event::NoisyMax(NoisyMaxEvent { candidates, noise_multiplier, rho })
+        })
+    }
+
+    /// Calibrates a query whose multiplier is about `ratio` times that of a Gaussian release of the same cost.
+    fn query(
+        request: QueryRequest,
+        ratio: f64,
+        cost: impl Fn(f64) -> Result<Rho, MechanismError>,
+        event: impl FnOnce(usize, f64, Rho) -> Event,
+    ) -> Result<ReleasePlan, PlanError> {
+        let QueryRequest { epsilon, delta, size, unit, adjacency, description } = request;
+        if !(1..=MAX_DIMENSION).contains(&size) {
+            return Err(PlanError::Dimension { dimension: size });
+        }
+        let most = largest_rho(epsilon, delta)?;
+        let mut noise_multiplier = GaussianCalibration::from_rho(most, 1)?.noise_multiplier * ratio;
+        // The formula is right up to how OpenDP rounds.
+        while cost(noise_multiplier)? > most {
+            noise_multiplier = noise_multiplier.next_up();
+        }
+        let rho = cost(noise_multiplier)?;
+        let guarantee = Guarantee::from_rho(rho, delta, unit, adjacency)?;
+        Ok(ReleasePlan { event: event(size, noise_multiplier, rho), guarantee, description })
     }
 
     fn sums(noise: Noise, request: SumRequest) -> Result<ReleasePlan, PlanError> {
@@ -159,19 +230,20 @@ impl ReleasePlan {
 
 impl fmt::Display for ReleasePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (noise, sum) = match &self.event {
-            Event::GaussianSum(sum) => ("Gaussian", sum),
-            Event::LaplaceSum(sum) => ("Laplace", sum),
-        };
-        let SumEvent { dimension, clipping_norm, noise_multiplier, steps, slack, .. } = sum;
-        write!(
-            f,
-            "{steps} sums of {dimension} coordinates with {noise} DP noise, clipping norm {clipping_norm}, "
-        )?;
-        if *slack > 0.0 {
-            write!(f, "slack {slack}, ")?;
+        match &self.event {
+            Event::GaussianSum(sum) => write_sum(f, "Gaussian", sum)?,
+            Event::LaplaceSum(sum) => write_sum(f, "Laplace", sum)?,
+            Event::Counts(CountsEvent { bins, noise_multiplier, sensitivity, .. }) => {
+                let scale = noise_multiplier * sensitivity;
+                writeln!(f, "{bins} counts with Gaussian DP noise of standard deviation {scale:.6}")?;
+            }
+            Event::NoisyMax(NoisyMaxEvent { candidates, noise_multiplier, .. }) => {
+                writeln!(
+                    f,
+                    "a choice among {candidates} candidates, noise multiplier {noise_multiplier:.6}"
+                )?;
+            }
         }
-        writeln!(f, "noise multiplier {noise_multiplier:.6}")?;
         let Guarantee { epsilon, delta, rho, unit, adjacency } = &self.guarantee;
         write!(
             f,
@@ -182,6 +254,18 @@ impl fmt::Display for ReleasePlan {
         }
         Ok(())
     }
+}
+
+fn write_sum(f: &mut fmt::Formatter<'_>, noise: &str, sum: &SumEvent) -> fmt::Result {
+    let SumEvent { dimension, clipping_norm, noise_multiplier, steps, slack, .. } = sum;
+    write!(
+        f,
+        "{steps} sums of {dimension} coordinates with {noise} DP noise, clipping norm {clipping_norm}, "
+    )?;
+    if *slack > 0.0 {
+        write!(f, "slack {slack}, ")?;
+    }
+    writeln!(f, "noise multiplier {noise_multiplier:.6}")
 }
 
 /// A plan that has been paid for. The only way to DP noise for private data.
@@ -214,13 +298,29 @@ impl ChargedPlan {
         &self.witness
     }
 
-    /// The mechanism that was paid for.
+    /// The noisy sums that were paid for.
     ///
     /// # Errors
-    /// [`MechanismError::Inconsistent`] if the plan's stated loss does not cover its noise. The charge
-    /// stays spent.
+    /// [`MechanismError::Inconsistent`] if the plan's stated loss does not cover its noise, or the plan is
+    /// for something else. The charge stays spent.
     pub fn into_mechanism(self) -> Result<ChargedSums, MechanismError> {
         ChargedSums::new(self)
+    }
+
+    /// The counts that were paid for.
+    ///
+    /// # Errors
+    /// As those of [`ChargedPlan::into_mechanism`], also if the plan is for something else.
+    pub fn into_counts(self) -> Result<ChargedCounts, MechanismError> {
+        ChargedCounts::new(self)
+    }
+
+    /// The choice that was paid for.
+    ///
+    /// # Errors
+    /// As those of [`ChargedPlan::into_mechanism`], also if the plan is for something else.
+    pub fn into_noisy_max(self) -> Result<ChargedNoisyMax, MechanismError> {
+        ChargedNoisyMax::new(self)
     }
 }
 

@@ -6,12 +6,13 @@
 use opendp::combinators::make_pureDP_to_zCDP;
 use opendp::core::Measurement;
 use opendp::domains::{AtomDomain, VectorDomain};
-use opendp::measurements::{make_gaussian, make_laplace};
+use opendp::measurements::{make_gaussian, make_laplace, make_noisy_max};
 use opendp::measures::{MaxDivergence, ZeroConcentratedDivergence};
-use opendp::metrics::{L1Distance, L2Distance};
+use opendp::metrics::{L1Distance, L2Distance, LInfDistance};
 
 use super::MechanismError;
 use super::clip::GRID_RADIUS;
+use crate::guarantee::Adjacency;
 use crate::rho::Rho;
 
 /// What draws the DP noise, for reports and the ledger.
@@ -36,6 +37,7 @@ pub(crate) enum Noise {
 
 type IntegerVectors = VectorDomain<AtomDomain<i64>>;
 type IntegerGaussian = Measurement<IntegerVectors, L2Distance<f64>, ZeroConcentratedDivergence, Vec<i64>>;
+type IntegerNoisyMax = Measurement<IntegerVectors, LInfDistance<i64>, ZeroConcentratedDivergence, usize>;
 type IntegerLaplace = Measurement<IntegerVectors, L1Distance<i64>, MaxDivergence, Vec<i64>>;
 
 /// The zCDP loss of one noisy sum whose integer sensitivity is [`GRID_RADIUS`], rounded up.
@@ -54,14 +56,29 @@ pub(crate) fn rho_of_one_sum(
     sensitivity: u64,
 ) -> Result<Rho, MechanismError> {
     let rho = match noise {
-        Noise::Gaussian => integer_gaussian(1, noise_multiplier, sensitivity)?.map(&(sensitivity as f64)),
+        Noise::Gaussian => return rho_of_gaussian(noise_multiplier, sensitivity as f64),
         Noise::Laplace => {
             let pure = integer_laplace(1, noise_multiplier, sensitivity)?;
             make_pureDP_to_zCDP(pure).and_then(|zcdp| zcdp.map(&(sensitivity as i64)))
         }
     };
-    Rho::from_f64_rounding_up(rho.map_err(from_opendp)?)
-        .map_err(|_| MechanismError::NoiseMultiplier { value: noise_multiplier })
+    rounded_up(rho.map_err(from_opendp)?, noise_multiplier)
+}
+
+/// The zCDP loss of a Gaussian release whose neighbors are at most `sensitivity` apart, rounded up.
+pub(crate) fn rho_of_gaussian(noise_multiplier: f64, sensitivity: f64) -> Result<Rho, MechanismError> {
+    let rho = integer_gaussian(1, noise_multiplier, sensitivity)?.map(&sensitivity).map_err(from_opendp)?;
+    rounded_up(rho, noise_multiplier)
+}
+
+/// The zCDP loss of choosing the largest of sums of scores in [0, [`GRID_RADIUS`]], rounded up.
+pub(crate) fn rho_of_noisy_max(noise_multiplier: f64, adjacency: Adjacency) -> Result<Rho, MechanismError> {
+    let rho = integer_noisy_max(1, noise_multiplier, adjacency)?.map(&GRID_RADIUS).map_err(from_opendp)?;
+    rounded_up(rho, noise_multiplier)
+}
+
+fn rounded_up(rho: f64, noise_multiplier: f64) -> Result<Rho, MechanismError> {
+    Rho::from_f64_rounding_up(rho).map_err(|_| MechanismError::NoiseMultiplier { value: noise_multiplier })
 }
 
 /// `sum` plus DP noise of scale `noise_multiplier` * `sensitivity` in every coordinate.
@@ -72,16 +89,34 @@ pub(super) fn with_dp_noise(
     sensitivity: u64,
 ) -> Result<Vec<i64>, MechanismError> {
     match noise {
-        Noise::Gaussian => integer_gaussian(sum.len(), noise_multiplier, sensitivity)?.invoke(sum),
+        Noise::Gaussian => return with_gaussian_noise(sum, noise_multiplier, sensitivity as f64),
         Noise::Laplace => integer_laplace(sum.len(), noise_multiplier, sensitivity)?.invoke(sum),
     }
     .map_err(from_opendp)
 }
 
+/// `counts` plus Gaussian DP noise of scale `noise_multiplier` * `sensitivity` in every coordinate.
+pub(super) fn with_gaussian_noise(
+    counts: &Vec<i64>,
+    noise_multiplier: f64,
+    sensitivity: f64,
+) -> Result<Vec<i64>, MechanismError> {
+    integer_gaussian(counts.len(), noise_multiplier, sensitivity)?.invoke(counts).map_err(from_opendp)
+}
+
+/// The place of the largest score, chosen by the exponential mechanism.
+pub(super) fn noisy_max(
+    scores: &Vec<i64>,
+    noise_multiplier: f64,
+    adjacency: Adjacency,
+) -> Result<usize, MechanismError> {
+    integer_noisy_max(scores.len(), noise_multiplier, adjacency)?.invoke(scores).map_err(from_opendp)
+}
+
 fn integer_gaussian(
     dimension: usize,
     noise_multiplier: f64,
-    sensitivity: u64,
+    sensitivity: f64,
 ) -> Result<IntegerGaussian, MechanismError> {
     let scale = scale_in_grid_steps(noise_multiplier, sensitivity)?;
     let domain = VectorDomain::new(AtomDomain::<i64>::default()).with_size(dimension);
@@ -94,20 +129,33 @@ fn integer_laplace(
     noise_multiplier: f64,
     sensitivity: u64,
 ) -> Result<IntegerLaplace, MechanismError> {
-    let scale = scale_in_grid_steps(noise_multiplier, sensitivity)?;
+    let scale = scale_in_grid_steps(noise_multiplier, sensitivity as f64)?;
     let domain = VectorDomain::new(AtomDomain::<i64>::default()).with_size(dimension);
     make_laplace::<_, _, MaxDivergence>(domain, L1Distance::default(), scale, None).map_err(from_opendp)
 }
 
+fn integer_noisy_max(
+    candidates: usize,
+    noise_multiplier: f64,
+    adjacency: Adjacency,
+) -> Result<IntegerNoisyMax, MechanismError> {
+    let scale = scale_in_grid_steps(noise_multiplier, GRID_RADIUS as f64)?;
+    let domain = VectorDomain::new(AtomDomain::<i64>::default()).with_size(candidates);
+    // A unit that is added raises scores and lowers none; one that replaces another may do both.
+    let metric = LInfDistance::new(adjacency == Adjacency::AddRemove);
+    make_noisy_max(domain, metric, ZeroConcentratedDivergence, scale, false).map_err(from_opendp)
+}
+
 /// The scale of the DP noise in grid steps, at least `noise_multiplier` times the sensitivity, so that no
 /// sensitivity costs more than another at the same multiplier.
-fn scale_in_grid_steps(noise_multiplier: f64, sensitivity: u64) -> Result<f64, MechanismError> {
+fn scale_in_grid_steps(noise_multiplier: f64, sensitivity: f64) -> Result<f64, MechanismError> {
     if !(MIN_NOISE_MULTIPLIER..=MAX_NOISE_MULTIPLIER).contains(&noise_multiplier) {
         return Err(MechanismError::NoiseMultiplier { value: noise_multiplier });
     }
-    let product = noise_multiplier * sensitivity as f64;
+    let product = noise_multiplier * sensitivity;
     // Multiplying by a power of two is exact.
-    Ok(if sensitivity.is_power_of_two() { product } else { product.next_up() })
+    let is_power_of_two = sensitivity.to_bits().trailing_zeros() >= 52;
+    Ok(if is_power_of_two { product } else { product.next_up() })
 }
 
 pub(super) fn from_opendp(error: opendp::error::Error) -> MechanismError {

@@ -95,6 +95,7 @@ impl Sums {
         let (noise, event) = match plan.event() {
             Event::GaussianSum(event) => (Noise::Gaussian, event),
             Event::LaplaceSum(event) => (Noise::Laplace, event),
+            Event::Counts(_) | Event::NoisyMax(_) => return Err(inconsistent("it plans no sums".to_owned())),
         };
         let SumEvent { dimension, clipping_norm, noise_multiplier, sensitivity, scale, grid, steps, .. } =
             *event;
@@ -264,6 +265,11 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// The receipt of a mechanism that is run at once.
+    pub(super) fn of_one_step(plan: ReleasePlan, witness: Witness) -> Receipt {
+        Receipt { plan, witness, steps_used: 1 }
+    }
+
     /// The ledger entry that paid.
     pub fn witness(&self) -> &Witness {
         &self.witness
