@@ -59,13 +59,13 @@
 //! let mut mechanism = charged.into_mechanism()?;
 //!
 //! let records = [[0.3, -0.1], [0.2, 0.9], [7.0, 1.0]]; // the last one is clipped to norm 1
-//! let mut sum = mechanism.begin_step()?;
-//! for record in &records {
-//!     sum.add(record);
-//! }
-//! let noisy: Vec<f64> = sum.release()?;
+//! let units = mechanism.units(records.len(), None)?;
+//! let noisy: Vec<f64> = mechanism.step(&units, |row, out| {
+//!     out.copy_from_slice(&records[row]);
+//!     true
+//! })?;
 //! assert_eq!(noisy.len(), 2);
-//! assert!(mechanism.begin_step().is_err()); // one step was paid for
+//! assert!(mechanism.step(&units, |_, _| false).is_err()); // one step was paid for
 //!
 //! let receipt = mechanism.finish();
 //! let published: Vec<u8> = noisy.iter().flat_map(|x| x.to_le_bytes()).collect();
@@ -121,12 +121,12 @@
 //! impl cryptotl_privacy::NoisySum for NoNoise {}
 //! ```
 //!
-//! A released sum that is used again:
+//! A second answer from one paid query:
 //!
 //! ```compile_fail,E0382
-//! fn cheat(mut sum: cryptotl_privacy::StepSum<'_>) {
-//!     let released = sum.release();
-//!     sum.add(&[1.0]);
+//! fn cheat(counts: cryptotl_privacy::ChargedCounts) {
+//!     let first = counts.release(1, None, |_| Some(0));
+//!     let second = counts.release(1, None, |_| Some(0));
 //! }
 //! ```
 //!
@@ -160,7 +160,7 @@ pub use ledger::{
 };
 pub use mechanism::{
     BenchmarkSums, ChargedCounts, ChargedNoisyMax, ChargedSums, MechanismError, NoisySum, PublicData,
-    Receipt, StepSum, Units,
+    Receipt, Units,
 };
 pub use plan::{ChargedPlan, Description, PlanError, QueryRequest, ReleasePlan, SumRequest};
 pub use rho::Rho;

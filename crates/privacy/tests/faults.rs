@@ -14,8 +14,8 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use common::{ledger, plan};
-use cryptotl_privacy::{ChargeError, Ledger, LedgerError, NoisySum, ReleasePlan, Rho, SumRequest};
+use common::{ledger, plan, sum_of};
+use cryptotl_privacy::{ChargeError, Ledger, LedgerError, ReleasePlan, Rho, SumRequest};
 
 const ROLE: &str = "CRYPTOTL_TEST_ROLE";
 const LEDGER: &str = "CRYPTOTL_TEST_LEDGER";
@@ -42,11 +42,9 @@ fn child() {
             say("charged");
             wait();
             let mut mechanism = charged.into_mechanism().unwrap();
-            let mut sum = mechanism.begin_step().unwrap();
-            sum.add(&[0.1, 0.2, 0.3]);
             say("begun");
             wait();
-            sum.release().unwrap();
+            sum_of(&mut mechanism, &[&[0.1, 0.2, 0.3]]).unwrap();
             let receipt = mechanism.finish();
             say("trained");
             wait();

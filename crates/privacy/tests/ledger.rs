@@ -5,10 +5,10 @@ mod common;
 use std::fs;
 use std::sync::Barrier;
 
-use common::{PUBLIC_SIZE, delta, ledger, plan, policy, policy_for, request};
+use common::{PUBLIC_SIZE, delta, ledger, plan, policy, policy_for, request, sum_of};
 use cryptotl_privacy::ledger::MAX_ARTIFACT_BYTES;
 use cryptotl_privacy::{
-    Adjacency, ChargeError, Delta, Digest, EntryKind, Ledger, LedgerError, NoisySum, Refusal, RefusalReason,
+    Adjacency, ChargeError, Delta, Digest, EntryKind, Ledger, LedgerError, Refusal, RefusalReason,
     ReleasePlan, Rho, StoredRelease, SumRequest, largest_rho,
 };
 
@@ -22,7 +22,7 @@ fn refused(result: Result<cryptotl_privacy::ChargedPlan, ChargeError>) -> Refusa
 /// Charges, runs and records one release.
 fn release(ledger: &mut Ledger, epsilon: f64, artifact: &[u8]) {
     let mut mechanism = ledger.charge(plan(epsilon)).unwrap().into_mechanism().unwrap();
-    mechanism.begin_step().unwrap().release().unwrap();
+    sum_of(&mut mechanism, &[]).unwrap();
     ledger.record_release(mechanism.finish(), artifact).unwrap();
 }
 
@@ -34,7 +34,7 @@ fn a_release_is_charged_run_and_recorded() {
     assert_eq!(witness.seq, 1);
     let mut mechanism = charged.into_mechanism().unwrap();
     assert_eq!(mechanism.witness(), &witness);
-    mechanism.begin_step().unwrap().release().unwrap();
+    sum_of(&mut mechanism, &[]).unwrap();
     let receipt = mechanism.finish();
     assert_eq!((receipt.steps_used(), receipt.witness()), (1, &witness));
     ledger.record_release(receipt, b"the head").unwrap();

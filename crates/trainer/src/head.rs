@@ -163,8 +163,7 @@ impl HeadSettings {
         let n_averaged = self.steps.div_ceil(2);
         for step in 0..self.steps {
             let scores = rows.dot(&weights);
-            let mut sum = mechanism.begin_step()?;
-            sum.add_units(units, |row, gradient| {
+            let sum = mechanism.step(units, |row, gradient| {
                 if labels[row] == UNLABELED {
                     return false;
                 }
@@ -172,7 +171,7 @@ impl HeadSettings {
                 gradient.iter_mut().zip(rows.row(row)).for_each(|(g, z)| *g = residual * z);
                 true
             })?;
-            let noisy = Array1::from_vec(sum.release()?) / self.public_size as f64;
+            let noisy = Array1::from_vec(sum) / self.public_size as f64;
             weights -= &(preconditioner.solve(&noisy) * self.learning_rate);
             if step >= self.steps - n_averaged {
                 averaged += &(&weights / f64::from(n_averaged));

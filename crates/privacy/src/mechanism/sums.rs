@@ -56,17 +56,30 @@ pub trait NoisySum: sealed::Sealed {
         self.core().steps
     }
 
-    /// The steps that can still be begun.
+    /// The steps that are left.
     fn steps_remaining(&self) -> u32 {
         self.core().steps - self.core().steps_begun
     }
 
-    /// Begins the next sum. A step counts as used from here on, released or not.
+    /// Releases the next sum: the contributions of all units, each clipped to norm C, with DP noise of scale
+    /// [`NoisySum::scale`]; one number a coordinate, in input units.
+    ///
+    /// `contribution(row, out)` writes the contribution of a row, [`NoisySum::dimension`] numbers in input
+    /// units, and says whether the row has one. A record contributes its own row, a person the mean over
+    /// their used rows. What is not finite counts as the zero vector: there is no error, because an error
+    /// would reveal that such a record exists. One call is one step and takes each unit once; it counts as
+    /// used from its beginning, whatever comes of it.
     ///
     /// # Errors
-    /// [`MechanismError::StepsExhausted`] once the plan's steps are used.
-    fn begin_step(&mut self) -> Result<StepSum<'_>, MechanismError> {
-        self.core_mut().begin_step()
+    /// [`MechanismError::StepsExhausted`] once the plan's steps are used, [`MechanismError::Inconsistent`] if
+    /// `units` are of a plan with another unit, [`MechanismError::Sampler`] if OpenDP fails. Nothing is
+    /// released then.
+    fn step(
+        &mut self,
+        units: &Units,
+        contribution: impl FnMut(usize, &mut [f64]) -> bool,
+    ) -> Result<Vec<f64>, MechanismError> {
+        self.core_mut().step(units, contribution)
     }
 }
 
@@ -114,12 +127,39 @@ impl Sums {
         })
     }
 
-    fn begin_step(&mut self) -> Result<StepSum<'_>, MechanismError> {
+    fn step(
+        &mut self,
+        units: &Units,
+        mut contribution: impl FnMut(usize, &mut [f64]) -> bool,
+    ) -> Result<Vec<f64>, MechanismError> {
         if self.steps_begun >= self.steps {
             return Err(MechanismError::StepsExhausted { steps: self.steps });
         }
         self.steps_begun += 1;
-        Ok(StepSum { sum: vec![0; self.dimension], mechanism: self })
+        if units.unit() != self.unit {
+            let fact =
+                format!("the rows are grouped by {} and the plan protects a {}", units.unit(), self.unit);
+            return Err(MechanismError::Inconsistent { fact });
+        }
+        // The exact sum of the clipped contributions, in grid steps.
+        let mut sum = vec![0_i64; self.dimension];
+        let (mut scratch, mut mean) = (vec![0.0; self.dimension], vec![0.0; self.dimension]);
+        for rows in units.iter() {
+            if !mean_of_rows(rows, &mut contribution, &mut scratch, &mut mean) {
+                continue;
+            }
+            let Some(row) = self.clipper.clip(&mean) else { continue };
+            for (total, &steps) in sum.iter_mut().zip(row) {
+                // A coordinate moves by at most 2^30, so the end of an i64 is 2^33 units away. Beyond
+                // it the sum saturates, which keeps the sensitivity: t -> clamp(t + v) moves two totals no
+                // further apart, so one unit more or less still changes a coordinate by at most its
+                // own value.
+                *total = total.saturating_add(i64::from(steps));
+            }
+        }
+        let noisy = sampler::with_dp_noise(self.noise, &sum, self.noise_multiplier, self.sensitivity)?;
+        // From here on it is post-processing: conversions cannot cost privacy.
+        Ok(noisy.iter().map(|&steps| steps as f64 * self.grid).collect())
     }
 }
 
@@ -135,79 +175,6 @@ impl fmt::Debug for Sums {
             .field("steps", &self.steps)
             .field("steps_begun", &self.steps_begun)
             .finish_non_exhaustive()
-    }
-}
-
-/// One sum under construction. Holds private data until it is released; dropping it releases nothing.
-pub struct StepSum<'a> {
-    mechanism: &'a mut Sums,
-    /// The exact sum of the clipped contributions, in grid steps.
-    sum: Vec<i64>,
-}
-
-impl StepSum<'_> {
-    /// Adds the contribution of every unit: of a record its own, of a person the mean over their used rows.
-    ///
-    /// `contribution(row, out)` writes the contribution of a row, [`NoisySum::dimension`] numbers in input
-    /// units, and says whether the row has one. Each unit's result is clipped as [`StepSum::add`] does.
-    ///
-    /// # Errors
-    /// [`MechanismError::Inconsistent`] if `units` are of a mechanism with another unit.
-    pub fn add_units(
-        &mut self,
-        units: &Units,
-        mut contribution: impl FnMut(usize, &mut [f64]) -> bool,
-    ) -> Result<(), MechanismError> {
-        if units.unit() != self.mechanism.unit {
-            let (given, planned) = (units.unit(), self.mechanism.unit);
-            let fact = format!("the rows are grouped by {given} and the plan protects a {planned}");
-            return Err(MechanismError::Inconsistent { fact });
-        }
-        let dimension = self.mechanism.dimension;
-        let (mut scratch, mut mean) = (vec![0.0; dimension], vec![0.0; dimension]);
-        for rows in units.iter() {
-            if mean_of_rows(rows, &mut contribution, &mut scratch, &mut mean) {
-                self.add(&mean);
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds one unit's contribution, clipped to norm C. Call it once for each unit; a person's rows go
-    /// through [`StepSum::add_units`].
-    ///
-    /// `contribution` has [`NoisySum::dimension`] coordinates in input units. A contribution with a
-    /// NaN, an infinity or another number of coordinates counts as the zero vector: there is no
-    /// error, because an error would reveal that such a record exists.
-    pub fn add(&mut self, contribution: &[f64]) {
-        let Some(row) = self.mechanism.clipper.clip(contribution) else {
-            return;
-        };
-        for (total, &steps) in self.sum.iter_mut().zip(row) {
-            // A coordinate moves by at most 2^30, so the end of an i64 is 2^33 units away. Beyond
-            // it the sum saturates, which keeps the sensitivity: t -> clamp(t + v) moves two totals no
-            // further apart, so one unit more or less still changes a coordinate by at most its
-            // own value.
-            *total = total.saturating_add(i64::from(steps));
-        }
-    }
-
-    /// The sum with DP noise of scale [`NoisySum::scale`], in input units; one number a coordinate.
-    ///
-    /// # Errors
-    /// [`MechanismError::Sampler`] if OpenDP fails, in which case nothing is released.
-    pub fn release(self) -> Result<Vec<f64>, MechanismError> {
-        let Sums { noise, noise_multiplier, sensitivity, .. } = *self.mechanism;
-        let noisy = sampler::with_dp_noise(noise, &self.sum, noise_multiplier, sensitivity)?;
-        // From here on it is post-processing: conversions cannot cost privacy.
-        Ok(noisy.iter().map(|&steps| steps as f64 * self.mechanism.grid).collect())
-    }
-}
-
-impl fmt::Debug for StepSum<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The sum is private: it must not end up in a log.
-        f.debug_struct("StepSum").field("dimension", &self.mechanism.dimension).finish_non_exhaustive()
     }
 }
 

@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 
 use cryptotl_privacy::{
-    Adjacency, Delta, Description, Epsilon, Ledger, Policy, PrivacyUnit, ReleasePlan, SumRequest,
+    Adjacency, Delta, Description, Epsilon, Ledger, MechanismError, NoisySum, Policy, PrivacyUnit,
+    ReleasePlan, SumRequest,
 };
 
 pub const PUBLIC_SIZE: u64 = 10_000;
@@ -52,6 +53,15 @@ pub fn request(epsilon: f64) -> SumRequest {
         adjacency: Adjacency::AddRemove,
         description: Description::from([("method".to_owned(), "test".to_owned())]),
     }
+}
+
+/// One step over records with these contributions.
+pub fn sum_of(mechanism: &mut impl NoisySum, rows: &[&[f64]]) -> Result<Vec<f64>, MechanismError> {
+    let units = mechanism.units(rows.len(), None)?;
+    mechanism.step(&units, |row, out| {
+        out.copy_from_slice(rows[row]);
+        true
+    })
 }
 
 pub fn plan(epsilon: f64) -> ReleasePlan {
