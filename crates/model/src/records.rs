@@ -296,3 +296,37 @@ impl RecordsOutline {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn whose_records_they_are_survives_the_file() {
+        let encoder = EncoderId { name: "tiny".into(), digest: Digest::of(b"tiny") };
+        let records = Records {
+            header: RecordsHeader { encoder, label_names: vec!["no".into(), "yes".into()], extraction: None },
+            ids: vec!["a".into(), "b".into(), "c".into()],
+            embeddings: array![[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],
+            features: None,
+            labels: Some(vec![0, UNLABELED, 1]),
+            persons: Some(vec![Some(0), None, Some(1)]),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.safetensors");
+        records.write(&path).unwrap();
+        assert!(RecordsOutline::read(&path).unwrap().has_persons);
+        assert_eq!(Records::read(&path).unwrap(), records);
+        assert_eq!(records.select(&[2, 1]).persons, Some(vec![Some(1), None]));
+
+        let mut short = records.clone();
+        short.persons = Some(vec![Some(0)]);
+        short.write(&path).unwrap();
+        assert!(Records::read(&path).unwrap_err().to_string().contains("one entry a record"));
+        let unknown = Records { persons: None, ..records };
+        unknown.write(&path).unwrap();
+        assert!(!RecordsOutline::read(&path).unwrap().has_persons);
+        assert_eq!(Records::read(&path).unwrap(), unknown);
+    }
+}

@@ -226,3 +226,35 @@ fn require_cost(
 fn require(holds: bool, field: &'static str, fact: impl FnOnce() -> String) -> Result<(), EventError> {
     if holds { Ok(()) } else { Err(EventError { field, fact: fact() }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A float as an exact integer in units of 2^-80.
+    fn exact(value: f64) -> u128 {
+        let bits = value.to_bits();
+        let exponent = (bits >> 52) as i32 - 1075;
+        u128::from((bits & ((1 << 52) - 1)) | (1 << 52)) << (exponent + 80)
+    }
+
+    proptest! {
+        /// The steps added for slack cover it in exact arithmetic, and are at most one more than needed.
+        #[test]
+        fn slack_is_covered_exactly(
+            clipping_norm in (1.0..2.0_f64, -20..=0_i32).prop_map(|(m, e)| m * 2_f64.powi(e)),
+            share in prop_oneof![1e-7..1.0_f64, Just(1.0), Just(0.5), Just(2_f64.powi(-30))],
+            is_replaced: bool,
+        ) {
+            let adjacency = if is_replaced { Adjacency::Replace } else { Adjacency::AddRemove };
+            let slack = share * clipping_norm;
+            let sensitivity = SumEvent::sensitivity_of(adjacency, slack, clipping_norm / GRID_RADIUS as f64);
+            let extra = u128::from(sensitivity - adjacency.contributions_changed() * grid_radius());
+            // extra * C / 2^30 >= slack; the right side is exact after a shift of 30 bits.
+            let (norm, slack) = (exact(clipping_norm), exact(slack * GRID_RADIUS as f64));
+            let (need, have) = (slack.div_ceil(norm), extra);
+            prop_assert!(have >= need && have <= need + 1, "{have} {need}");
+        }
+    }
+}
