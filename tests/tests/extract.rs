@@ -56,6 +56,7 @@ fn write_all(folder: &Path, records_encoder: &str) -> (LowerModel, Scaler, Recor
         embeddings: array![[0.3f32, -0.7], [9.0, 0.1], [0.0, 0.2]],
         features: None,
         labels: None,
+        persons: None,
     };
     records.write(&folder.join("e.safetensors")).unwrap();
     (model, scaler, records)

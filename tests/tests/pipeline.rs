@@ -62,7 +62,7 @@ fn prepared() -> tempfile::TempDir {
 fn finetune(epsilon: &str, features: &str, output: &str) -> String {
     format!(
         "--json finetune --features {features} --model lower.public.safetensors --ledger budget \
-         --epsilon {epsilon} --output {output}"
+         --epsilon {epsilon} --output {output} --run {output}"
     )
 }
 
@@ -160,6 +160,86 @@ fn the_charge_comes_before_the_data_and_survives_a_kill() {
     let after = succeed(path, "--json ledger show --ledger budget");
     assert_eq!(after, charged, "the charge stays");
     refuse(path, &finetune("2", "f.safetensors", "h2"), 3, "afford");
+}
+
+#[test]
+fn repeating_a_finished_run_gives_the_same_head_at_no_charge() {
+    let folder = prepared();
+    let path = folder.path();
+    let run = |output: &str, name: &str| {
+        finetune("2", "f.safetensors", output).replace(&format!("--run {output}"), name)
+    };
+    let first = succeed(path, &run("h1", ""));
+    let spent = succeed(path, "--json ledger show --ledger budget");
+    let again = succeed(path, &run("h2", ""));
+    assert_eq!((first["replayed"].as_bool(), again["replayed"].as_bool()), (Some(false), Some(true)));
+    assert_eq!(first["digest"], again["digest"]);
+    assert!(std::fs::read(path.join("h1")).unwrap() == std::fs::read(path.join("h2")).unwrap());
+    assert_eq!(succeed(path, "--json ledger show --ledger budget"), spent);
+    // A run of another name is another run, which there is no budget for.
+    refuse(path, &run("h3", "--run again"), 3, "afford");
+}
+
+#[test]
+fn persons_are_protected_with_all_their_records() {
+    let folder = prepared();
+    let path = folder.path();
+    std::fs::write(path.join("persons.toml"), POLICY.replace("\"record\"", "\"person:2\"")).unwrap();
+    succeed(
+        path,
+        "--json ledger init --ledger persons --policy persons.toml --population patients --public-size 100",
+    );
+    let run = |features: &str, output: &str| {
+        finetune("2", features, output).replace("--ledger budget", "--ledger persons")
+    };
+    refuse(path, &run("f.safetensors", "h"), 1, "--unit-column");
+    let mut records = Records::read(&path.join("f.safetensors")).unwrap();
+    records.persons = Some((0..records.len() as u32).map(|i| (i % 50 != 0).then_some(i % 90)).collect());
+    records.write(&path.join("persons.safetensors")).unwrap();
+    let released = succeed(path, &run("persons.safetensors", "h"));
+    assert_eq!(released["guarantee"]["unit"], "person:2");
+    assert!(released["sentence"].as_str().unwrap().contains("all records of one person"));
+    let groups = released["groups"].as_array().unwrap();
+    assert_eq!(groups.iter().map(|group| group["size"].as_u64().unwrap()).collect::<Vec<_>>(), [2, 5, 10]);
+    assert!(groups[0]["epsilon"].as_f64().unwrap() > 4.0, "a group of two loses four times the rho");
+    // The ledger of records cannot pay for a plan that protects persons, nor be made to.
+    let amend = "ledger amend --ledger budget --policy persons.toml --reason stronger";
+    refuse(path, amend, 1, "person:2");
+}
+
+#[test]
+fn slack_buys_more_dp_noise_for_the_same_epsilon() {
+    let folder = prepared();
+    let path = folder.path();
+    let scale = |head: &str| {
+        let audit = format!("--json audit --head {head} --ledger budget --output audit-{head}");
+        succeed(path, &audit)["event"]["scale"].as_f64().unwrap()
+    };
+    succeed(path, &finetune("1", "f.safetensors", "h1"));
+    succeed(path, &(finetune("1", "f.safetensors", "h2") + " --slack 0.5"));
+    assert!((scale("h2") / scale("h1") - 2.0).abs() < 1e-6, "the slack is as large as the clipping norm");
+    refuse(path, &(finetune("1", "f.safetensors", "h3") + " --slack -1"), 2, "-1");
+    refuse(path, &(finetune("1", "f.safetensors", "h3") + " --slack=-1"), 1, "slack");
+}
+
+#[test]
+fn a_cap_is_raised_by_an_entry_that_everybody_sees() {
+    let folder = prepared();
+    let path = folder.path();
+    succeed(path, &finetune("2", "f.safetensors", "h1"));
+    refuse(path, &finetune("2", "f.safetensors", "h2"), 3, "afford");
+    std::fs::write(path.join("raised.toml"), POLICY.replace("3.0", "4.0")).unwrap();
+    let amended =
+        succeed(path, "--json ledger amend --ledger budget --policy raised.toml --reason board-decision-7");
+    assert_eq!(amended["epsilon_cap"].as_f64(), Some(4.0));
+    let last = amended["entries"].as_array().unwrap().last().unwrap();
+    assert_eq!(
+        (last["kind"].as_str(), last["reason"].as_str()),
+        (Some("amendment"), Some("board-decision-7"))
+    );
+    succeed(path, &finetune("2", "f.safetensors", "h2"));
+    succeed(path, "--json ledger verify --ledger budget --witness h1");
+    refuse(path, "ledger amend --ledger budget --policy raised.toml --reason again", 1, "already");
 }
 
 #[test]

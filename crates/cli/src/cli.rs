@@ -60,6 +60,9 @@ pub struct EmbedArgs {
     /// The label list, in the order of the codes; any other label counts as unlabeled
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', requires = "label_column")]
     pub labels: Vec<String>,
+    /// The column that says whose record it is, for a ledger that protects persons
+    #[arg(long, value_name = "COLUMN")]
+    pub unit_column: Option<String>,
     /// The column that identifies a record [default: number the records]
     #[arg(long, value_name = "COLUMN")]
     pub id_column: Option<String>,
@@ -95,6 +98,8 @@ pub enum LedgerCommand {
     Init(LedgerInitArgs),
     /// Show the terms, what was spent on what, and what is left
     Show(LedgerShowArgs),
+    /// Change the policy or the public size from here on, visibly and for ever
+    Amend(LedgerAmendArgs),
     /// Verify the whole ledger, and that it still holds a known entry
     Verify(LedgerVerifyArgs),
 }
@@ -122,6 +127,23 @@ pub struct LedgerShowArgs {
     /// The ledger
     #[arg(long, value_name = "FILE")]
     pub ledger: PathBuf,
+}
+
+/// Arguments of `ledger amend`.
+#[derive(Debug, Args)]
+pub struct LedgerAmendArgs {
+    /// The ledger
+    #[arg(long, value_name = "FILE")]
+    pub ledger: PathBuf,
+    /// The new privacy configuration, of the same unit and adjacency [default: the one in force]
+    #[arg(long, value_name = "FILE", required_unless_present = "public_size")]
+    pub policy: Option<PathBuf>,
+    /// The new public upper bound on the number of units [default: the one in force]
+    #[arg(long, value_name = "N")]
+    pub public_size: Option<u64>,
+    /// Why, in one public line
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
 }
 
 /// Arguments of `ledger verify`.
@@ -173,12 +195,20 @@ pub struct FinetuneArgs {
     /// The delta that the ledger must have; another is refused [default: the ledger's]
     #[arg(long, value_name = "D")]
     pub delta: Option<f64>,
-    /// The privacy configuration that the ledger must have been created with; another is refused
+    /// The privacy configuration that must be in force in the ledger; another is refused
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
     /// What the head reads
     #[arg(long, value_name = "PARTS", default_value = HeadInputs::EmbeddingAndFeatures.name(), value_parser = head_inputs)]
     pub inputs: HeadInputs,
+    /// How far all other units' clipped gradients may move together when one unit changes; adds to the
+    /// sensitivity
+    #[arg(long, value_name = "S", default_value_t = 0.0)]
+    pub slack: f64,
+    /// A name that makes this a new run. Without one, repeating a finished run gives the same head again at
+    /// no charge
+    #[arg(long, value_name = "NAME")]
+    pub run: Option<String>,
     /// Where to write the head
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,

@@ -58,5 +58,6 @@ pub fn records(n: usize, seed: u64) -> Records {
         embeddings,
         features: None,
         labels: Some(labels),
+        persons: None,
     }
 }

@@ -42,11 +42,12 @@ pub fn run(args: ClassifyArgs) -> Result<()> {
 }
 
 fn embedded(args: &ClassifyArgs, encoder: &Encoder, text_column: &str) -> Result<Records> {
-    let columns = Columns { text: text_column.to_owned(), label: None, id: args.id_column.clone() };
+    let columns =
+        Columns { text: text_column.to_owned(), label: None, id: args.id_column.clone(), person: None };
     let texts = read_texts(&args.input, &columns, &[])?;
     let embeddings = embed_texts(encoder, &texts.texts)?;
     let header = RecordsHeader { encoder: encoder.id().clone(), label_names: Vec::new(), extraction: None };
-    Ok(Records { header, ids: texts.ids, embeddings, features: None, labels: None })
+    Ok(Records { header, ids: texts.ids, embeddings, features: None, labels: None, persons: None })
 }
 
 /// A head that reads server features gets them from the model, when it is given.
