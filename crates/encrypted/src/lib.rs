@@ -66,6 +66,7 @@ mod message;
 mod params;
 mod plan;
 mod progress;
+mod record_major;
 mod residues;
 mod seal;
 mod server;

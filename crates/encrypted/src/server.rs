@@ -55,10 +55,15 @@ impl Server {
         if !query.fits(self.plan.contract()) {
             return Err(wrong_plan("query"));
         }
-        let levels = self.plan.levels();
         let contract = self.plan.contract();
 
         let mut inputs = self.expand(query, on_progress)?;
+        let crate::plan::Body::FeatureMajor(levels) = self.plan.body() else {
+            return Err(EncryptedError::unsupported(
+                "record-major plans are not evaluated yet",
+                "use feature-major packing",
+            ));
+        };
         apply(&mut inputs, &levels.first, &levels.first_bias, Stage::FirstLayer, on_progress);
         let mut activated = self.activate(inputs, on_progress)?;
         apply(&mut activated, &levels.second, &levels.second_bias, Stage::SecondLayer, on_progress);

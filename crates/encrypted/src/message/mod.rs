@@ -36,19 +36,26 @@ use crate::error::Result;
 use crate::plan::Contract;
 use crate::seal::wire::Seed;
 
-/// Bytes of a query, whatever the number of its records.
-pub(crate) fn query_bytes(contract: &Contract) -> usize {
-    Shape::new(Kind::Query, contract).total_bytes()
+/// Bytes of all queries of a job of `rows` records.
+pub(crate) fn query_bytes(contract: &Contract, rows: usize) -> usize {
+    job_bytes(contract, Kind::Query, rows)
 }
 
-/// Bytes of a response.
-pub(crate) fn response_bytes(contract: &Contract) -> usize {
-    Shape::new(Kind::Response, contract).total_bytes()
+/// Bytes of all responses.
+pub(crate) fn response_bytes(contract: &Contract, rows: usize) -> usize {
+    job_bytes(contract, Kind::Response, rows)
+}
+
+fn job_bytes(contract: &Contract, kind: Kind, rows: usize) -> usize {
+    let shape = Shape::new(kind, contract);
+    let full = contract.block_rows();
+    let rest = rows % full;
+    rows / full * shape.total_bytes(full) + if rest > 0 { shape.total_bytes(rest) } else { 0 }
 }
 
 /// Bytes of the evaluation keys.
 pub(crate) fn key_bytes(contract: &Contract) -> usize {
-    Shape::new(Kind::EvaluationKeys, contract).total_bytes()
+    Shape::new(Kind::EvaluationKeys, contract).total_bytes(0)
 }
 
 /// What the server needs to multiply ciphertexts: the relinearization key of one job. It is public.
@@ -175,7 +182,7 @@ impl Response {
     pub fn from_bytes(contract: &Contract, bytes: &[u8]) -> Result<Self> {
         let shape = Shape::new(Kind::Response, contract);
         let (rows, parts) = shape.open(bytes)?;
-        let mut ciphertexts = Vec::with_capacity(shape.count);
+        let mut ciphertexts = Vec::new();
         for part in parts {
             let (c0, c1) = part.split_at(shape.polynomial_bytes());
             let (mut residues, second) = (shape.unpack_polynomial(c0)?, shape.unpack_polynomial(c1)?);

@@ -31,6 +31,13 @@ impl Kind {
     }
 }
 
+/// How many ciphertexts a message has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Count {
+    Fixed(usize),
+    OnePerRecord,
+}
+
 /// What a message of one kind looks like under a contract.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Shape {
@@ -39,7 +46,7 @@ pub(super) struct Shape {
     packing: Packing,
     digest: [u8; 32],
     pub(super) primes: Vec<u64>,
-    pub(super) count: usize,
+    count: Count,
     /// The most records that the message may claim; 0 for keys.
     max_rows: usize,
 }
@@ -48,13 +55,19 @@ impl Shape {
     pub(super) fn new(kind: Kind, contract: &Contract) -> Self {
         let set = contract.parameter_set();
         let data = set.data_primes();
+        let per_block = |count| match contract.packing() {
+            Packing::FeatureMajor => Count::Fixed(count),
+            Packing::RecordMajor => Count::OnePerRecord,
+        };
+        let rows = contract.block_rows();
         let (primes, count, max_rows) = match kind {
-            Kind::EvaluationKeys => ([data, &[set.special_prime()]].concat(), data.len(), 0),
-            Kind::Query => {
-                (data[..contract.input_level()].to_vec(), contract.input_width(), contract.block_rows())
+            Kind::EvaluationKeys => {
+                let keys = 1 + contract.rotations().len();
+                ([data, &[set.special_prime()]].concat(), Count::Fixed(keys * data.len()), 0)
             }
+            Kind::Query => (data[..contract.input_level()].to_vec(), per_block(contract.input_width()), rows),
             Kind::Response => {
-                (data[..contract.output_level()].to_vec(), contract.output_width(), contract.block_rows())
+                (data[..contract.output_level()].to_vec(), per_block(contract.output_width()), rows)
             }
         };
         let (packing, digest) = (contract.packing(), contract.digest());
@@ -72,21 +85,29 @@ impl Shape {
         }
     }
 
-    pub(super) fn total_bytes(&self) -> usize {
-        HEADER_BYTES + self.count * self.ciphertext_bytes()
+    fn count(&self, rows: usize) -> usize {
+        match self.count {
+            Count::Fixed(count) => count,
+            Count::OnePerRecord => rows,
+        }
+    }
+
+    pub(super) fn total_bytes(&self, rows: usize) -> usize {
+        HEADER_BYTES + self.count(rows) * self.ciphertext_bytes()
     }
 
     pub(super) fn header(&self, rows: usize) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.total_bytes());
+        let mut bytes = Vec::with_capacity(self.total_bytes(rows));
         bytes.extend(MAGIC);
         bytes.extend(VERSION.to_le_bytes());
         bytes.push(self.kind as u8);
         bytes.push(match self.packing {
             Packing::FeatureMajor => 1,
+            Packing::RecordMajor => 2,
         });
         bytes.extend(self.set.id().to_le_bytes());
         bytes.extend((self.primes.len() as u16).to_le_bytes());
-        bytes.extend((self.count as u32).to_le_bytes());
+        bytes.extend((self.count(rows) as u32).to_le_bytes());
         bytes.extend((rows as u32).to_le_bytes());
         bytes.extend(self.digest);
         bytes
@@ -119,18 +140,18 @@ impl Shape {
             return self.refuse("it belongs to another plan", same_plan);
         }
         let rows = u32::from_le_bytes([header[16], header[17], header[18], header[19]]) as usize;
-        if header != self.header(rows) {
-            return self.refuse("its parameters or counts are not those of the plan", same_plan);
-        }
         if rows > self.max_rows || (rows == 0) != (self.max_rows == 0) {
             return self.refuse(
                 format!("it claims {rows} records, a block holds up to {}", self.max_rows),
                 "split the records into blocks",
             );
         }
-        if bytes.len() != self.total_bytes() {
+        if header != self.header(rows) {
+            return self.refuse("its parameters or counts are not those of the plan", same_plan);
+        }
+        if bytes.len() != self.total_bytes(rows) {
             return self.refuse(
-                format!("it has {} bytes, the plan expects {}", bytes.len(), self.total_bytes()),
+                format!("it has {} bytes, the plan expects {}", bytes.len(), self.total_bytes(rows)),
                 "send it again, whole",
             );
         }

@@ -2,6 +2,7 @@
 
 use crate::error::{EncryptedError, Result};
 use crate::params::{Packing, ParameterSet};
+use crate::record_major::Layout;
 
 /// The largest magnitude that an input may have.
 ///
@@ -48,6 +49,8 @@ pub struct Contract {
     pub(super) output_scale: f64,
     pub(super) output_level: usize,
     pub(super) block_rows: usize,
+    /// Record-major packing alone has one.
+    pub(super) layout: Option<Layout>,
     pub(super) digest: [u8; 32],
 }
 
@@ -97,9 +100,19 @@ impl Contract {
         self.output_level
     }
 
-    /// Records that one query carries at most: `N / 2`.
+    /// Records that one query carries at most: `N / 2` in feature-major packing, 64 in record-major.
     pub fn block_rows(&self) -> usize {
         self.block_rows
+    }
+
+    /// Where numbers stand in the slots, in record-major packing.
+    pub(crate) fn layout(&self) -> Option<&Layout> {
+        self.layout.as_ref()
+    }
+
+    /// The rotations that need a Galois key, ascending.
+    pub fn rotations(&self) -> Vec<usize> {
+        self.layout.map_or_else(Vec::new, |layout| layout.rotations())
     }
 
     /// The plan's digest, which each message repeats.
