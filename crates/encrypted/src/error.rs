@@ -32,10 +32,10 @@ pub enum EncryptedError {
         /// What to do.
         remedy: String,
     },
-    /// The bytes of a peer are not the message that the plan expects.
-    #[error("the {kind} message is refused: {fact}; {remedy}")]
+    /// The bytes of a peer, or of a key file, are not what the plan expects.
+    #[error("{kind} refused: {fact}; {remedy}")]
     Message {
-        /// `evaluation keys`, `query` or `response`.
+        /// `evaluation keys`, `query`, `response` or `secret key`.
         kind: &'static str,
         /// What is wrong with the bytes.
         fact: String,

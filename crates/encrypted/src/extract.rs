@@ -43,8 +43,8 @@ pub fn extract_in_process(
     if total == 0 {
         return Err(EncryptedError::input("there are no records", "give at least one"));
     }
-    let client = Client::new(contract)?;
-    let keys = client.evaluation_keys().to_bytes();
+    let (client, keys) = Client::generate(contract)?;
+    let keys = keys.to_bytes();
     let server = Server::new(plan, &EvaluationKeys::from_bytes(contract, &keys)?)?;
 
     let mut features = Array2::zeros((total, contract.output_width()));
@@ -53,7 +53,9 @@ pub fn extract_in_process(
     for (block, records) in blocks.enumerate() {
         let first = block * contract.block_rows();
         let last = first + records.nrows();
-        let up = client.encrypt(records)?.to_bytes();
+        let query = client.encrypt_block(records, contract.place(block, total))?;
+        let (up, request) = (query.to_bytes(), query.request());
+        drop(query);
         on_progress(Progress { stage: Stage::Encrypt, done: last, total });
         let query = Query::from_bytes(contract, &up)?;
         bytes_up += up.len() as u64;
@@ -63,7 +65,7 @@ pub fn extract_in_process(
         drop(query);
         let response = Response::from_bytes(contract, &down)?;
         bytes_down += down.len() as u64;
-        features.slice_mut(s![first..last, ..]).assign(&client.decrypt(&response, records.nrows())?);
+        features.slice_mut(s![first..last, ..]).assign(&client.decrypt(&response, &request)?);
         on_progress(Progress { stage: Stage::Decrypt, done: last, total });
     }
     let (seconds, key_bytes) = (start.elapsed().as_secs_f64(), keys.len() as u64);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 use crate::error::{EncryptedError, Result};
-use crate::message::{EvaluationKeys, Query, Response};
+use crate::message::{EvaluationKeys, JobId, Query, Response};
 use crate::plan::EvaluationPlan;
 use crate::plan::fold::Core;
 use crate::progress::{Progress, Stage};
@@ -19,6 +19,7 @@ const BATCH: usize = 32;
 /// Evaluates queries of one job.
 pub struct Server {
     plan: EvaluationPlan,
+    job: JobId,
     context: Context,
     keys: RelinKeys,
     encoder: Encoder,
@@ -37,10 +38,11 @@ impl Server {
         }
         let context = Context::new(plan.contract().parameter_set())?;
         Ok(Self {
-            keys: RelinKeys::load(&context, &wire::keys_bytes(&context, &keys.parts))?,
+            keys: RelinKeys::load(&context, &wire::keys_bytes(&context, keys.relinearization()))?,
             encoder: Encoder::new(&context)?,
             evaluator: Evaluator::new(&context)?,
             plan: plan.clone(),
+            job: keys.job(),
             context,
         })
     }
@@ -49,11 +51,17 @@ impl Server {
     /// `on_progress` is called from any of its threads.
     ///
     /// # Errors
-    /// [`EncryptedError::Input`] when the query is for another plan; [`EncryptedError::Seal`] when SEAL
-    /// fails.
+    /// [`EncryptedError::Input`] when the query is for another plan or job; [`EncryptedError::Seal`] when
+    /// SEAL fails.
     pub fn evaluate(&self, query: &Query, on_progress: &(dyn Fn(Progress) + Sync)) -> Result<Response> {
         if !query.fits(self.plan.contract()) {
             return Err(wrong_plan("query"));
+        }
+        if query.job() != self.job {
+            return Err(EncryptedError::input(
+                "the query was made with the keys of another job",
+                "use the keys and the messages of one job",
+            ));
         }
         let contract = self.plan.contract();
 
@@ -69,7 +77,7 @@ impl Server {
         apply(&mut activated, &levels.second, &levels.second_bias, Stage::SecondLayer, on_progress);
 
         let features = (0..contract.output_width()).into_par_iter().map(|i| activated.row(i)).collect();
-        Ok(Response::new(contract, query.rows(), features))
+        Ok(Response::new(contract, query, features))
     }
 
     /// Expands the seeds: SEAL makes the second polynomial of each input.

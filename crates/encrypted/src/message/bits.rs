@@ -7,12 +7,12 @@
 use crate::params::bit_width;
 
 /// Bytes of `count` residues modulo `q`.
-pub(super) fn packed_bytes(count: usize, q: u64) -> usize {
+pub(crate) fn packed_bytes(count: usize, q: u64) -> usize {
     count * bit_width(q) as usize / 8
 }
 
 /// Appends residues modulo `q`.
-pub(super) fn pack<T: Into<u64> + Copy>(residues: &[T], q: u64, to: &mut Vec<u8>) {
+pub(crate) fn pack<T: Into<u64> + Copy>(residues: &[T], q: u64, to: &mut Vec<u8>) {
     let width = bit_width(q);
     let (mut buffer, mut filled) = (0u128, 0);
     for residue in residues {
@@ -27,7 +27,7 @@ pub(super) fn pack<T: Into<u64> + Copy>(residues: &[T], q: u64, to: &mut Vec<u8>
 }
 
 /// Reads as many residues as `bytes` holds; `None` if one is not below `q`.
-pub(super) fn unpack(bytes: &[u8], q: u64) -> Option<impl Iterator<Item = u64> + '_> {
+pub(crate) fn unpack(bytes: &[u8], q: u64) -> Option<impl Iterator<Item = u64> + '_> {
     let all_below = residues(bytes, q).all(|residue| residue < q);
     all_below.then(|| residues(bytes, q))
 }

@@ -16,7 +16,8 @@ pub(crate) mod record_major;
 use std::fmt;
 use std::sync::Arc;
 
-use cryptotl_model::{AffineMap, Network};
+use cryptotl_model::{AffineMap, Digest, Network};
+use ndarray::Array2;
 use sha2::{Digest as _, Sha256};
 
 pub use contract::{Contract, InputBound};
@@ -91,9 +92,9 @@ impl EvaluationPlan {
             output_level: output_level(set),
             block_rows,
             layout,
-            digest: [0; 32],
+            circuit: Digest::of(&[]),
         };
-        contract.digest = digest(&contract, core, &levels, &body);
+        contract.circuit = circuit_digest(&contract, core, &levels, &body);
         Ok(Self { contract, core, levels, body: Arc::new(body) })
     }
 
@@ -103,8 +104,8 @@ impl EvaluationPlan {
     }
 
     /// SHA-256 over everything the server will do: parameters, widths, scales, integer weights and biases.
-    pub fn digest(&self) -> [u8; 32] {
-        self.contract.digest
+    pub fn digest(&self) -> Digest {
+        self.contract.digest()
     }
 
     /// The predicted rms encryption error of a feature, for standardized records. A model, not a bound.
@@ -134,13 +135,24 @@ impl EvaluationPlan {
         }
     }
 
+    /// The first layer's weights, `[units, input_width]`, up to one positive factor.
+    pub(crate) fn first_weights(&self) -> Array2<f64> {
+        match self.body() {
+            Body::FeatureMajor(integers) => {
+                let shape = (integers.first.rows(), integers.first.columns());
+                Array2::from_shape_fn(shape, |(unit, input)| integers.first.row(unit)[input])
+            }
+            Body::RecordMajor(body) => body.map(Linear::First).weight.clone(),
+        }
+    }
+
     pub(crate) fn body(&self) -> &Body {
         &self.body
     }
 }
 
 /// The canonical encoding: a domain, then each number in a fixed order and width, little endian.
-fn digest(contract: &Contract, core: Core, levels: &Levels, body: &Body) -> [u8; 32] {
+fn circuit_digest(contract: &Contract, core: Core, levels: &Levels, body: &Body) -> Digest {
     let mut hash = Sha256::new();
     hash.update(b"cryptotl evaluation plan 1\0");
     hash.update(contract.parameter_set.name());
@@ -183,7 +195,7 @@ fn digest(contract: &Contract, core: Core, levels: &Levels, body: &Body) -> [u8;
             }
         }
     }
-    hash.finalize().into()
+    Digest::from_bytes(hash.finalize().into())
 }
 
 impl fmt::Display for EvaluationPlan {
@@ -191,7 +203,7 @@ impl fmt::Display for EvaluationPlan {
         let Self { contract, levels, core, .. } = self;
         let scales = &levels.scales;
         let cost = self.cost(contract.block_rows);
-        writeln!(f, "plan          {}", hex::encode(contract.digest))?;
+        writeln!(f, "plan          {}", contract.digest())?;
         writeln!(f, "parameters    {}, {} packing", contract.parameter_set, contract.packing)?;
         for basis in contract.parameter_set.security() {
             writeln!(

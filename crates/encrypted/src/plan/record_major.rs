@@ -24,13 +24,13 @@ use crate::plan::fold::{Core, FoldedNetwork};
 use crate::plan::levels::{Bounds, Levels, Scales, check_precision, largest_u, output_level};
 use crate::plan::norm::spectral_bound;
 use crate::plan::quantize::{largest_magnitude, weighted_bound, weighted_intervals};
-use crate::record_major::{Layout, Linear};
+use crate::record_major::{Cached, Layout, Linear, SealModel};
 
 /// The largest scale that is tried for the second layer's plaintexts.
 const MAX_SECOND_SCALE: f64 = (1u64 << 40) as f64;
 
 /// What the server computes with.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct RecordMajor {
     pub(crate) layout: Layout,
     maps: [AffineMap; 2],
@@ -38,6 +38,8 @@ pub(crate) struct RecordMajor {
     /// What typical records do to the activated units, on average. Rounded diagonals shift the features by their rounding
     /// errors times this, and the encoded bias takes it back.
     pub(crate) mean: Array1<f64>,
+    /// The encoded layers, made when they are first used.
+    pub(crate) seal_model: Cached<SealModel>,
 }
 
 impl RecordMajor {
@@ -99,7 +101,10 @@ impl RecordMajor {
         check_precision(&levels, moments.feature_deviation(), max_abs)?;
         let mean = moments.mean;
         let maps = [network.first, network.second];
-        Ok((Self { layout, maps, scales: [first_scale, second_scale], mean }, levels))
+        Ok((
+            Self { layout, maps, scales: [first_scale, second_scale], mean, seal_model: Cached::default() },
+            levels,
+        ))
     }
 }
 

@@ -43,6 +43,7 @@
 //! 1, features 2 and 3 at slots 4 and 5.
 
 use ndarray::ArrayView2;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{EncryptedError, Result};
 use crate::params::ParameterSet;
@@ -56,7 +57,8 @@ pub(crate) enum Linear {
 }
 
 /// The places of all numbers. It tells the data owner the widths, the hidden one up to a power of two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Layout {
     pub(crate) slots: usize,
     pub(crate) input_width: usize,
@@ -71,6 +73,10 @@ pub(crate) struct Layout {
 
 /// More keys than this are only used where there is no way without them.
 const KEY_BYTES: usize = 40_000_000;
+/// What is tried: powers of two and the numbers half-way between them.
+const BABY_STEPS: [usize; 14] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128];
+/// More than any layout on the largest ring has.
+const MAX_ROTATIONS: usize = 512;
 
 impl Layout {
     /// The layout that takes the least time by the model of [`Steps::work`], for `[inputs, units, features]`
@@ -117,9 +123,7 @@ impl Layout {
             first.into_iter().filter(|(_, fits)| *fits).map(move |(first, _)| (block, [first, second]))
         });
         shapes.flat_map(move |(block, diagonals)| {
-            // Powers of two and the numbers half-way between them.
-            let babies = (0..=6u32).flat_map(|log| [1usize << log, 3 << log]);
-            babies.map(move |baby| Self {
+            BABY_STEPS.into_iter().map(move |baby| Self {
                 slots,
                 input_width: inputs,
                 output_width: features,
@@ -128,6 +132,21 @@ impl Layout {
                 baby,
             })
         })
+    }
+
+    /// Whether it is a layout that a plan could have made: no index that it gives is out of range, and it asks for no
+    /// more keys than a plan can need.
+    pub(crate) fn is_sound(&self) -> bool {
+        let Self { slots, input_width, output_width, block, diagonals: [first, second], baby } = *self;
+        block.is_power_of_two()
+            && second.is_power_of_two()
+            && (1..=slots).contains(&block)
+            && (1..=block).contains(&first)
+            && second <= block
+            && (1..=BABY_STEPS[BABY_STEPS.len() - 1]).contains(&baby)
+            && input_width <= first * self.copies()
+            && output_width <= second * self.copies()
+            && self.rotations().len() <= MAX_ROTATIONS
     }
 
     /// All numbers that make it, in a fixed order.

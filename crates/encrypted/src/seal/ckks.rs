@@ -1,6 +1,9 @@
 //! Safe owners of SEAL's objects. Every function checks SEAL's code, every object is destroyed once.
 
+use std::os::raw::c_int;
 use std::ptr::null_mut;
+
+use zeroize::Zeroizing;
 
 use crate::error::{EncryptedError, Result};
 use crate::params::ParameterSet;
@@ -54,13 +57,18 @@ owner!(Parms, EncParams_Destroy);
 owner!(Modulus, Modulus_Destroy);
 owner!(KeyGenerator, KeyGenerator_Destroy);
 owner!(
-    /// The secret key. It is never serialized; SEAL wipes it when it is destroyed.
+    /// The secret key. SEAL wipes it when it is destroyed.
     SecretKey,
     SecretKey_Destroy
 );
 owner!(
     /// The keys that bring a product of two ciphertexts back to two polynomials.
     RelinKeys,
+    KSwitchKeys_Destroy
+);
+owner!(
+    /// The keys that bring a rotated ciphertext back to the secret key.
+    GaloisKeys,
     KSwitchKeys_Destroy
 );
 owner!(
@@ -100,6 +108,8 @@ owner!(
 unsafe impl Sync for ContextHandle {}
 unsafe impl Sync for SecretKey {}
 unsafe impl Sync for RelinKeys {}
+unsafe impl Sync for GaloisKeys {}
+unsafe impl Sync for Plaintext {}
 unsafe impl Sync for Encoder {}
 unsafe impl Sync for Encryptor {}
 unsafe impl Sync for Evaluator {}
@@ -189,18 +199,47 @@ fn level_ids(context: &ContextHandle, n_primes: usize) -> Result<Vec<ParmsId>> {
 }
 
 impl SecretKey {
-    /// A fresh secret key together with the bytes of its seeded relinearization keys.
-    pub(crate) fn generate(context: &Context) -> Result<(Self, Vec<u8>)> {
+    /// A fresh secret key together with the bytes of its seeded relinearization keys and of the seeded Galois keys for
+    /// `elements` (none: no bytes).
+    pub(crate) fn generate(context: &Context, elements: &[u32]) -> Result<(Self, Vec<u8>, Vec<u8>)> {
         // SAFETY: handles are live and owned by wrappers; `save` sizes its buffer as SEAL asks.
         unsafe {
             let generator = KeyGenerator(create(|out| seal!(KeyGenerator_Create1(context.handle.0, out)))?);
             let key = Self(create(|out| seal!(KeyGenerator_SecretKey(generator.0, out)))?);
             let relin = RelinKeys(create(|out| seal!(KeyGenerator_CreateRelinKeys(generator.0, true, out)))?);
-            let bytes = save(
-                |size| seal!(KSwitchKeys_SaveSize(relin.0, ffi::UNCOMPRESSED, size)),
-                |to, size, out| seal!(KSwitchKeys_Save(relin.0, to, size, ffi::UNCOMPRESSED, out)),
-            )?;
-            Ok((key, bytes))
+            let relin = save_keys(relin.0)?;
+            if elements.is_empty() {
+                return Ok((key, relin, vec![]));
+            }
+            let mut elements = elements.to_vec();
+            let (count, from) = (elements.len() as u64, elements.as_mut_ptr());
+            let galois = GaloisKeys(create(|out| {
+                seal!(KeyGenerator_CreateGaloisKeysFromElts(generator.0, count, from, true, out))
+            })?);
+            Ok((key, relin, save_keys(galois.0)?))
+        }
+    }
+
+    /// SEAL's bytes of this key.
+    pub(crate) fn save(&self) -> Result<Zeroizing<Vec<u8>>> {
+        // SAFETY: the handle is live; `save` sizes its buffer as SEAL asks.
+        unsafe {
+            save(
+                |size| seal!(SecretKey_SaveSize(self.0, ffi::UNCOMPRESSED, size)),
+                |to, size, out| seal!(SecretKey_Save(self.0, to, size, ffi::UNCOMPRESSED, out)),
+            )
+            .map(Zeroizing::new)
+        }
+    }
+
+    /// Loads canonical bytes from [`crate::seal::wire`].
+    pub(crate) fn load(context: &Context, bytes: &[u8]) -> Result<Self> {
+        // SAFETY: the handles are live; SEAL reads at most `bytes.len()` bytes.
+        unsafe {
+            let key = Self(create(|out| seal!(SecretKey_Create1(out)))?);
+            let (from, size) = (bytes.as_ptr(), bytes.len() as u64);
+            seal!(SecretKey_Load(key.0, context.handle.0, from, size, &mut 0))?;
+            Ok(key)
         }
     }
 }
@@ -208,13 +247,36 @@ impl SecretKey {
 impl RelinKeys {
     /// Loads canonical bytes from [`crate::seal::wire`], never a peer's.
     pub(crate) fn load(context: &Context, bytes: &[u8]) -> Result<Self> {
-        // SAFETY: the handles are live; SEAL reads at most `bytes.len()` bytes.
-        unsafe {
-            let keys = Self(create(|out| seal!(KSwitchKeys_Create1(out)))?);
-            let (from, size) = (bytes.as_ptr(), bytes.len() as u64);
-            seal!(KSwitchKeys_Load(keys.0, context.handle.0, from, size, &mut 0))?;
-            Ok(keys)
-        }
+        // SAFETY: the function only writes the handle.
+        let keys = Self(unsafe { create(|out| seal!(KSwitchKeys_Create1(out)))? });
+        load_keys(keys.0, context, bytes)?;
+        Ok(keys)
+    }
+}
+
+impl GaloisKeys {
+    /// As [`RelinKeys::load`].
+    pub(crate) fn load(context: &Context, bytes: &[u8]) -> Result<Self> {
+        // SAFETY: the function only writes the handle.
+        let keys = Self(unsafe { create(|out| seal!(KSwitchKeys_Create1(out)))? });
+        load_keys(keys.0, context, bytes)?;
+        Ok(keys)
+    }
+}
+
+fn load_keys(keys: Handle, context: &Context, bytes: &[u8]) -> Result<()> {
+    let (from, size) = (bytes.as_ptr(), bytes.len() as u64);
+    // SAFETY: the caller owns the live handle of keys; SEAL reads at most `bytes.len()` bytes.
+    unsafe { seal!(KSwitchKeys_Load(keys, context.handle.0, from, size, &mut 0)) }
+}
+
+fn save_keys(keys: Handle) -> Result<Vec<u8>> {
+    // SAFETY: the caller owns the live handle; `save` sizes its buffer as SEAL asks.
+    unsafe {
+        save(
+            |size| seal!(KSwitchKeys_SaveSize(keys, ffi::UNCOMPRESSED, size)),
+            |to, size, out| seal!(KSwitchKeys_Save(keys, to, size, ffi::UNCOMPRESSED, out)),
+        )
     }
 }
 
@@ -222,6 +284,25 @@ impl Plaintext {
     fn new() -> Result<Self> {
         // SAFETY: the function only writes the handle.
         unsafe { create(|out| seal!(Plaintext_Create1(POOL, out))).map(Self) }
+    }
+
+    /// Whether it is the zero polynomial.
+    pub(crate) fn is_zero(&self) -> Result<bool> {
+        let mut zero = false;
+        // SAFETY: the handle is live and one flag is written.
+        unsafe { seal!(Plaintext_IsZero(self.0, &mut zero))? };
+        Ok(zero)
+    }
+
+    /// SEAL's bytes of this plaintext.
+    pub(crate) fn save(&self) -> Result<Vec<u8>> {
+        // SAFETY: the handle is live; `save` sizes its buffer as SEAL asks.
+        unsafe {
+            save(
+                |size| seal!(Plaintext_SaveSize(self.0, ffi::UNCOMPRESSED, size)),
+                |to, size, out| seal!(Plaintext_Save(self.0, to, size, ffi::UNCOMPRESSED, out)),
+            )
+        }
     }
 }
 
@@ -239,8 +320,22 @@ impl Encoder {
         primes: usize,
         scale: f64,
     ) -> Result<Plaintext> {
+        self.encode_at(context.level_id(primes), values, scale)
+    }
+
+    /// Encodes for all data primes and the special prime. SEAL itself has no use for such a plaintext.
+    pub(crate) fn encode_at_key_level(
+        &self,
+        context: &Context,
+        values: &[f64],
+        scale: f64,
+    ) -> Result<Plaintext> {
+        self.encode_at(context.key_id(), values, scale)
+    }
+
+    fn encode_at(&self, id: &ParmsId, values: &[f64], scale: f64) -> Result<Plaintext> {
         let plain = Plaintext::new()?;
-        let id = context.level_id(primes).as_ptr();
+        let id = id.as_ptr();
         // SAFETY: SEAL reads `values.len()` doubles and four words of the level's id.
         unsafe {
             let (count, from) = (values.len() as u64, values.as_ptr());
@@ -379,6 +474,29 @@ impl Evaluator {
             seal!(Evaluator_Relinearize(self.0, out.0, keys.0, out.0, POOL))?;
         }
         Ok(out)
+    }
+
+    /// Rotates the slots left.
+    pub(crate) fn rotate(&self, a: &Ciphertext, steps: usize, keys: &GaloisKeys) -> Result<Ciphertext> {
+        let out = Ciphertext::new()?;
+        let steps = c_int::try_from(steps).unwrap_or(c_int::MAX);
+        // SAFETY: the handles are live; SEAL refuses steps that no key is for.
+        unsafe { seal!(Evaluator_RotateVector(self.0, a.0, steps, keys.0, out.0, POOL))? };
+        Ok(out)
+    }
+
+    /// Multiplies by a plaintext of the same level that is not zero.
+    pub(crate) fn multiply_plain(&self, a: &Ciphertext, plain: &Plaintext) -> Result<Ciphertext> {
+        let out = Ciphertext::new()?;
+        // SAFETY: the handles are live.
+        unsafe { seal!(Evaluator_MultiplyPlain(self.0, a.0, plain.0, out.0, POOL))? };
+        Ok(out)
+    }
+
+    /// Adds a ciphertext of the same level and scale.
+    pub(crate) fn add(&self, a: &mut Ciphertext, b: &Ciphertext) -> Result<()> {
+        // SAFETY: as for `rescale`.
+        unsafe { seal!(Evaluator_Add(self.0, a.0, b.0, a.0)) }
     }
 
     /// Divides by the last prime and drops it.
