@@ -58,21 +58,27 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+mod baseline;
 mod client;
 mod error;
+mod expand;
 mod extract;
 mod gemm;
+mod kernels;
 mod message;
 mod params;
 mod plan;
 mod progress;
 mod residues;
+mod ring;
 mod seal;
 mod server;
 
+pub use baseline::PaperCircuit;
 pub use client::Client;
 pub use error::{EncryptedError, Result};
 pub use extract::{Extraction, extract_in_process};
+pub use kernels::Kernels;
 pub use message::{EvaluationKeys, Query, Response};
 pub use params::{Packing, ParameterSet, SecurityBasis, SecurityStandard};
 pub use plan::{Contract, Cost, EvaluationPlan, InputBound};
