@@ -30,6 +30,7 @@
 mod bits;
 mod shape;
 
+use rayon::prelude::*;
 use shape::{Kind, Shape};
 
 use crate::error::Result;
@@ -83,7 +84,7 @@ impl EvaluationKeys {
     pub fn from_bytes(contract: &Contract, bytes: &[u8]) -> Result<Self> {
         let shape = Shape::new(Kind::EvaluationKeys, contract);
         let (_, ciphertexts) = shape.open(bytes)?;
-        let parts = ciphertexts.map(|part| shape.unpack_seeded(part)).collect::<Result<_>>()?;
+        let parts = ciphertexts.map(|part| shape.unpack_seeded(part, |x| x)).collect::<Result<_>>()?;
         Ok(Self { shape, parts })
     }
 }
@@ -114,9 +115,9 @@ impl Query {
 
     /// The message's bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = self.shape.header(self.rows);
-        self.ciphertexts.iter().for_each(|(c0, seed)| self.shape.pack_seeded(c0, seed, &mut bytes));
-        bytes
+        self.shape.pack_all(self.rows, &self.ciphertexts, |(c0, seed), bytes| {
+            self.shape.pack_seeded(c0, seed, bytes);
+        })
     }
 
     /// Reads and checks a message.
@@ -127,7 +128,9 @@ impl Query {
         let shape = Shape::new(Kind::Query, contract);
         let (rows, ciphertexts) = shape.open(bytes)?;
         let ciphertexts = ciphertexts
-            .map(|part| shape.unpack_seeded(part).map(|(c0, seed)| (narrow(c0), seed)))
+            .collect::<Vec<_>>()
+            .into_par_iter()
+            .map(|part| shape.unpack_seeded(part, narrow))
             .collect::<Result<_>>()?;
         Ok(Self { shape, rows, ciphertexts })
     }
@@ -159,12 +162,10 @@ impl Response {
 
     /// The message's bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = self.shape.header(self.rows);
         let half = self.shape.primes.len() * self.shape.set.degree();
-        for polynomial in self.ciphertexts.iter().flat_map(|ciphertext| ciphertext.chunks(half)) {
-            self.shape.pack_polynomial(polynomial, &mut bytes);
-        }
-        bytes
+        self.shape.pack_all(self.rows, &self.ciphertexts, |ciphertext, bytes| {
+            ciphertext.chunks(half).for_each(|polynomial| self.shape.pack_polynomial(polynomial, bytes));
+        })
     }
 
     /// Reads and checks a message.
@@ -175,23 +176,25 @@ impl Response {
     pub fn from_bytes(contract: &Contract, bytes: &[u8]) -> Result<Self> {
         let shape = Shape::new(Kind::Response, contract);
         let (rows, parts) = shape.open(bytes)?;
-        let mut ciphertexts = Vec::with_capacity(shape.count);
-        for part in parts {
-            let (c0, c1) = part.split_at(shape.polynomial_bytes());
-            let (mut residues, second) = (shape.unpack_polynomial(c0)?, shape.unpack_polynomial(c1)?);
-            if second.iter().all(|residue| *residue == 0) {
+        let half = shape.primes.len() * shape.set.degree();
+        let unpack = |part: &[u8]| {
+            let mut residues = Vec::with_capacity(2 * half);
+            for polynomial in part.chunks(shape.polynomial_bytes()) {
+                shape.unpack_polynomial(polynomial, &mut residues, narrow)?;
+            }
+            if residues[half..].iter().all(|residue| *residue == 0) {
                 return shape.refuse("a second polynomial is all zero", "ask for the evaluation again");
             }
-            residues.extend(second);
-            ciphertexts.push(narrow(residues));
-        }
+            Ok(residues)
+        };
+        let ciphertexts = parts.collect::<Vec<_>>().into_par_iter().map(unpack).collect::<Result<_>>()?;
         Ok(Self { shape, rows, ciphertexts })
     }
 }
 
-/// Residues modulo data primes, which have at most 30 bits, in 32 bits.
-fn narrow(residues: Vec<u64>) -> Vec<u32> {
-    residues.into_iter().map(|residue| residue as u32).collect()
+/// A residue modulo a data prime, which has at most 30 bits, in 32 bits.
+fn narrow(residue: u64) -> u32 {
+    residue as u32
 }
 
 #[cfg(test)]

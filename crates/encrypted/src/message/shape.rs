@@ -1,5 +1,7 @@
 //! What a message looks like under a contract: header, sizes, packed polynomials, and every check of them.
 
+use rayon::prelude::*;
+
 use super::bits;
 use crate::error::{EncryptedError, Result};
 use crate::params::{Packing, ParameterSet};
@@ -10,6 +12,8 @@ const MAGIC: [u8; 4] = *b"CTLE";
 const VERSION: u16 = 1;
 const HEADER_BYTES: usize = 52;
 const SEED_BYTES: usize = 65;
+/// Ciphertexts that are packed in parallel before they are put one after the other.
+const PACKED_AT_ONCE: usize = 32;
 /// SEAL's number for BLAKE2xb, the generator of its default factory.
 const BLAKE2XB: u8 = 1;
 
@@ -92,6 +96,28 @@ impl Shape {
         bytes
     }
 
+    /// The message of all `ciphertexts`, packed in parallel.
+    pub(super) fn pack_all<C: Sync>(
+        &self,
+        rows: usize,
+        ciphertexts: &[C],
+        pack: impl Fn(&C, &mut Vec<u8>) + Sync,
+    ) -> Vec<u8> {
+        let mut bytes = self.header(rows);
+        for batch in ciphertexts.chunks(PACKED_AT_ONCE) {
+            let packed: Vec<_> = batch
+                .par_iter()
+                .map(|ciphertext| {
+                    let mut part = Vec::with_capacity(self.ciphertext_bytes());
+                    pack(ciphertext, &mut part);
+                    part
+                })
+                .collect();
+            packed.iter().for_each(|part| bytes.extend(part));
+        }
+        bytes
+    }
+
     pub(super) fn refuse<T>(&self, fact: impl Into<String>, remedy: &str) -> Result<T> {
         Err(EncryptedError::Message { kind: self.kind.name(), fact: fact.into(), remedy: remedy.into() })
     }
@@ -143,17 +169,21 @@ impl Shape {
         }
     }
 
-    pub(super) fn unpack_polynomial(&self, mut bytes: &[u8]) -> Result<Vec<u64>> {
-        let mut residues = Vec::with_capacity(self.primes.len() * self.set.degree());
+    /// Appends a polynomial's residues, through `convert`.
+    pub(super) fn unpack_polynomial<T>(
+        &self,
+        mut bytes: &[u8],
+        to: &mut Vec<T>,
+        convert: impl Fn(u64) -> T + Copy,
+    ) -> Result<()> {
         for q in &self.primes {
             let (run, rest) = bytes.split_at(bits::packed_bytes(self.set.degree(), *q));
-            let Some(run) = bits::unpack(run, *q) else {
+            if !bits::unpack(run, *q, to, convert) {
                 return self.refuse(format!("a residue is not below its prime {q}"), "send it again");
-            };
-            residues.extend(run);
+            }
             bytes = rest;
         }
-        Ok(residues)
+        Ok(())
     }
 
     pub(super) fn pack_seeded<T: Into<u64> + Copy>(&self, c0: &[T], seed: &Seed, to: &mut Vec<u8>) {
@@ -162,7 +192,11 @@ impl Shape {
         to.extend(seed.bytes);
     }
 
-    pub(super) fn unpack_seeded(&self, bytes: &[u8]) -> Result<(Vec<u64>, Seed)> {
+    pub(super) fn unpack_seeded<T>(
+        &self,
+        bytes: &[u8],
+        convert: impl Fn(u64) -> T + Copy,
+    ) -> Result<(Vec<T>, Seed)> {
         let (polynomial, tail) = bytes.split_at(self.polynomial_bytes());
         let mut seed = Seed { kind: tail[0], bytes: [0; 64] };
         seed.bytes.copy_from_slice(&tail[1..]);
@@ -172,6 +206,8 @@ impl Shape {
         if seed.bytes == [0; 64] {
             return self.refuse("a seed is all zero", "encrypt again with a working random generator");
         }
-        Ok((self.unpack_polynomial(polynomial)?, seed))
+        let mut residues = Vec::new();
+        self.unpack_polynomial(polynomial, &mut residues, convert)?;
+        Ok((residues, seed))
     }
 }
