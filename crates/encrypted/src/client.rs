@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::error::{EncryptedError, Result};
 use crate::message::{EvaluationKeys, JobId, Place, Query, Request, Response};
 use crate::plan::Contract;
-use crate::seal::ckks::{Ciphertext, Context, Decryptor, Encoder, Encryptor, SecretKey};
+use crate::seal::ckks::{Ciphertext, Context, Decryptor, Encoder, Encryptor, GaloisKeys, SecretKey};
 use crate::seal::wire::{self, Level};
 
 /// Holds the secret key of one job.
@@ -30,11 +30,12 @@ impl Client {
     /// [`EncryptedError::Seal`] when SEAL fails.
     pub fn generate(contract: &Contract) -> Result<(Self, EvaluationKeys)> {
         let context = Context::new(contract.parameter_set())?;
-        let elements = contract.galois_elements();
-        let (key, relin, galois) = SecretKey::generate(&context, &elements)?;
+        let (key, relin) = SecretKey::generate(&context)?;
         let mut parts = wire::parse_keys(&context, &relin)?;
-        if !elements.is_empty() {
-            parts.extend(wire::parse_galois(&context, &elements, &galois)?);
+        if let Some(layout) = contract.layout() {
+            let steps: Vec<i32> = layout.rotations().into_iter().map(|steps| steps as i32).collect();
+            let galois = GaloisKeys::generate(&context, &key, &steps, true)?.save()?;
+            parts.extend(wire::parse_galois(&context, &layout.galois_elements(), &galois)?);
         }
         let keys = EvaluationKeys::new(contract, parts);
         Ok((Self::assemble(contract, context, key, keys.job())?, keys))

@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Read};
 
 use cryptotl_model::Digest;
 use sha2::{Digest as _, Sha256};
+use rayon::prelude::*;
 
 use super::bits;
 use super::id::{JobId, Place, RequestId};
@@ -17,6 +18,8 @@ const VERSION: u16 = 2;
 const HEADER_BYTES: usize = 124;
 const DIGEST_BYTES: usize = 32;
 const SEED_BYTES: usize = 65;
+/// Ciphertexts that are packed in parallel before they are put one after the other.
+const PACKED_AT_ONCE: usize = 32;
 /// SEAL's number for BLAKE2xb, the generator of its default factory.
 const BLAKE2XB: u8 = 1;
 const SAME_PLAN: &str = "use the plan, the keys and the messages of one job";
@@ -138,12 +141,27 @@ impl Shape {
         bytes
     }
 
-    /// A whole message and its digest: the header, `ciphertexts` as [`Shape::pack_seeded`] or
-    /// [`Shape::pack_polynomial`] wrote them, and the SHA-256 of both.
-    pub(super) fn seal(&self, header: &Header, write: impl FnOnce(&mut Vec<u8>)) -> (Vec<u8>, Digest) {
+    /// A whole message and its digest: the header, the ciphertexts as `pack` writes them, in parallel, and the
+    /// SHA-256 of both.
+    pub(super) fn seal<C: Sync>(
+        &self,
+        header: &Header,
+        ciphertexts: &[C],
+        pack: impl Fn(&C, &mut Vec<u8>) + Sync,
+    ) -> (Vec<u8>, Digest) {
         let mut bytes = Vec::with_capacity(self.total_bytes(header.rows));
         bytes.extend(self.header_bytes(header));
-        write(&mut bytes);
+        for batch in ciphertexts.chunks(PACKED_AT_ONCE) {
+            let packed: Vec<_> = batch
+                .par_iter()
+                .map(|ciphertext| {
+                    let mut part = Vec::with_capacity(self.ciphertext_bytes());
+                    pack(ciphertext, &mut part);
+                    part
+                })
+                .collect();
+            packed.iter().for_each(|part| bytes.extend(part));
+        }
         let digest = Digest::of(&bytes);
         bytes.extend(digest.as_bytes());
         (bytes, digest)
@@ -245,17 +263,21 @@ impl Shape {
         }
     }
 
-    pub(super) fn unpack_polynomial(&self, mut bytes: &[u8]) -> Result<Vec<u64>> {
-        let mut residues = Vec::with_capacity(self.primes.len() * self.set.degree());
+    /// Appends a polynomial's residues, through `convert`.
+    pub(super) fn unpack_polynomial<T>(
+        &self,
+        mut bytes: &[u8],
+        to: &mut Vec<T>,
+        convert: impl Fn(u64) -> T + Copy,
+    ) -> Result<()> {
         for q in &self.primes {
             let (run, rest) = bytes.split_at(bits::packed_bytes(self.set.degree(), *q));
-            let Some(run) = bits::unpack(run, *q) else {
+            if !bits::unpack(run, *q, to, convert) {
                 return self.refuse(format!("a residue is not below its prime {q}"), "send it again");
-            };
-            residues.extend(run);
+            }
             bytes = rest;
         }
-        Ok(residues)
+        Ok(())
     }
 
     pub(super) fn pack_seeded<T: Into<u64> + Copy>(&self, c0: &[T], seed: &Seed, to: &mut Vec<u8>) {
@@ -264,7 +286,11 @@ impl Shape {
         to.extend(seed.bytes);
     }
 
-    pub(super) fn unpack_seeded(&self, bytes: &[u8]) -> Result<(Vec<u64>, Seed)> {
+    pub(super) fn unpack_seeded<T>(
+        &self,
+        bytes: &[u8],
+        convert: impl Fn(u64) -> T + Copy,
+    ) -> Result<(Vec<T>, Seed)> {
         let (polynomial, tail) = bytes.split_at(self.polynomial_bytes());
         let mut seed = Seed { kind: tail[0], bytes: [0; 64] };
         seed.bytes.copy_from_slice(&tail[1..]);
@@ -274,6 +300,8 @@ impl Shape {
         if seed.bytes == [0; 64] {
             return self.refuse("a seed is all zero", "encrypt again with a working random generator");
         }
-        Ok((self.unpack_polynomial(polynomial)?, seed))
+        let mut residues = Vec::new();
+        self.unpack_polynomial(polynomial, &mut residues, convert)?;
+        Ok((residues, seed))
     }
 }

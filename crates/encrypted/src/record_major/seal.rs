@@ -76,7 +76,7 @@ impl Rotate for Layer<'_> {
     type Vector = Ciphertext;
 
     fn rotate(&self, vector: &Ciphertext, steps: usize) -> Result<Ciphertext> {
-        self.seal.evaluator.rotate(vector, steps, &self.seal.keys)
+        self.seal.evaluator.rotate(vector, steps as i32, &self.seal.keys)
     }
 
     fn products(&self, inputs: &[Ciphertext], range: Range<usize>) -> Result<Ciphertext> {

@@ -1,6 +1,5 @@
 //! Safe owners of SEAL's objects. Every function checks SEAL's code, every object is destroyed once.
 
-use std::os::raw::c_int;
 use std::ptr::null_mut;
 
 use zeroize::Zeroizing;
@@ -124,9 +123,9 @@ fn create(make: impl FnOnce(*mut Handle) -> Result<()>) -> Result<Handle> {
     Ok(handle)
 }
 
-/// SEAL's precomputed tables for a parameter set.
+/// SEAL's precomputed tables for a ring degree and primes.
 pub(crate) struct Context {
-    set: ParameterSet,
+    degree: usize,
     handle: ContextHandle,
     /// `level_ids[l - 1]` names the level with `l` data primes.
     level_ids: Vec<ParmsId>,
@@ -134,17 +133,28 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Builds the tables. SEAL itself checks the set against the 128-bit row of its security table.
+    /// Builds the tables of a parameter set. SEAL itself checks the set against the 128-bit row of its
+    /// security table.
     pub(crate) fn new(set: ParameterSet) -> Result<Self> {
         // Only the sets for tests, which a build for use does not have, claim nothing.
         let security_level = if cfg!(test) && set.security().is_empty() { 0 } else { 128 };
+        Self::from_primes(set.degree(), set.data_primes(), set.special_prime(), security_level)
+    }
+
+    /// Builds the tables of other primes; `security_level` is 128 bits, or 0 for no check.
+    pub(crate) fn from_primes(
+        degree: usize,
+        data_primes: &[u64],
+        special_prime: u64,
+        security_level: i32,
+    ) -> Result<Self> {
         // SAFETY: each handle is made by the call before it is used and owned by a wrapper; the array of
         // moduli outlives the call that reads it, and SEAL copies the values.
         unsafe {
             let parms = Parms(create(|out| seal!(EncParams_Create1(ffi::SCHEME_CKKS, out)))?);
-            seal!(EncParams_SetPolyModulusDegree(parms.0, set.degree() as u64))?;
+            seal!(EncParams_SetPolyModulusDegree(parms.0, degree as u64))?;
             let mut moduli = Vec::new();
-            for q in set.data_primes().iter().copied().chain([set.special_prime()]) {
+            for q in data_primes.iter().copied().chain([special_prime]) {
                 moduli.push(Modulus(create(|out| seal!(Modulus_Create1(q, out)))?));
             }
             let mut handles: Vec<Handle> = moduli.iter().map(|modulus| modulus.0).collect();
@@ -156,18 +166,24 @@ impl Context {
             if !valid {
                 return Err(EncryptedError::Seal {
                     operation: "SEALContext_Create",
-                    code: format!("parameter set {set} refused"),
+                    code: format!("degree {degree} and primes {data_primes:?}, {special_prime} refused"),
                 });
             }
             let mut key_id = [0; 4];
             seal!(SEALContext_KeyParmsId(handle.0, key_id.as_mut_ptr()))?;
-            let level_ids = level_ids(&handle, set.data_primes().len())?;
-            Ok(Self { set, handle, level_ids, key_id })
+            let level_ids = level_ids(&handle, data_primes.len())?;
+            Ok(Self { degree, handle, level_ids, key_id })
         }
     }
 
-    pub(crate) fn set(&self) -> ParameterSet {
-        self.set
+    /// The ring degree `N`.
+    pub(crate) fn degree(&self) -> usize {
+        self.degree
+    }
+
+    /// How many data primes there are.
+    pub(crate) fn n_data_primes(&self) -> usize {
+        self.level_ids.len()
     }
 
     /// The name of the level with `primes` data primes (1 to all of them).
@@ -199,24 +215,14 @@ fn level_ids(context: &ContextHandle, n_primes: usize) -> Result<Vec<ParmsId>> {
 }
 
 impl SecretKey {
-    /// A fresh secret key together with the bytes of its seeded relinearization keys and of the seeded Galois keys for
-    /// `elements` (none: no bytes).
-    pub(crate) fn generate(context: &Context, elements: &[u32]) -> Result<(Self, Vec<u8>, Vec<u8>)> {
-        // SAFETY: handles are live and owned by wrappers; `save` sizes its buffer as SEAL asks.
+    /// A fresh secret key together with the bytes of its seeded relinearization keys.
+    pub(crate) fn generate(context: &Context) -> Result<(Self, Vec<u8>)> {
+        // SAFETY: handles are live and owned by wrappers.
         unsafe {
             let generator = KeyGenerator(create(|out| seal!(KeyGenerator_Create1(context.handle.0, out)))?);
             let key = Self(create(|out| seal!(KeyGenerator_SecretKey(generator.0, out)))?);
             let relin = RelinKeys(create(|out| seal!(KeyGenerator_CreateRelinKeys(generator.0, true, out)))?);
-            let relin = save_keys(relin.0)?;
-            if elements.is_empty() {
-                return Ok((key, relin, vec![]));
-            }
-            let mut elements = elements.to_vec();
-            let (count, from) = (elements.len() as u64, elements.as_mut_ptr());
-            let galois = GaloisKeys(create(|out| {
-                seal!(KeyGenerator_CreateGaloisKeysFromElts(generator.0, count, from, true, out))
-            })?);
-            Ok((key, relin, save_keys(galois.0)?))
+            Ok((key, save_keys(relin.0)?))
         }
     }
 
@@ -255,6 +261,23 @@ impl RelinKeys {
 }
 
 impl GaloisKeys {
+    /// Makes the keys that rotate the slots left by each of `steps`, seeded or not.
+    pub(crate) fn generate(context: &Context, key: &SecretKey, steps: &[i32], seeded: bool) -> Result<Self> {
+        // SAFETY: the handles are live; SEAL reads `steps.len()` steps.
+        unsafe {
+            let generator =
+                KeyGenerator(create(|out| seal!(KeyGenerator_Create2(context.handle.0, key.0, out)))?);
+            let (count, from) = (steps.len() as u64, steps.as_ptr());
+            create(|out| seal!(KeyGenerator_CreateGaloisKeysFromSteps(generator.0, count, from, seeded, out)))
+                .map(Self)
+        }
+    }
+
+    /// SEAL's bytes of these keys.
+    pub(crate) fn save(&self) -> Result<Vec<u8>> {
+        save_keys(self.0)
+    }
+
     /// As [`RelinKeys::load`].
     pub(crate) fn load(context: &Context, bytes: &[u8]) -> Result<Self> {
         // SAFETY: the function only writes the handle.
@@ -361,7 +384,7 @@ impl Encoder {
 
     /// The numbers in all `N / 2` slots.
     pub(crate) fn decode(&self, context: &Context, plain: &Plaintext) -> Result<Vec<f64>> {
-        let mut values = vec![0.0; context.set.slots()];
+        let mut values = vec![0.0; context.degree / 2];
         let mut count = values.len() as u64;
         // SAFETY: SEAL writes exactly `N / 2` doubles, the length of `values`, whatever `count` says.
         unsafe { seal!(CKKSEncoder_Decode1(self.0, plain.0, &mut count, values.as_mut_ptr(), POOL))? };
@@ -425,6 +448,12 @@ impl Ciphertext {
         }
     }
 
+    /// Declares another scale: for one that differs in its last bits.
+    pub(crate) fn set_scale(&mut self, scale: f64) -> Result<()> {
+        // SAFETY: the handle is live.
+        unsafe { seal!(Ciphertext_SetScale(self.0, scale)) }
+    }
+
     pub(crate) fn scale(&self) -> Result<f64> {
         let mut scale = 0.0;
         // SAFETY: the handle is live and one double is written.
@@ -476,29 +505,6 @@ impl Evaluator {
         Ok(out)
     }
 
-    /// Rotates the slots left.
-    pub(crate) fn rotate(&self, a: &Ciphertext, steps: usize, keys: &GaloisKeys) -> Result<Ciphertext> {
-        let out = Ciphertext::new()?;
-        let steps = c_int::try_from(steps).unwrap_or(c_int::MAX);
-        // SAFETY: the handles are live; SEAL refuses steps that no key is for.
-        unsafe { seal!(Evaluator_RotateVector(self.0, a.0, steps, keys.0, out.0, POOL))? };
-        Ok(out)
-    }
-
-    /// Multiplies by a plaintext of the same level that is not zero.
-    pub(crate) fn multiply_plain(&self, a: &Ciphertext, plain: &Plaintext) -> Result<Ciphertext> {
-        let out = Ciphertext::new()?;
-        // SAFETY: the handles are live.
-        unsafe { seal!(Evaluator_MultiplyPlain(self.0, a.0, plain.0, out.0, POOL))? };
-        Ok(out)
-    }
-
-    /// Adds a ciphertext of the same level and scale.
-    pub(crate) fn add(&self, a: &mut Ciphertext, b: &Ciphertext) -> Result<()> {
-        // SAFETY: as for `rescale`.
-        unsafe { seal!(Evaluator_Add(self.0, a.0, b.0, a.0)) }
-    }
-
     /// Divides by the last prime and drops it.
     pub(crate) fn rescale(&self, a: &mut Ciphertext) -> Result<()> {
         // SAFETY: the handles are live, `&mut` keeps other threads out, in place is allowed.
@@ -509,6 +515,35 @@ impl Evaluator {
     pub(crate) fn drop_prime(&self, a: &mut Ciphertext) -> Result<()> {
         // SAFETY: as for `rescale`.
         unsafe { seal!(Evaluator_ModSwitchToNext1(self.0, a.0, a.0, POOL)) }
+    }
+
+    /// Adds a ciphertext of the same level and scale.
+    pub(crate) fn add(&self, a: &mut Ciphertext, b: &Ciphertext) -> Result<()> {
+        // SAFETY: as for `rescale`.
+        unsafe { seal!(Evaluator_Add(self.0, a.0, b.0, a.0)) }
+    }
+
+    /// `a * plain`, for a plaintext of the same level.
+    pub(crate) fn multiply_plain(&self, a: &Ciphertext, plain: &Plaintext) -> Result<Ciphertext> {
+        let out = Ciphertext::new()?;
+        // SAFETY: the handles are live.
+        unsafe { seal!(Evaluator_MultiplyPlain(self.0, a.0, plain.0, out.0, POOL))? };
+        Ok(out)
+    }
+
+    /// `a` with its slots rotated left by `step`, or right if it is negative.
+    pub(crate) fn rotate(&self, a: &Ciphertext, step: i32, keys: &GaloisKeys) -> Result<Ciphertext> {
+        let out = Ciphertext::new()?;
+        // SAFETY: the handles are live.
+        unsafe { seal!(Evaluator_RotateVector(self.0, a.0, step, keys.0, out.0, POOL))? };
+        Ok(out)
+    }
+
+    /// Drops a plaintext to the level with `primes` data primes.
+    pub(crate) fn drop_plain(&self, context: &Context, plain: &mut Plaintext, primes: usize) -> Result<()> {
+        let id = context.level_id(primes).as_ptr();
+        // SAFETY: as for `rescale`; SEAL reads four words of the level's id.
+        unsafe { seal!(Evaluator_ModSwitchTo2(self.0, plain.0, id, plain.0)) }
     }
 
     /// Adds a plaintext of the same level and scale.

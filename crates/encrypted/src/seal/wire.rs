@@ -49,7 +49,7 @@ impl Level {
     fn n_primes(self, context: &Context) -> usize {
         match self {
             Self::Data(primes) => primes,
-            Self::Key => context.set().data_primes().len() + 1,
+            Self::Key => context.n_data_primes() + 1,
         }
     }
 
@@ -102,7 +102,7 @@ fn ciphertext_bytes<T: Into<u64> + Copy>(
     header(&mut bytes, total);
     level.id(context).iter().for_each(|word| bytes.extend(word.to_le_bytes()));
     bytes.push(1);
-    for field in [2, context.set().degree() as u64, level.n_primes(context) as u64] {
+    for field in [2, context.degree() as u64, level.n_primes(context) as u64] {
         bytes.extend(field.to_le_bytes());
     }
     bytes.extend(scale.to_le_bytes());
@@ -129,7 +129,7 @@ pub(crate) fn galois_bytes<'a>(
     elements: &[u32],
     keys: impl Iterator<Item = &'a [(Vec<u64>, Seed)]>,
 ) -> Vec<u8> {
-    let mut sets: Vec<&[(Vec<u64>, Seed)]> = vec![&[]; context.set().degree()];
+    let mut sets: Vec<&[(Vec<u64>, Seed)]> = vec![&[]; context.degree()];
     elements.iter().zip(keys).for_each(|(element, key)| sets[galois_index(*element)] = key);
     switching_keys_bytes(context, &sets)
 }
@@ -155,12 +155,12 @@ fn switching_keys_bytes(context: &Context, sets: &[&[(Vec<u64>, Seed)]]) -> Vec<
 
 /// Bytes of one seeded ciphertext of a key.
 fn key_part_bytes(context: &Context) -> usize {
-    PREFIX + 8 * Level::Key.n_primes(context) * context.set().degree() + SEED_BYTES
+    PREFIX + 8 * Level::Key.n_primes(context) * context.degree() + SEED_BYTES
 }
 
 /// Reads a seeded ciphertext that SEAL wrote: its first polynomial, `[prime][i]`, and the seed.
 pub(crate) fn parse_seeded(context: &Context, level: Level, bytes: &[u8]) -> Result<(Vec<u64>, Seed)> {
-    let n_words = level.n_primes(context) * context.set().degree();
+    let n_words = level.n_primes(context) * context.degree();
     let end = PREFIX + 8 * n_words;
     if bytes.len() != end + SEED_BYTES {
         return Err(unexpected("a seeded ciphertext"));
@@ -172,11 +172,20 @@ pub(crate) fn parse_seeded(context: &Context, level: Level, bytes: &[u8]) -> Res
 
 /// Reads a full ciphertext that SEAL wrote: residues `[polynomial][prime][i]`, each below `2^32`.
 pub(crate) fn parse_full(context: &Context, level: Level, bytes: &[u8]) -> Result<Vec<u32>> {
-    let n_words = 2 * level.n_primes(context) * context.set().degree();
+    Ok(full_words(context, level, bytes)?.map(|word| word as u32).collect())
+}
+
+/// The same for primes of any width.
+pub(crate) fn full_words<'a>(
+    context: &Context,
+    level: Level,
+    bytes: &'a [u8],
+) -> Result<impl Iterator<Item = u64> + 'a> {
+    let n_words = 2 * level.n_primes(context) * context.degree();
     if bytes.len() != PREFIX + 8 * n_words {
         return Err(unexpected("a ciphertext"));
     }
-    Ok(words(&bytes[PREFIX..]).map(|word| word as u32).collect())
+    Ok(words(&bytes[PREFIX..]))
 }
 
 /// Reads seeded relinearization keys that SEAL wrote.
@@ -191,7 +200,7 @@ pub(crate) fn parse_galois(
     bytes: &[u8],
 ) -> Result<Vec<(Vec<u64>, Seed)>> {
     let indices: Vec<usize> = elements.iter().map(|element| galois_index(*element)).collect();
-    parse_switching_keys(context, bytes, &indices, context.set().degree(), "Galois keys")
+    parse_switching_keys(context, bytes, &indices, context.degree(), "Galois keys")
 }
 
 /// Reads the sets at `indices`, ascending, of `n_sets`; the others are empty.
@@ -202,7 +211,7 @@ fn parse_switching_keys(
     n_sets: usize,
     what: &str,
 ) -> Result<Vec<(Vec<u64>, Seed)>> {
-    let (n_parts, part_bytes) = (context.set().data_primes().len(), key_part_bytes(context));
+    let (n_parts, part_bytes) = (context.n_data_primes(), key_part_bytes(context));
     if bytes.len() != SETS_PREFIX + 8 * n_sets + indices.len() * n_parts * part_bytes {
         return Err(unexpected(what));
     }
@@ -219,7 +228,7 @@ fn parse_switching_keys(
 
 /// Reads a plaintext at the key level that SEAL wrote: residues `[prime][i]`.
 pub(crate) fn parse_key_plaintext(context: &Context, bytes: &[u8]) -> Result<Vec<u64>> {
-    let n_words = Level::Key.n_primes(context) * context.set().degree();
+    let n_words = Level::Key.n_primes(context) * context.degree();
     if bytes.len() != PLAIN_PREFIX + 8 * n_words {
         return Err(unexpected("a plaintext"));
     }
@@ -243,7 +252,7 @@ pub(crate) fn secret_bytes(context: &Context, residues: &[u64]) -> Zeroizing<Vec
 
 /// Reads a secret key that SEAL wrote: its residues, `[prime][i]`.
 pub(crate) fn parse_secret(context: &Context, bytes: &[u8]) -> Result<Zeroizing<Vec<u64>>> {
-    let n_words = Level::Key.n_primes(context) * context.set().degree();
+    let n_words = Level::Key.n_primes(context) * context.degree();
     if bytes.len() != PLAIN_PREFIX + 8 * n_words {
         return Err(unexpected("a secret key"));
     }
