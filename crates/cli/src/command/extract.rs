@@ -241,6 +241,8 @@ pub(super) fn step_name(stage: Stage) -> &'static str {
         Stage::FirstLayer => "first layer",
         Stage::Activation => "activation",
         Stage::SecondLayer => "second layer",
+        Stage::Records => "evaluating",
+        Stage::Records => "evaluating",
         Stage::Decrypt => "decrypting",
     }
 }

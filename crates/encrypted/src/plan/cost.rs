@@ -32,7 +32,8 @@ impl EvaluationPlan {
         let residues = |level: usize| 2 * (level * contract.parameter_set.degree()) as u64;
         let blocks = rows.div_ceil(contract.block_rows) as u64;
         let (repeats, mut cost) = match self.body() {
-            Body::FeatureMajor(FeatureMajor { first, second, .. }) => {
+            Body::FeatureMajor(integers) => {
+                let FeatureMajor { first, second, .. } = &**integers;
                 let size = |matrix: &crate::gemm::IntegerMatrix| matrix.values().len() as u64;
                 let per_block = size(first) * residues(contract.input_level)
                     + size(second) * residues(contract.output_level);

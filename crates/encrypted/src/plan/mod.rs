@@ -45,7 +45,7 @@ pub struct EvaluationPlan {
 /// What a server computes with, by packing.
 #[derive(Debug)]
 pub(crate) enum Body {
-    FeatureMajor(FeatureMajor),
+    FeatureMajor(Arc<FeatureMajor>),
     RecordMajor(Box<RecordMajor>),
 }
 
@@ -69,7 +69,7 @@ impl EvaluationPlan {
         let (body, levels) = match packing {
             Packing::FeatureMajor => {
                 let (integers, levels) = levels::choose(&folded, set, bound.max_abs())?;
-                (Body::FeatureMajor(integers), levels)
+                (Body::FeatureMajor(Arc::new(integers)), levels)
             }
             Packing::RecordMajor => {
                 let (record_major, levels) = RecordMajor::choose(folded, set, bound.max_abs())?;

@@ -24,7 +24,7 @@ use crate::plan::fold::{Core, FoldedNetwork};
 use crate::plan::levels::{Bounds, Levels, Scales, check_precision, largest_u, output_level};
 use crate::plan::norm::spectral_bound;
 use crate::plan::quantize::{largest_magnitude, weighted_bound, weighted_intervals};
-use crate::record_major::{Cached, Layout, Linear, SealModel};
+use crate::record_major::{Cached, Layout, Linear, NativeModel, SealModel};
 
 /// The largest scale that is tried for the second layer's plaintexts.
 const MAX_SECOND_SCALE: f64 = (1u64 << 40) as f64;
@@ -40,6 +40,7 @@ pub(crate) struct RecordMajor {
     pub(crate) mean: Array1<f64>,
     /// The encoded layers, made when they are first used.
     pub(crate) seal_model: Cached<SealModel>,
+    pub(crate) native_model: Cached<NativeModel>,
 }
 
 impl RecordMajor {
@@ -102,7 +103,8 @@ impl RecordMajor {
         let mean = moments.mean;
         let maps = [network.first, network.second];
         Ok((
-            Self { layout, maps, scales: [first_scale, second_scale], mean, seal_model: Cached::default() },
+            Self { layout, maps, scales: [first_scale, second_scale], mean, seal_model: Cached::default(),
+ native_model: Cached::default(), },
             levels,
         ))
     }

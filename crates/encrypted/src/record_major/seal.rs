@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::Layers;
 use super::encoded::{EncodedLayer, encode};
 use super::layout::{Layout, Linear};
 use super::steps::{Rotate, stepwise};
@@ -19,7 +20,7 @@ pub(crate) struct SealModel {
 }
 
 /// The layers under the keys of one job.
-pub(crate) struct Seal {
+pub(super) struct Seal {
     contract: Contract,
     layout: Layout,
     model: Arc<SealModel>,
@@ -32,7 +33,7 @@ pub(crate) struct Seal {
 }
 
 impl Seal {
-    pub(crate) fn new(plan: &EvaluationPlan, body: &RecordMajor, keys: &EvaluationKeys) -> Result<Self> {
+    pub(super) fn new(plan: &EvaluationPlan, body: &RecordMajor, keys: &EvaluationKeys) -> Result<Self> {
         let contract = plan.contract();
         let context = Context::new(contract.parameter_set())?;
         let encoder = Encoder::new(&context)?;
@@ -97,9 +98,8 @@ impl Rotate for Layer<'_> {
     }
 }
 
-impl Seal {
-    /// A layer with its bias, not rescaled.
-    pub(crate) fn apply(&self, layer: Linear, ciphertext: &[u32]) -> Result<Vec<u32>> {
+impl Layers for Seal {
+    fn apply(&self, layer: Linear, ciphertext: &[u32]) -> Result<Vec<u32>> {
         let (level, (from, to)) = (level(&self.contract, layer), self.scales[layer as usize]);
         let EncodedLayer { diagonals, bias } = &self.model.layers[layer as usize];
         let bytes = wire::full_bytes(&self.context, Level::Data(level), from, ciphertext);
