@@ -3,8 +3,8 @@
 use std::io::{ErrorKind, Read};
 
 use cryptotl_model::Digest;
-use sha2::{Digest as _, Sha256};
 use rayon::prelude::*;
+use sha2::{Digest as _, Sha256};
 
 use super::bits;
 use super::id::{JobId, Place, RequestId};

@@ -34,9 +34,10 @@ pub(crate) fn slot_error(set: ParameterSet) -> f64 {
 }
 
 /// The deviation of one real slot of an encoded plaintext, times the scale: rounding the coefficients to integers adds
-/// uniform errors of variance 1/12 to each, `sqrt(N/24)`.
+/// uniform errors of variance 1/12 to each, `sqrt(N/12)`. All of it is in the real parts, because the coefficients of real
+/// slots come in pairs `m_j = -m_(N-j)`, rounded alike.
 pub(crate) fn encoding_error(set: ParameterSet) -> f64 {
-    (set.degree() as f64 / 24.0).sqrt()
+    (set.degree() as f64 / 12.0).sqrt()
 }
 
 /// What typical records do to each unit of the activation layer.

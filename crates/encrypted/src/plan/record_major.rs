@@ -103,8 +103,14 @@ impl RecordMajor {
         let mean = moments.mean;
         let maps = [network.first, network.second];
         Ok((
-            Self { layout, maps, scales: [first_scale, second_scale], mean, seal_model: Cached::default(),
- native_model: Cached::default(), },
+            Self {
+                layout,
+                maps,
+                scales: [first_scale, second_scale],
+                mean,
+                seal_model: Cached::default(),
+                native_model: Cached::default(),
+            },
             levels,
         ))
     }

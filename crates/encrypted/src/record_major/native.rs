@@ -64,19 +64,25 @@ impl NativeModel {
         let encode = |layer, product_scale| {
             let (level, scale) = (level(contract, layer), body.plaintext_scale(layer));
             let residues = |values: &[f64], scale| {
-                wire::parse_key_plaintext(&context, &encoder.encode_at_key_level(&context, values, scale)?.save()?)
+                wire::parse_key_plaintext(
+                    &context,
+                    &encoder.encode_at_key_level(&context, values, scale)?.save()?,
+                )
             };
-            let EncodedLayer { diagonals, bias } = encode(body, layer, (&context, &encoder), level, |values, _| {
-                Ok(Diagonal::from_seal(&ring, level, &residues(values, scale)?))
-            })?;
+            let EncodedLayer { diagonals, bias } =
+                encode(body, layer, (&context, &encoder), level, |values, _| {
+                    Ok(Diagonal::from_seal(&ring, level, &residues(values, scale)?))
+                })?;
             let bias: Vec<u32> = residues(&bias, product_scale)?.into_iter().map(|x| x as u32).collect();
             let bias = &bias[..level * ring.degree()];
             let mut own = vec![0; bias.len()];
             ring.read_seal(bias, &mut own);
-            Ok::<_, EncryptedError>(NativeLayer { diagonals: Diagonals::new(&ring, level, &diagonals), bias: own })
+            Ok::<_, EncryptedError>(NativeLayer {
+                diagonals: Diagonals::new(&ring, level, &diagonals),
+                bias: own,
+            })
         };
-        let layers =
-            [encode(Linear::First, scales.first_product)?, encode(Linear::Second, scales.output)?];
+        let layers = [encode(Linear::First, scales.first_product)?, encode(Linear::Second, scales.output)?];
         Ok(Self { layers, ring })
     }
 }

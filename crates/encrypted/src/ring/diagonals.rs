@@ -69,7 +69,10 @@ impl Diagonals {
         assert!(diagonals.iter().all(|diagonal| diagonal.0.len() == (level + 2) * n));
         let rows = |rows: std::ops::Range<usize>| -> Vec<u32> {
             let blocks = rows.flat_map(|row| (0..n / BLOCK).map(move |block| row * n + block * BLOCK));
-            blocks.flat_map(|start| diagonals.iter().flat_map(move |d| &d.0[start..][..BLOCK])).copied().collect()
+            blocks
+                .flat_map(|start| diagonals.iter().flat_map(move |d| &d.0[start..][..BLOCK]))
+                .copied()
+                .collect()
         };
         Self {
             level,
@@ -87,8 +90,12 @@ impl Blocks {
         let n = ciphertexts[0][0].special.len();
         let (level, count) = (ciphertexts[0][0].data.len() / n, ciphertexts.len());
         let (per_prime, chunk) = (n / BLOCK, 2 * count * BLOCK);
-        let mut blocks =
-            Self { level, count, data: vec![0; level * per_prime * chunk], special: vec![0; per_prime * chunk] };
+        let mut blocks = Self {
+            level,
+            count,
+            data: vec![0; level * per_prime * chunk],
+            special: vec![0; per_prime * chunk],
+        };
         blocks.data.par_chunks_exact_mut(chunk).enumerate().for_each(|(at, to)| {
             let (prime, start) = (at / per_prime, at % per_prime * BLOCK);
             gather_block(ciphertexts, automorphisms, start, to, |c| &c.data[prime * n..][..n]);
@@ -121,7 +128,8 @@ fn gather_block<T: Copy>(
     to: &mut [T],
     row: impl Fn(&Extended) -> &[T],
 ) {
-    let polynomials = (0..2).flat_map(|p| ciphertexts.iter().zip(automorphisms).map(move |(c, a)| (&c[p], a)));
+    let polynomials =
+        (0..2).flat_map(|p| ciphertexts.iter().zip(automorphisms).map(move |(c, a)| (&c[p], a)));
     for ((ciphertext, automorphism), to) in polynomials.zip(to.chunks_exact_mut(BLOCK)) {
         match automorphism {
             Some(automorphism) => automorphism.apply_from(start, row(ciphertext), to),
@@ -221,9 +229,8 @@ fn sum_data(modulus: Modulus, plaintexts: &[u32], [x0, x1]: [&[u32]; 2], [out0, 
             }
             for i in 0..LANES {
                 // A sum of 8 products below `q^2 < 2^60` reduces to less than 3 q.
-                let [part0, part1] = [sum0[i], sum1[i]].map(|sum| {
-                    Modulus::below(Modulus::below(modulus.reduce(sum), 2 * modulus.q), modulus.q)
-                });
+                let [part0, part1] = [sum0[i], sum1[i]]
+                    .map(|sum| Modulus::below(Modulus::below(modulus.reduce(sum), 2 * modulus.q), modulus.q));
                 total0[i] = modulus.add(total0[i], part0);
                 total1[i] = modulus.add(total1[i], part1);
             }
@@ -253,7 +260,8 @@ fn sum_special(p: u64, [low, high]: [&[u32]; 2], x: &[u64], out: &mut [u64]) {
             for i in 0..LANES {
                 // Both addends are below `2^58`.
                 let high = remainder_by_float(p, inverse, highs[i]) << LOW_BITS;
-                let sum = remainder_by_float(p, inverse, high).wrapping_add(remainder_by_float(p, inverse, lows[i]));
+                let sum = remainder_by_float(p, inverse, high)
+                    .wrapping_add(remainder_by_float(p, inverse, lows[i]));
                 let part = sum.min(sum.wrapping_sub(p)).wrapping_add(total[i]);
                 total[i] = part.min(part.wrapping_sub(p));
             }
@@ -286,7 +294,10 @@ mod tests {
                         [2 * i, 2 * i + 1].map(|seed| {
                             let data = set.data_primes()[..level].iter();
                             Extended {
-                                data: data.flat_map(|q| residues(seed, *q).take(n)).map(|x| x as u32).collect(),
+                                data: data
+                                    .flat_map(|q| residues(seed, *q).take(n))
+                                    .map(|x| x as u32)
+                                    .collect(),
                                 special: residues(seed, p).take(n).collect(),
                             }
                         })
@@ -296,7 +307,8 @@ mod tests {
                 let plaintexts: Vec<Vec<u64>> = (0..count as u64)
                     .map(|i| primes.iter().flat_map(|q| residues(1000 + i, *q).take(n)).collect())
                     .collect();
-                let encoded: Vec<_> = plaintexts.iter().map(|x| Diagonal::from_seal(&ring, level, x)).collect();
+                let encoded: Vec<_> =
+                    plaintexts.iter().map(|x| Diagonal::from_seal(&ring, level, x)).collect();
                 let diagonals = Diagonals::new(&ring, level, &encoded);
                 let inputs = Blocks::gather(&ciphertexts, &vec![None; n_inputs]);
                 let sums = ring.multiply_diagonals(&diagonals, &inputs);
@@ -308,21 +320,35 @@ mod tests {
                     let plaintexts = &plaintexts[run * n_inputs..count.min((run + 1) * n_inputs)];
                     for (polynomial, out) in out.iter().enumerate() {
                         for prime in 0..=level {
-                            let (at, q) = if prime < level { (prime, primes[prime]) } else { (primes.len() - 1, p) };
-                            let order = if prime < level { &ring.data[prime].order } else { &ring.special.order };
+                            let (at, q) =
+                                if prime < level { (prime, primes[prime]) } else { (primes.len() - 1, p) };
+                            let order =
+                                if prime < level { &ring.data[prime].order } else { &ring.special.order };
                             let mut expected = vec![0u128; n];
                             for (w, c) in plaintexts.iter().zip(&ciphertexts) {
                                 let mut own = vec![0; n];
                                 order.read_seal(&w[at * n..][..n], &mut own);
                                 for i in 0..n {
                                     let c = &c[polynomial];
-                                    let x = if prime < level { u64::from(c.data[prime * n + i]) } else { c.special[i] };
+                                    let x = if prime < level {
+                                        u64::from(c.data[prime * n + i])
+                                    } else {
+                                        c.special[i]
+                                    };
                                     expected[i] += u128::from(own[i]) * u128::from(x);
                                 }
                             }
                             for i in 0..n {
-                                let own = if prime < level { u64::from(out.data[prime * n + i]) } else { out.special[i] };
-                                assert_eq!(u128::from(own), expected[i] % u128::from(q), "{level} {count} {prime} {i}");
+                                let own = if prime < level {
+                                    u64::from(out.data[prime * n + i])
+                                } else {
+                                    out.special[i]
+                                };
+                                assert_eq!(
+                                    u128::from(own),
+                                    expected[i] % u128::from(q),
+                                    "{level} {count} {prime} {i}"
+                                );
                             }
                         }
                     }
