@@ -61,7 +61,7 @@ impl Certificate {
     ///
     /// # Errors
     /// [`EncryptedError::Input`] when there are no records or they do not fit the plan;
-    /// [`EncryptedError::Unsupported`] when the errors are too large to certify.
+    /// [`EncryptedError::Unsupported`] or [`EncryptedError::Message`] when the errors are too large to certify.
     pub fn measure(
         plan: &EvaluationPlan,
         network: &Network,
@@ -109,12 +109,13 @@ impl Certificate {
     /// Fails unless it is a certificate of `contract`, and a plan that does what it says can be used.
     ///
     /// # Errors
-    /// [`EncryptedError::Unsupported`] with what it does not cover.
+    /// [`EncryptedError::Message`] with what it does not cover.
     pub fn check(&self, contract: &Contract) -> Result<()> {
         let refuse = |fact: String| {
-            Err(EncryptedError::Unsupported {
+            Err(EncryptedError::Message {
+                kind: "plan",
                 fact: format!("its error certificate {fact}"),
-                remedy: "certify the plan again with `cryptotl plan`".into(),
+                remedy: "make the plan again with `cryptotl plan`".into(),
             })
         };
         if self.plan != contract.digest() {
