@@ -196,10 +196,9 @@ impl KeyFile {
         let mut rest = &content[HEADER_BYTES..];
         for q in primes(set) {
             let (run, more) = rest.split_at(packed_bytes(set.degree(), q));
-            let Some(run) = unpack(run, q) else {
+            if !unpack(run, q, &mut residues, |residue| residue) {
                 return refuse(format!("a residue is not below its prime {q}"), again);
-            };
-            residues.extend(run);
+            }
             rest = more;
         }
         Ok(Self { job: JobId(digest_at(content, 40)), residues, state: read_log(log) })

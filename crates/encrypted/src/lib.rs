@@ -62,11 +62,14 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+mod baseline;
 mod certificate;
 mod client;
 mod error;
+mod expand;
 mod extract;
 mod gemm;
+mod kernels;
 mod key_file;
 mod message;
 mod params;
@@ -74,13 +77,16 @@ mod plan;
 mod plan_file;
 mod progress;
 mod residues;
+mod ring;
 mod seal;
 mod server;
 
+pub use baseline::PaperCircuit;
 pub use certificate::Certificate;
 pub use client::Client;
 pub use error::{EncryptedError, Result};
 pub use extract::{Extraction, extract_in_process};
+pub use kernels::Kernels;
 pub use key_file::{ClaimedKey, EncryptedJob, KeyFile, KeyState};
 pub use message::{
     BlockFile, EvaluationKeys, JobId, Place, Query, QueryFile, Request, RequestId, Response, ResponseFile,

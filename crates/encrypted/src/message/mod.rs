@@ -113,9 +113,7 @@ impl EvaluationKeys {
     fn seal(&self) -> (Vec<u8>, Digest) {
         let header =
             Header { rows: 0, place: Place::ONLY, job: JobId(nothing()), request: RequestId(nothing()) };
-        self.shape.seal(&header, |to| {
-            self.parts.iter().for_each(|(c0, seed)| self.shape.pack_seeded(c0, seed, to));
-        })
+        self.shape.seal(&header, &self.parts, |(c0, seed), to| self.shape.pack_seeded(c0, seed, to))
     }
 
     /// Reads and checks a message.
@@ -137,13 +135,8 @@ impl EvaluationKeys {
 
     fn from_reader(contract: &Contract, from: &mut dyn Read) -> Result<Self> {
         let shape = Shape::new(Kind::EvaluationKeys, contract);
-        let mut parts = Vec::new();
-        let (header, digest) = whole(shape.kind, from, |from| {
-            shape.open(from, |part| {
-                parts.push(shape.unpack_seeded(part)?);
-                Ok(())
-            })
-        })?;
+        let (header, parts, digest) =
+            whole(shape.kind, from, |from| shape.open(from, |part| shape.unpack_seeded(part, |x| x)))?;
         if (header.place, header.job.0, header.request.0) != (Place::ONLY, nothing(), nothing()) {
             return shape.refuse("its header names a block, a job or a request", "make the keys again");
         }
@@ -208,9 +201,8 @@ impl Query {
     }
 
     fn seal(&self) -> (Vec<u8>, Digest) {
-        self.shape.seal(&self.header, |to| {
-            self.ciphertexts.iter().for_each(|(c0, seed)| self.shape.pack_seeded(c0, seed, to));
-        })
+        self.shape
+            .seal(&self.header, &self.ciphertexts, |(c0, seed), to| self.shape.pack_seeded(c0, seed, to))
     }
 
     /// Reads and checks a message.
@@ -227,12 +219,7 @@ impl Block for Query {
 
     fn read(contract: &Contract, from: &mut dyn Read) -> Result<Self> {
         let shape = Shape::new(Kind::Query, contract);
-        let mut ciphertexts = Vec::new();
-        let (header, digest) = shape.open(from, |part| {
-            let (c0, seed) = shape.unpack_seeded(part)?;
-            ciphertexts.push((narrow(c0), seed));
-            Ok(())
-        })?;
+        let (header, ciphertexts, digest) = shape.open(from, |part| shape.unpack_seeded(part, narrow))?;
         if header.request.0 != nothing() {
             return shape.refuse("its header names a request", "encrypt again");
         }
@@ -288,10 +275,8 @@ impl Response {
     /// The message's bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let half = self.shape.primes.len() * self.shape.set.degree();
-        let (bytes, _) = self.shape.seal(&self.header, |to| {
-            for polynomial in self.ciphertexts.iter().flat_map(|ciphertext| ciphertext.chunks(half)) {
-                self.shape.pack_polynomial(polynomial, to);
-            }
+        let (bytes, _) = self.shape.seal(&self.header, &self.ciphertexts, |ciphertext, to| {
+            ciphertext.chunks(half).for_each(|polynomial| self.shape.pack_polynomial(polynomial, to));
         });
         bytes
     }
@@ -311,16 +296,16 @@ impl Block for Response {
 
     fn read(contract: &Contract, from: &mut dyn Read) -> Result<Self> {
         let shape = Shape::new(Kind::Response, contract);
-        let mut ciphertexts = Vec::new();
-        let (header, _) = shape.open(from, |part| {
-            let (c0, c1) = part.split_at(shape.polynomial_bytes());
-            let (mut residues, second) = (shape.unpack_polynomial(c0)?, shape.unpack_polynomial(c1)?);
-            if second.iter().all(|residue| *residue == 0) {
+        let half = shape.primes.len() * shape.set.degree();
+        let (header, ciphertexts, _) = shape.open(from, |part| {
+            let mut residues = Vec::with_capacity(2 * half);
+            for polynomial in part.chunks(shape.polynomial_bytes()) {
+                shape.unpack_polynomial(polynomial, &mut residues, narrow)?;
+            }
+            if residues[half..].iter().all(|residue| *residue == 0) {
                 return shape.refuse("a second polynomial is all zero", "ask for the evaluation again");
             }
-            residues.extend(second);
-            ciphertexts.push(narrow(residues));
-            Ok(())
+            Ok(residues)
         })?;
         Ok(Self { shape, header, ciphertexts })
     }
@@ -340,9 +325,9 @@ fn whole<T>(kind: Kind, from: &mut dyn Read, read: impl FnOnce(&mut dyn Read) ->
     }
 }
 
-/// Residues modulo data primes, which have at most 30 bits, in 32 bits.
-fn narrow(residues: Vec<u64>) -> Vec<u32> {
-    residues.into_iter().map(|residue| residue as u32).collect()
+/// A residue modulo a data prime, which has at most 30 bits, in 32 bits.
+fn narrow(residue: u64) -> u32 {
+    residue as u32
 }
 
 #[cfg(test)]

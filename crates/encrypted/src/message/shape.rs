@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read};
 
 use cryptotl_model::Digest;
+use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use super::bits;
@@ -17,6 +18,8 @@ const VERSION: u16 = 2;
 const HEADER_BYTES: usize = 124;
 const DIGEST_BYTES: usize = 32;
 const SEED_BYTES: usize = 65;
+/// Ciphertexts that are packed and unpacked at a time, in parallel.
+const BATCH: usize = 32;
 /// SEAL's number for BLAKE2xb, the generator of its default factory.
 const BLAKE2XB: u8 = 1;
 const SAME_PLAN: &str = "use the plan, the keys and the messages of one job";
@@ -116,6 +119,110 @@ impl Shape {
         bytes
     }
 
+    /// A whole message and its digest: the header, the ciphertexts as `pack` writes them, in parallel, and the
+    /// SHA-256 of both.
+    pub(super) fn seal<C: Sync>(
+        &self,
+        header: &Header,
+        ciphertexts: &[C],
+        pack: impl Fn(&C, &mut Vec<u8>) + Sync,
+    ) -> (Vec<u8>, Digest) {
+        let mut bytes = Vec::with_capacity(self.total_bytes());
+        bytes.extend(self.header_bytes(header));
+        for batch in ciphertexts.chunks(BATCH) {
+            let packed: Vec<_> = batch
+                .par_iter()
+                .map(|ciphertext| {
+                    let mut part = Vec::with_capacity(self.ciphertext_bytes());
+                    pack(ciphertext, &mut part);
+                    part
+                })
+                .collect();
+            packed.iter().for_each(|part| bytes.extend(part));
+        }
+        let digest = Digest::of(&bytes);
+        bytes.extend(digest.as_bytes());
+        (bytes, digest)
+    }
+
+    pub(super) fn refuse<T>(self, fact: impl Into<String>, remedy: &str) -> Result<T> {
+        Err(EncryptedError::Message { kind: self.name(), fact: fact.into(), remedy: remedy.into() })
+    }
+}
+
+/// The fields of a header that do not follow from the plan. Keys have no place, job or request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    pub(crate) rows: usize,
+    pub(crate) place: Place,
+    pub(crate) job: JobId,
+    pub(crate) request: RequestId,
+}
+
+/// What a message of one kind looks like under a contract.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Shape {
+    pub(super) kind: Kind,
+    pub(super) set: ParameterSet,
+    packing: Packing,
+    plan: Digest,
+    pub(super) primes: Vec<u64>,
+    pub(super) count: usize,
+    /// The most records that the message may claim; 0 for keys.
+    max_rows: usize,
+}
+
+impl Shape {
+    pub(super) fn new(kind: Kind, contract: &Contract) -> Self {
+        let set = contract.parameter_set();
+        let data = set.data_primes();
+        let (primes, count, max_rows) = match kind {
+            Kind::EvaluationKeys => ([data, &[set.special_prime()]].concat(), data.len(), 0),
+            Kind::Query => {
+                (data[..contract.input_level()].to_vec(), contract.input_width(), contract.block_rows())
+            }
+            Kind::Response => {
+                (data[..contract.output_level()].to_vec(), contract.output_width(), contract.block_rows())
+            }
+        };
+        let (packing, plan) = (contract.packing(), contract.digest());
+        Self { kind, set, packing, plan, primes, count, max_rows }
+    }
+
+    pub(super) fn polynomial_bytes(&self) -> usize {
+        self.primes.iter().map(|q| bits::packed_bytes(self.set.degree(), *q)).sum()
+    }
+
+    pub(super) fn ciphertext_bytes(&self) -> usize {
+        match self.kind {
+            Kind::Response => 2 * self.polynomial_bytes(),
+            Kind::EvaluationKeys | Kind::Query => self.polynomial_bytes() + SEED_BYTES,
+        }
+    }
+
+    pub(super) fn total_bytes(&self) -> usize {
+        HEADER_BYTES + self.count * self.ciphertext_bytes() + DIGEST_BYTES
+    }
+
+    fn header_bytes(&self, header: &Header) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(HEADER_BYTES);
+        bytes.extend(MAGIC);
+        bytes.extend(VERSION.to_le_bytes());
+        bytes.push(self.kind as u8);
+        bytes.push(match self.packing {
+            Packing::FeatureMajor => 1,
+        });
+        bytes.extend(self.set.id().to_le_bytes());
+        bytes.extend((self.primes.len() as u16).to_le_bytes());
+        for number in [self.count as u32, header.rows as u32, header.place.block, header.place.blocks] {
+            bytes.extend(number.to_le_bytes());
+        }
+        for digest in [self.plan, header.job.0, header.request.0] {
+            bytes.extend(digest.as_bytes());
+        }
+        bytes
+    }
+
     /// A whole message and its digest: the header, `ciphertexts` as [`Shape::pack_seeded`] or
     /// [`Shape::pack_polynomial`] wrote them, and the SHA-256 of both.
     pub(super) fn seal(&self, header: &Header, write: impl FnOnce(&mut Vec<u8>)) -> (Vec<u8>, Digest) {
@@ -131,23 +238,28 @@ impl Shape {
         self.kind.refuse(fact, remedy)
     }
 
-    /// Reads one message: checks its header, then each ciphertext with `read_ciphertext` as it arrives,
-    /// then its digest. Nothing is allocated beyond one ciphertext that `read_ciphertext` did not ask for.
-    pub(super) fn open(
+    /// Reads one message: checks its header, then its ciphertexts with `unpack` as they arrive, some in
+    /// parallel, then its digest. What is allocated follows from the plan and from what has arrived.
+    pub(super) fn open<C: Send>(
         &self,
         from: &mut dyn Read,
-        mut read_ciphertext: impl FnMut(&[u8]) -> Result<()>,
-    ) -> Result<(Header, Digest)> {
+        unpack: impl Fn(&[u8]) -> Result<C> + Sync,
+    ) -> Result<(Header, Vec<C>, Digest)> {
         let mut hash = Sha256::new();
-        let mut bytes = vec![0; HEADER_BYTES.max(self.ciphertext_bytes())];
-        self.fill(from, &mut bytes[..HEADER_BYTES], "its header")?;
-        hash.update(&bytes[..HEADER_BYTES]);
-        let header = self.check_header(&bytes[..HEADER_BYTES])?;
-        for _ in 0..self.count {
-            let ciphertext = &mut bytes[..self.ciphertext_bytes()];
-            self.fill(from, ciphertext, "a ciphertext")?;
-            hash.update(&*ciphertext);
-            read_ciphertext(ciphertext)?;
+        let mut bytes = [0; HEADER_BYTES];
+        self.fill(from, &mut bytes, "its header")?;
+        hash.update(bytes);
+        let header = self.check_header(&bytes)?;
+        let mut ciphertexts = Vec::new();
+        let mut batch = vec![0; BATCH.min(self.count) * self.ciphertext_bytes()];
+        while ciphertexts.len() < self.count {
+            let n = BATCH.min(self.count - ciphertexts.len());
+            let batch = &mut batch[..n * self.ciphertext_bytes()];
+            self.fill(from, batch, "a ciphertext")?;
+            hash.update(&*batch);
+            let parts: Vec<C> =
+                batch.par_chunks_exact(self.ciphertext_bytes()).map(&unpack).collect::<Result<_>>()?;
+            ciphertexts.extend(parts);
         }
         let mut trailer = [0; DIGEST_BYTES];
         self.fill(from, &mut trailer, "its digest")?;
@@ -155,7 +267,7 @@ impl Shape {
         if *digest.as_bytes() != trailer {
             return self.refuse("its digest is not that of its content", "send it again");
         }
-        Ok((header, digest))
+        Ok((header, ciphertexts, digest))
     }
 
     fn fill(&self, from: &mut dyn Read, to: &mut [u8], what: &str) -> Result<()> {
@@ -223,17 +335,21 @@ impl Shape {
         }
     }
 
-    pub(super) fn unpack_polynomial(&self, mut bytes: &[u8]) -> Result<Vec<u64>> {
-        let mut residues = Vec::with_capacity(self.primes.len() * self.set.degree());
+    /// Appends a polynomial's residues, through `convert`.
+    pub(super) fn unpack_polynomial<T>(
+        &self,
+        mut bytes: &[u8],
+        to: &mut Vec<T>,
+        convert: impl Fn(u64) -> T + Copy,
+    ) -> Result<()> {
         for q in &self.primes {
             let (run, rest) = bytes.split_at(bits::packed_bytes(self.set.degree(), *q));
-            let Some(run) = bits::unpack(run, *q) else {
+            if !bits::unpack(run, *q, to, convert) {
                 return self.refuse(format!("a residue is not below its prime {q}"), "send it again");
-            };
-            residues.extend(run);
+            }
             bytes = rest;
         }
-        Ok(residues)
+        Ok(())
     }
 
     pub(super) fn pack_seeded<T: Into<u64> + Copy>(&self, c0: &[T], seed: &Seed, to: &mut Vec<u8>) {
@@ -242,7 +358,11 @@ impl Shape {
         to.extend(seed.bytes);
     }
 
-    pub(super) fn unpack_seeded(&self, bytes: &[u8]) -> Result<(Vec<u64>, Seed)> {
+    pub(super) fn unpack_seeded<T>(
+        &self,
+        bytes: &[u8],
+        convert: impl Fn(u64) -> T + Copy,
+    ) -> Result<(Vec<T>, Seed)> {
         let (polynomial, tail) = bytes.split_at(self.polynomial_bytes());
         let mut seed = Seed { kind: tail[0], bytes: [0; 64] };
         seed.bytes.copy_from_slice(&tail[1..]);
@@ -252,6 +372,8 @@ impl Shape {
         if seed.bytes == [0; 64] {
             return self.refuse("a seed is all zero", "encrypt again with a working random generator");
         }
-        Ok((self.unpack_polynomial(polynomial)?, seed))
+        let mut residues = Vec::new();
+        self.unpack_polynomial(polynomial, &mut residues, convert)?;
+        Ok((residues, seed))
     }
 }

@@ -66,6 +66,11 @@ owner!(
     KSwitchKeys_Destroy
 );
 owner!(
+    /// The keys that rotate slots.
+    GaloisKeys,
+    KSwitchKeys_Destroy
+);
+owner!(
     /// Maps numbers to plaintext polynomials and back.
     Encoder,
     CKKSEncoder_Destroy
@@ -102,6 +107,7 @@ owner!(
 unsafe impl Sync for ContextHandle {}
 unsafe impl Sync for SecretKey {}
 unsafe impl Sync for RelinKeys {}
+unsafe impl Sync for GaloisKeys {}
 unsafe impl Sync for Encoder {}
 unsafe impl Sync for Encryptor {}
 unsafe impl Sync for Evaluator {}
@@ -116,9 +122,9 @@ fn create(make: impl FnOnce(*mut Handle) -> Result<()>) -> Result<Handle> {
     Ok(handle)
 }
 
-/// SEAL's precomputed tables for a parameter set.
+/// SEAL's precomputed tables for a ring degree and primes.
 pub(crate) struct Context {
-    set: ParameterSet,
+    degree: usize,
     handle: ContextHandle,
     /// `level_ids[l - 1]` names the level with `l` data primes.
     level_ids: Vec<ParmsId>,
@@ -126,20 +132,31 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Builds the tables. SEAL itself checks the set against the 128-bit row of its security table.
+    /// Builds the tables of a parameter set. SEAL itself checks the set against the 128-bit row of its
+    /// security table.
     pub(crate) fn new(set: ParameterSet) -> Result<Self> {
         let security_level = match set {
             ParameterSet::N8192Q30x5P38 | ParameterSet::N8192Q25x5P31 | ParameterSet::N8192Q28x6P34 => 128,
             #[cfg(test)]
             ParameterSet::InsecureN1024Q30x5P38 => 0,
         };
+        Self::from_primes(set.degree(), set.data_primes(), set.special_prime(), security_level)
+    }
+
+    /// Builds the tables of other primes; `security_level` is 128 bits, or 0 for no check.
+    pub(crate) fn from_primes(
+        degree: usize,
+        data_primes: &[u64],
+        special_prime: u64,
+        security_level: i32,
+    ) -> Result<Self> {
         // SAFETY: each handle is made by the call before it is used and owned by a wrapper; the array of
         // moduli outlives the call that reads it, and SEAL copies the values.
         unsafe {
             let parms = Parms(create(|out| seal!(EncParams_Create1(ffi::SCHEME_CKKS, out)))?);
-            seal!(EncParams_SetPolyModulusDegree(parms.0, set.degree() as u64))?;
+            seal!(EncParams_SetPolyModulusDegree(parms.0, degree as u64))?;
             let mut moduli = Vec::new();
-            for q in set.data_primes().iter().copied().chain([set.special_prime()]) {
+            for q in data_primes.iter().copied().chain([special_prime]) {
                 moduli.push(Modulus(create(|out| seal!(Modulus_Create1(q, out)))?));
             }
             let mut handles: Vec<Handle> = moduli.iter().map(|modulus| modulus.0).collect();
@@ -151,18 +168,24 @@ impl Context {
             if !valid {
                 return Err(EncryptedError::Seal {
                     operation: "SEALContext_Create",
-                    code: format!("parameter set {set} refused"),
+                    code: format!("degree {degree} and primes {data_primes:?}, {special_prime} refused"),
                 });
             }
             let mut key_id = [0; 4];
             seal!(SEALContext_KeyParmsId(handle.0, key_id.as_mut_ptr()))?;
-            let level_ids = level_ids(&handle, set.data_primes().len())?;
-            Ok(Self { set, handle, level_ids, key_id })
+            let level_ids = level_ids(&handle, data_primes.len())?;
+            Ok(Self { degree, handle, level_ids, key_id })
         }
     }
 
-    pub(crate) fn set(&self) -> ParameterSet {
-        self.set
+    /// The ring degree `N`.
+    pub(crate) fn degree(&self) -> usize {
+        self.degree
+    }
+
+    /// How many data primes there are.
+    pub(crate) fn n_data_primes(&self) -> usize {
+        self.level_ids.len()
     }
 
     /// The name of the level with `primes` data primes (1 to all of them).
@@ -233,6 +256,20 @@ impl SecretKey {
     }
 }
 
+impl GaloisKeys {
+    /// Makes the keys that rotate the slots left by each of `steps`.
+    pub(crate) fn generate(context: &Context, key: &SecretKey, steps: &[i32]) -> Result<Self> {
+        // SAFETY: the handles are live; SEAL reads `steps.len()` steps.
+        unsafe {
+            let generator =
+                KeyGenerator(create(|out| seal!(KeyGenerator_Create2(context.handle.0, key.0, out)))?);
+            let (count, from) = (steps.len() as u64, steps.as_ptr());
+            create(|out| seal!(KeyGenerator_CreateGaloisKeysFromSteps(generator.0, count, from, false, out)))
+                .map(Self)
+        }
+    }
+}
+
 impl RelinKeys {
     /// Loads canonical bytes from [`crate::seal::wire`], never a peer's.
     pub(crate) fn load(context: &Context, bytes: &[u8]) -> Result<Self> {
@@ -294,7 +331,7 @@ impl Encoder {
 
     /// The numbers in all `N / 2` slots.
     pub(crate) fn decode(&self, context: &Context, plain: &Plaintext) -> Result<Vec<f64>> {
-        let mut values = vec![0.0; context.set.slots()];
+        let mut values = vec![0.0; context.degree / 2];
         let mut count = values.len() as u64;
         // SAFETY: SEAL writes exactly `N / 2` doubles, the length of `values`, whatever `count` says.
         unsafe { seal!(CKKSEncoder_Decode1(self.0, plain.0, &mut count, values.as_mut_ptr(), POOL))? };
@@ -358,6 +395,12 @@ impl Ciphertext {
         }
     }
 
+    /// Declares another scale: for one that differs in its last bits.
+    pub(crate) fn set_scale(&mut self, scale: f64) -> Result<()> {
+        // SAFETY: the handle is live.
+        unsafe { seal!(Ciphertext_SetScale(self.0, scale)) }
+    }
+
     pub(crate) fn scale(&self) -> Result<f64> {
         let mut scale = 0.0;
         // SAFETY: the handle is live and one double is written.
@@ -419,6 +462,35 @@ impl Evaluator {
     pub(crate) fn drop_prime(&self, a: &mut Ciphertext) -> Result<()> {
         // SAFETY: as for `rescale`.
         unsafe { seal!(Evaluator_ModSwitchToNext1(self.0, a.0, a.0, POOL)) }
+    }
+
+    /// Adds a ciphertext of the same level and scale.
+    pub(crate) fn add(&self, a: &mut Ciphertext, b: &Ciphertext) -> Result<()> {
+        // SAFETY: as for `rescale`.
+        unsafe { seal!(Evaluator_Add(self.0, a.0, b.0, a.0)) }
+    }
+
+    /// `a * plain`, for a plaintext of the same level.
+    pub(crate) fn multiply_plain(&self, a: &Ciphertext, plain: &Plaintext) -> Result<Ciphertext> {
+        let out = Ciphertext::new()?;
+        // SAFETY: the handles are live.
+        unsafe { seal!(Evaluator_MultiplyPlain(self.0, a.0, plain.0, out.0, POOL))? };
+        Ok(out)
+    }
+
+    /// `a` with its slots rotated left by `step`, or right if it is negative.
+    pub(crate) fn rotate(&self, a: &Ciphertext, step: i32, keys: &GaloisKeys) -> Result<Ciphertext> {
+        let out = Ciphertext::new()?;
+        // SAFETY: the handles are live.
+        unsafe { seal!(Evaluator_RotateVector(self.0, a.0, step, keys.0, out.0, POOL))? };
+        Ok(out)
+    }
+
+    /// Drops a plaintext to the level with `primes` data primes.
+    pub(crate) fn drop_plain(&self, context: &Context, plain: &mut Plaintext, primes: usize) -> Result<()> {
+        let id = context.level_id(primes).as_ptr();
+        // SAFETY: as for `rescale`; SEAL reads four words of the level's id.
+        unsafe { seal!(Evaluator_ModSwitchTo2(self.0, plain.0, id, plain.0)) }
     }
 
     /// Adds a plaintext of the same level and scale.

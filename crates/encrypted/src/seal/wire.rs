@@ -49,7 +49,7 @@ impl Level {
     fn n_primes(self, context: &Context) -> usize {
         match self {
             Self::Data(primes) => primes,
-            Self::Key => context.set().data_primes().len() + 1,
+            Self::Key => context.n_data_primes() + 1,
         }
     }
 
@@ -102,7 +102,7 @@ fn ciphertext_bytes<T: Into<u64> + Copy>(
     header(&mut bytes, total);
     level.id(context).iter().for_each(|word| bytes.extend(word.to_le_bytes()));
     bytes.push(1);
-    for field in [2, context.set().degree() as u64, level.n_primes(context) as u64] {
+    for field in [2, context.degree() as u64, level.n_primes(context) as u64] {
         bytes.extend(field.to_le_bytes());
     }
     bytes.extend(scale.to_le_bytes());
@@ -133,7 +133,7 @@ pub(crate) fn keys_bytes(context: &Context, parts: &[(Vec<u64>, Seed)]) -> Vec<u
 
 /// Reads a seeded ciphertext that SEAL wrote: its first polynomial, `[prime][i]`, and the seed.
 pub(crate) fn parse_seeded(context: &Context, level: Level, bytes: &[u8]) -> Result<(Vec<u64>, Seed)> {
-    let n_words = level.n_primes(context) * context.set().degree();
+    let n_words = level.n_primes(context) * context.degree();
     let end = PREFIX + 8 * n_words;
     if bytes.len() != end + SEED_BYTES {
         return Err(unexpected("a seeded ciphertext"));
@@ -145,17 +145,26 @@ pub(crate) fn parse_seeded(context: &Context, level: Level, bytes: &[u8]) -> Res
 
 /// Reads a full ciphertext that SEAL wrote: residues `[polynomial][prime][i]`, each below `2^32`.
 pub(crate) fn parse_full(context: &Context, level: Level, bytes: &[u8]) -> Result<Vec<u32>> {
-    let n_words = 2 * level.n_primes(context) * context.set().degree();
+    Ok(full_words(context, level, bytes)?.map(|word| word as u32).collect())
+}
+
+/// The same for primes of any width.
+pub(crate) fn full_words<'a>(
+    context: &Context,
+    level: Level,
+    bytes: &'a [u8],
+) -> Result<impl Iterator<Item = u64> + 'a> {
+    let n_words = 2 * level.n_primes(context) * context.degree();
     if bytes.len() != PREFIX + 8 * n_words {
         return Err(unexpected("a ciphertext"));
     }
-    Ok(words(&bytes[PREFIX..]).map(|word| word as u32).collect())
+    Ok(words(&bytes[PREFIX..]))
 }
 
 /// Reads seeded relinearization keys that SEAL wrote.
 pub(crate) fn parse_keys(context: &Context, bytes: &[u8]) -> Result<Vec<(Vec<u64>, Seed)>> {
-    let n_parts = context.set().data_primes().len();
-    let part_bytes = PREFIX + 8 * (n_parts + 1) * context.set().degree() + SEED_BYTES;
+    let n_parts = context.n_data_primes();
+    let part_bytes = PREFIX + 8 * (n_parts + 1) * context.degree() + SEED_BYTES;
     if bytes.len() != KEYS_PREFIX + n_parts * part_bytes {
         return Err(unexpected("relinearization keys"));
     }
