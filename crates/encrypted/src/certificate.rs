@@ -82,7 +82,8 @@ impl Certificate {
             )
         })?;
         let reference = network.forward(all.view())?;
-        let errors = extract_in_process(plan, Kernels::default(), all.view(), on_progress)?.features - &reference;
+        let errors =
+            extract_in_process(plan, Kernels::default(), all.view(), on_progress)?.features - &reference;
         let (of_records, of_corners) = (s![..n_records, ..], s![n_records.., ..]);
         let certificate = Self {
             plan: plan.digest(),
@@ -250,7 +251,8 @@ mod tests {
         assert!(certificate.max_error >= certificate.rms_error && certificate.rms_error > 0.0);
         for seed in 0..4 {
             let rows = testkit::records(512, 16, 4.0, 100 + seed);
-            let features = extract_in_process(&plan, Kernels::default(), rows.view(), &|_| ()).unwrap().features;
+            let features =
+                extract_in_process(&plan, Kernels::default(), rows.view(), &|_| ()).unwrap().features;
             let error = largest((&features - &network.forward(rows.view()).unwrap()).view());
             assert!(error <= certificate.tolerance(), "{error:e}: {certificate}");
             certificate.check_features(features.view()).unwrap();

@@ -188,7 +188,7 @@ pub(crate) fn secret_bytes(context: &Context, residues: &[u64]) -> Zeroizing<Vec
 
 /// Reads a secret key that SEAL wrote: its residues, `[prime][i]`.
 pub(crate) fn parse_secret(context: &Context, bytes: &[u8]) -> Result<Zeroizing<Vec<u64>>> {
-    let n_words = Level::Key.n_primes(context) * context.set().degree();
+    let n_words = Level::Key.n_primes(context) * context.degree();
     if bytes.len() != SECRET_PREFIX + 8 * n_words {
         return Err(unexpected("a secret key"));
     }
