@@ -1,26 +1,17 @@
 //! The protocol as two parties run it: the real binary, one folder each, and only the files that cross.
 
 mod common;
+#[path = "common/parties.rs"]
+mod parties;
 #[path = "common/tiny.rs"]
 mod tiny;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::{Command, Output};
 
 use cryptotl_model::Records;
 use ndarray::Array2;
-use tempfile::TempDir;
-
-fn run(folder: &Path, arguments: &str) -> Output {
-    Command::new(common::cryptotl()).current_dir(folder).args(arguments.split_whitespace()).output().unwrap()
-}
-
-fn succeed(folder: &Path, arguments: &str) -> serde_json::Value {
-    let output = run(folder, &format!("--json {arguments}"));
-    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
+use parties::{DECRYPT, ENCRYPT, EVALUATE, KEYGEN, Parties, run, send, succeed};
 
 fn refuse(folder: &Path, arguments: &str, code: i32, fact: &str) {
     let output = run(folder, arguments);
@@ -29,53 +20,13 @@ fn refuse(folder: &Path, arguments: &str, code: i32, fact: &str) {
     assert!(words.contains(fact), "{arguments}: {words}");
 }
 
-/// What crosses from one party to the other.
-fn send(from: &Path, to: &Path, file: &str) {
-    std::fs::copy(from.join(file), to.join(file)).unwrap();
-}
-
 fn files(folder: &Path) -> BTreeSet<String> {
     std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-const PLAN: &str = "plan --model lower.safetensors --source public.safetensors --output job.plan";
-const KEYGEN: &str = "keygen --plan job.plan --secret-key job.secret --keys job.keys";
-const ENCRYPT: &str = "encrypt --plan job.plan --model lower.public.safetensors --secret-key job.secret \
-                       --input records.safetensors --query job.query";
-const EVALUATE: &str = "evaluate --plan job.plan --model lower.safetensors --keys job.keys --query job.query \
-                        --response job.response";
-const DECRYPT: &str = "decrypt --plan job.plan --secret-key job.secret --input records.safetensors \
-                       --response job.response --output features.safetensors";
-
-/// A model owner with a plan, and a data owner with records, the plan and the public half.
-struct Parties {
-    model_owner: TempDir,
-    data_owner: TempDir,
-}
-
-impl Parties {
-    fn new(n_records: usize) -> Self {
-        let [model_owner, data_owner] = [0, 1].map(|_| tempfile::tempdir().unwrap());
-        tiny::write_model(model_owner.path(), "lower", 0.0);
-        tiny::records(300, "tiny").write(&model_owner.path().join("public.safetensors")).unwrap();
-        succeed(model_owner.path(), PLAN);
-        let records = tiny::records(n_records, "tiny");
-        records.write(&data_owner.path().join("records.safetensors")).unwrap();
-        for file in ["job.plan", "lower.public.safetensors"] {
-            send(model_owner.path(), data_owner.path(), file);
-        }
-        Self { model_owner, data_owner }
-    }
-
-    /// Each party's folder.
-    fn folders(&self) -> (&Path, &Path) {
-        (self.model_owner.path(), self.data_owner.path())
-    }
-}
-
 #[test]
 fn two_parties_get_what_extract_gets_and_hold_nothing_of_each_other() {
-    let parties = Parties::new(5000);
+    let parties = Parties::new(5000, 0.0);
     let (model_owner, data_owner) = parties.folders();
     let keys = succeed(data_owner, KEYGEN);
     let encrypted = succeed(data_owner, ENCRYPT);
@@ -137,7 +88,7 @@ fn two_parties_get_what_extract_gets_and_hold_nothing_of_each_other() {
 
 #[test]
 fn a_key_encrypts_once_and_is_never_replaced() {
-    let parties = Parties::new(3);
+    let parties = Parties::new(3, 0.0);
     let (_, data_owner) = parties.folders();
     succeed(data_owner, KEYGEN);
     let key = std::fs::read(data_owner.join("job.secret")).unwrap();
@@ -152,7 +103,7 @@ fn a_key_encrypts_once_and_is_never_replaced() {
 
 #[test]
 fn what_does_not_belong_together_is_refused() {
-    let parties = Parties::new(3);
+    let parties = Parties::new(3, 0.0);
     let (model_owner, data_owner) = parties.folders();
     tiny::write_model(data_owner, "other", 1.0);
     std::fs::remove_file(data_owner.join("other.safetensors")).unwrap();
@@ -180,7 +131,7 @@ fn what_does_not_belong_together_is_refused() {
 #[test]
 fn a_secret_key_that_others_may_read_is_refused() {
     use std::os::unix::fs::PermissionsExt;
-    let parties = Parties::new(3);
+    let parties = Parties::new(3, 0.0);
     let (_, data_owner) = parties.folders();
     succeed(data_owner, KEYGEN);
     let path = data_owner.join("job.secret");

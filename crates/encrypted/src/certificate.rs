@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{EncryptedError, Result};
 use crate::extract::extract_in_process;
+use crate::kernels::Kernels;
 use crate::plan::{Contract, EvaluationPlan};
 use crate::progress::Progress;
 
@@ -61,7 +62,7 @@ impl Certificate {
     ///
     /// # Errors
     /// [`EncryptedError::Input`] when there are no records or they do not fit the plan;
-    /// [`EncryptedError::Unsupported`] when the errors are too large to certify.
+    /// [`EncryptedError::Unsupported`] or [`EncryptedError::Message`] when the errors are too large to certify.
     pub fn measure(
         plan: &EvaluationPlan,
         network: &Network,
@@ -81,7 +82,8 @@ impl Certificate {
             )
         })?;
         let reference = network.forward(all.view())?;
-        let errors = extract_in_process(plan, all.view(), on_progress)?.features - &reference;
+        let errors =
+            extract_in_process(plan, Kernels::default(), all.view(), on_progress)?.features - &reference;
         let (of_records, of_corners) = (s![..n_records, ..], s![n_records.., ..]);
         let certificate = Self {
             plan: plan.digest(),
@@ -109,12 +111,13 @@ impl Certificate {
     /// Fails unless it is a certificate of `contract`, and a plan that does what it says can be used.
     ///
     /// # Errors
-    /// [`EncryptedError::Unsupported`] with what it does not cover.
+    /// [`EncryptedError::Message`] with what it does not cover.
     pub fn check(&self, contract: &Contract) -> Result<()> {
         let refuse = |fact: String| {
-            Err(EncryptedError::Unsupported {
+            Err(EncryptedError::Message {
+                kind: "plan",
                 fact: format!("its error certificate {fact}"),
-                remedy: "certify the plan again with `cryptotl plan`".into(),
+                remedy: "make the plan again with `cryptotl plan`".into(),
             })
         };
         if self.plan != contract.digest() {
@@ -248,7 +251,8 @@ mod tests {
         assert!(certificate.max_error >= certificate.rms_error && certificate.rms_error > 0.0);
         for seed in 0..4 {
             let rows = testkit::records(512, 16, 4.0, 100 + seed);
-            let features = extract_in_process(&plan, rows.view(), &|_| ()).unwrap().features;
+            let features =
+                extract_in_process(&plan, Kernels::default(), rows.view(), &|_| ()).unwrap().features;
             let error = largest((&features - &network.forward(rows.view()).unwrap()).view());
             assert!(error <= certificate.tolerance(), "{error:e}: {certificate}");
             certificate.check_features(features.view()).unwrap();

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use crate::testkit::network;
 use crate::{
-    Client, EncryptedError, EvaluationKeys, EvaluationPlan, InputBound, Packing, ParameterSet, Query, Server,
-    extract_in_process, testkit,
+    Client, EncryptedError, EvaluationKeys, EvaluationPlan, InputBound, Kernels, Packing, ParameterSet,
+    Query, Server, extract_in_process, testkit,
 };
 
 const SMALL: ParameterSet = ParameterSet::InsecureN1024Q30x5P38;
@@ -26,7 +26,7 @@ pub(crate) fn small_plan(width: usize, seed: u64) -> EvaluationPlan {
 /// The largest and the rms difference from the f64 network, over a whole job.
 fn errors(network: &Network, set: ParameterSet, rows: &Array2<f64>, bound: f64) -> (f64, f64) {
     let plan = plan_for(network, set, bound);
-    let extraction = extract_in_process(&plan, rows.view(), &|_| ()).unwrap();
+    let extraction = extract_in_process(&plan, Kernels::Native, rows.view(), &|_| ()).unwrap();
     let difference = extraction.features - network.forward(rows.view()).unwrap();
     let max = difference.iter().fold(0.0f64, |max, d| max.max(d.abs()));
     let rms = (difference.iter().map(|d| d * d).sum::<f64>() / difference.len() as f64).sqrt();

@@ -32,10 +32,10 @@ pub enum EncryptedError {
         /// What to do.
         remedy: String,
     },
-    /// The bytes of a peer, or of a key file, are not what the plan expects.
+    /// The bytes of a peer, of a key file or of a plan file are not what is expected.
     #[error("{kind} refused: {fact}; {remedy}")]
     Message {
-        /// `evaluation keys`, `query`, `response` or `secret key`.
+        /// `evaluation keys`, `query`, `response`, `secret key` or `plan`.
         kind: &'static str,
         /// What is wrong with the bytes.
         fact: String,

@@ -6,6 +6,7 @@ use ndarray::{Array2, ArrayView2, Axis, s};
 
 use crate::client::Client;
 use crate::error::{EncryptedError, Result};
+use crate::kernels::Kernels;
 use crate::message::{EvaluationKeys, Query, Response};
 use crate::plan::EvaluationPlan;
 use crate::progress::{Progress, Stage};
@@ -34,6 +35,7 @@ pub struct Extraction {
 /// [`EncryptedError::Input`] for records that do not fit the plan, see [`Client::encrypt`].
 pub fn extract_in_process(
     plan: &EvaluationPlan,
+    kernels: Kernels,
     rows: ArrayView2<f64>,
     on_progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Extraction> {
@@ -45,7 +47,7 @@ pub fn extract_in_process(
     }
     let (client, keys) = Client::generate(contract)?;
     let keys = keys.to_bytes();
-    let server = Server::new(plan, &EvaluationKeys::from_bytes(contract, &keys)?)?;
+    let server = Server::with_kernels(plan, &EvaluationKeys::from_bytes(contract, &keys)?, kernels)?;
 
     let mut features = Array2::zeros((total, contract.output_width()));
     let (mut bytes_up, mut bytes_down) = (0, 0);

@@ -22,7 +22,7 @@ pub struct PlanFile {
 }
 
 impl Header for PlanFile {
-    const KIND: &'static str = "evaluation-plan";
+    const KIND: &'static str = "plan";
     const VERSION: u32 = 1;
 }
 
@@ -30,7 +30,7 @@ impl PlanFile {
     /// Writes the file and returns its digest.
     ///
     /// # Errors
-    /// [`crate::EncryptedError::Unsupported`] when the certificate does not cover the contract;
+    /// [`crate::EncryptedError::Message`] when the certificate does not cover the contract;
     /// [`crate::EncryptedError::Model`] when the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<Digest> {
         self.certificate.check(&self.contract)?;
@@ -41,7 +41,7 @@ impl PlanFile {
     ///
     /// # Errors
     /// [`crate::EncryptedError::Model`] for anything but a plan file of this version;
-    /// [`crate::EncryptedError::Unsupported`] when its certificate does not cover its contract.
+    /// [`crate::EncryptedError::Message`] when its certificate does not cover its contract.
     pub fn read(path: &Path) -> Result<Self> {
         Self::open(Document::read(path)?.0, path)
     }
@@ -94,11 +94,11 @@ mod tests {
         file.write(&path).unwrap();
         assert_eq!(PlanFile::read(&path).unwrap(), file);
 
-        let bytes = std::fs::read(&path).unwrap();
-        let text = String::from_utf8(bytes).unwrap();
-        let altered = text.replacen("\\\"input_bound\\\":4.0", "\\\"input_bound\\\":3.0", 1);
-        assert_ne!(altered, text);
-        let error = PlanFile::from_bytes(altered.as_bytes(), &path).unwrap_err().to_string();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let field = b"\\\"input_bound\\\":4.0";
+        let at = bytes.windows(field.len()).position(|window| window == field).unwrap();
+        bytes[at + field.len() - 3] = b'3';
+        let error = PlanFile::from_bytes(&bytes, &path).unwrap_err().to_string();
         assert!(error.contains("another plan"), "{error}");
     }
 }

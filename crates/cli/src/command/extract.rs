@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use cryptotl_encrypted::{
-    Contract, EvaluationPlan, InputBound, Packing, ParameterSet, Stage, extract_in_process,
+    Contract, EvaluationPlan, InputBound, Kernels, Packing, ParameterSet, Stage, extract_in_process,
 };
 use cryptotl_model::format::check_writable;
 use cryptotl_model::{Digest, Extraction, LowerModel, Network, PublicModel, Records};
@@ -114,7 +114,7 @@ impl Model {
         let scaled = self.scaled(input, &records)?;
         let plan = self.compile(parameter_set)?;
         let bar = Bar::new("encrypting");
-        let done = extract_in_process(&plan, scaled.view(), &|p| {
+        let done = extract_in_process(&plan, Kernels::default(), scaled.view(), &|p| {
             bar.show_step(step_name(p.stage), p.done, p.total);
         })?;
         drop(bar);

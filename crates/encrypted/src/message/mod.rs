@@ -154,13 +154,8 @@ impl EvaluationKeys {
 
     fn from_reader(contract: &Contract, from: &mut dyn Read) -> Result<Self> {
         let shape = Shape::new(Kind::EvaluationKeys, contract);
-        let mut parts = Vec::new();
-        let (header, digest) = whole(shape.kind, from, |from| {
-            shape.open(from, |part| {
-                parts.push(shape.unpack_seeded(part, |x| x)?);
-                Ok(())
-            })
-        })?;
+        let (header, parts, digest) =
+            whole(shape.kind, from, |from| shape.open(from, |part| shape.unpack_seeded(part, |x| x)))?;
         if (header.place, header.job.0, header.request.0) != (Place::ONLY, nothing(), nothing()) {
             return shape.refuse("its header names a block, a job or a request", "make the keys again");
         }
@@ -225,9 +220,8 @@ impl Query {
     }
 
     fn seal(&self) -> (Vec<u8>, Digest) {
-        self.shape.seal(&self.header, &self.ciphertexts, |(c0, seed), to| {
-            self.shape.pack_seeded(c0, seed, to);
-        })
+        self.shape
+            .seal(&self.header, &self.ciphertexts, |(c0, seed), to| self.shape.pack_seeded(c0, seed, to))
     }
 
     /// Reads and checks a message.
@@ -244,11 +238,7 @@ impl Block for Query {
 
     fn read(contract: &Contract, from: &mut dyn Read) -> Result<Self> {
         let shape = Shape::new(Kind::Query, contract);
-        let mut ciphertexts = Vec::new();
-        let (header, digest) = shape.open(from, |part| {
-            ciphertexts.push(shape.unpack_seeded(part, narrow)?);
-            Ok(())
-        })?;
+        let (header, ciphertexts, digest) = shape.open(from, |part| shape.unpack_seeded(part, narrow))?;
         if header.request.0 != nothing() {
             return shape.refuse("its header names a request", "encrypt again");
         }
@@ -326,8 +316,7 @@ impl Block for Response {
     fn read(contract: &Contract, from: &mut dyn Read) -> Result<Self> {
         let shape = Shape::new(Kind::Response, contract);
         let half = shape.primes.len() * shape.set.degree();
-        let mut ciphertexts = Vec::new();
-        let (header, _) = shape.open(from, |part| {
+        let (header, ciphertexts, _) = shape.open(from, |part| {
             let mut residues = Vec::with_capacity(2 * half);
             for polynomial in part.chunks(shape.polynomial_bytes()) {
                 shape.unpack_polynomial(polynomial, &mut residues, narrow)?;
@@ -335,8 +324,7 @@ impl Block for Response {
             if residues[half..].iter().all(|residue| *residue == 0) {
                 return shape.refuse("a second polynomial is all zero", "ask for the evaluation again");
             }
-            ciphertexts.push(residues);
-            Ok(())
+            Ok(residues)
         })?;
         Ok(Self { shape, header, ciphertexts })
     }

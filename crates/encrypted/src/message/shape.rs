@@ -18,8 +18,8 @@ const VERSION: u16 = 2;
 const HEADER_BYTES: usize = 124;
 const DIGEST_BYTES: usize = 32;
 const SEED_BYTES: usize = 65;
-/// Ciphertexts that are packed in parallel before they are put one after the other.
-const PACKED_AT_ONCE: usize = 32;
+/// Ciphertexts that are packed and unpacked at a time, in parallel.
+const BATCH: usize = 32;
 /// SEAL's number for BLAKE2xb, the generator of its default factory.
 const BLAKE2XB: u8 = 1;
 const SAME_PLAN: &str = "use the plan, the keys and the messages of one job";
@@ -151,7 +151,7 @@ impl Shape {
     ) -> (Vec<u8>, Digest) {
         let mut bytes = Vec::with_capacity(self.total_bytes(header.rows));
         bytes.extend(self.header_bytes(header));
-        for batch in ciphertexts.chunks(PACKED_AT_ONCE) {
+        for batch in ciphertexts.chunks(BATCH) {
             let packed: Vec<_> = batch
                 .par_iter()
                 .map(|ciphertext| {
@@ -171,23 +171,29 @@ impl Shape {
         self.kind.refuse(fact, remedy)
     }
 
-    /// Reads one message: checks its header, then each ciphertext with `read_ciphertext` as it arrives,
-    /// then its digest. Nothing is allocated beyond one ciphertext that `read_ciphertext` did not ask for.
-    pub(super) fn open(
+    /// Reads one message: checks its header, then its ciphertexts with `unpack` as they arrive, some in
+    /// parallel, then its digest. What is allocated follows from the plan and from what has arrived.
+    pub(super) fn open<C: Send>(
         &self,
         from: &mut dyn Read,
-        mut read_ciphertext: impl FnMut(&[u8]) -> Result<()>,
-    ) -> Result<(Header, Digest)> {
+        unpack: impl Fn(&[u8]) -> Result<C> + Sync,
+    ) -> Result<(Header, Vec<C>, Digest)> {
         let mut hash = Sha256::new();
-        let mut bytes = vec![0; HEADER_BYTES.max(self.ciphertext_bytes())];
-        self.fill(from, &mut bytes[..HEADER_BYTES], "its header")?;
-        hash.update(&bytes[..HEADER_BYTES]);
-        let header = self.check_header(&bytes[..HEADER_BYTES])?;
-        for _ in 0..self.count(header.rows) {
-            let ciphertext = &mut bytes[..self.ciphertext_bytes()];
-            self.fill(from, ciphertext, "a ciphertext")?;
-            hash.update(&*ciphertext);
-            read_ciphertext(ciphertext)?;
+        let mut bytes = [0; HEADER_BYTES];
+        self.fill(from, &mut bytes, "its header")?;
+        hash.update(bytes);
+        let header = self.check_header(&bytes)?;
+        let count = self.count(header.rows);
+        let mut ciphertexts = Vec::new();
+        let mut batch = vec![0; BATCH.min(count) * self.ciphertext_bytes()];
+        while ciphertexts.len() < count {
+            let n = BATCH.min(count - ciphertexts.len());
+            let batch = &mut batch[..n * self.ciphertext_bytes()];
+            self.fill(from, batch, "a ciphertext")?;
+            hash.update(&*batch);
+            let parts: Vec<C> =
+                batch.par_chunks_exact(self.ciphertext_bytes()).map(&unpack).collect::<Result<_>>()?;
+            ciphertexts.extend(parts);
         }
         let mut trailer = [0; DIGEST_BYTES];
         self.fill(from, &mut trailer, "its digest")?;
@@ -195,7 +201,7 @@ impl Shape {
         if *digest.as_bytes() != trailer {
             return self.refuse("its digest is not that of its content", "send it again");
         }
-        Ok((header, digest))
+        Ok((header, ciphertexts, digest))
     }
 
     fn fill(&self, from: &mut dyn Read, to: &mut [u8], what: &str) -> Result<()> {
