@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use cryptotl_encrypted::ParameterSet;
+
+use super::{PackingChoice, ParameterArgs};
 
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
@@ -14,9 +15,14 @@ pub struct PlanArgs {
     /// The public half of the model [default: the model's path, ending in .public.safetensors]
     #[arg(long, value_name = "FILE")]
     pub public: Option<PathBuf>,
-    /// The encryption parameters: n8192-q28x6-p34, n8192-q30x5-p38 or n8192-q25x5-p31
-    #[arg(long, value_name = "NAME", default_value_t = ParameterSet::N8192Q28x6P34)]
-    pub parameter_set: ParameterSet,
+    #[command(flatten)]
+    pub parameters: ParameterArgs,
+    /// How records are laid out in ciphertexts
+    #[arg(long, value_enum, default_value_t = PackingChoice::Auto)]
+    pub packing: PackingChoice,
+    /// How many records a job has, for `--packing auto`
+    #[arg(long, value_name = "N", default_value_t = 4096)]
+    pub rows: usize,
     /// Public records to measure the encryption error on, for the certificate of the plan file
     #[arg(long, value_name = "FILE", requires = "output")]
     pub source: Option<PathBuf>,

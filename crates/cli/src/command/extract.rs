@@ -11,7 +11,7 @@ use cryptotl_model::{Digest, Extraction, LowerModel, Network, PublicModel, Recor
 use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
 
-use crate::cli::ExtractArgs;
+use crate::cli::{ExtractArgs, PackingChoice, ParameterArgs};
 use crate::exit::{Code, Failure, Result};
 use crate::output::Output;
 use crate::progress::Bar;
@@ -63,7 +63,7 @@ pub fn run(args: ExtractArgs, output: &Output) -> Result<()> {
     let model = Model::read(&args.model, args.public.as_deref())?;
     let records = Records::read(&args.input)?;
     let (records, extracted) =
-        model.extract(records, &args.input.display().to_string(), args.parameter_set)?;
+        model.extract(records, &args.input.display().to_string(), &args.parameters, args.packing)?;
     records.write(&args.output)?;
     output.result(&extracted)
 }
@@ -109,10 +109,11 @@ impl Model {
         &self,
         mut records: Records,
         input: &str,
-        parameter_set: ParameterSet,
+        parameters: &ParameterArgs,
+        packing: PackingChoice,
     ) -> Result<(Records, Extracted)> {
         let scaled = self.scaled(input, &records)?;
-        let plan = self.compile(parameter_set)?;
+        let plan = self.compile(parameters, packing.packing(records.len()))?;
         let bar = Bar::new("encrypting");
         let done = extract_in_process(&plan, Kernels::default(), scaled.view(), &|p| {
             bar.show_step(step_name(p.stage), p.done, p.total);
@@ -150,10 +151,11 @@ impl Model {
         Ok((records, extracted))
     }
 
-    /// Compiles the lower network for encrypted evaluation.
-    pub(super) fn compile(&self, parameter_set: ParameterSet) -> Result<EvaluationPlan> {
+    /// Compiles the lower network for encrypted evaluation. Fails for parameters without the security that was asked for.
+    pub(super) fn compile(&self, parameters: &ParameterArgs, packing: Packing) -> Result<EvaluationPlan> {
         let bound = InputBound::new(self.public.scaler.bound())?;
-        Ok(EvaluationPlan::compile(&self.lower.network, parameter_set, Packing::default(), bound)?)
+        parameters.parameter_set.require(parameters.security)?;
+        Ok(EvaluationPlan::compile(&self.lower.network, parameters.parameter_set, packing, bound)?)
     }
 
     /// What is encrypted of the records, `[records, input width]`. Fails unless the two halves and the

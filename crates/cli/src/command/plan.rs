@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cryptotl_encrypted::{Certificate, EvaluationPlan, PlanFile};
+use cryptotl_encrypted::{Certificate, EvaluationPlan, Packing, PlanFile};
 use cryptotl_model::format::check_writable;
 use cryptotl_model::{Digest, Records};
 use ndarray::Axis;
@@ -14,8 +14,13 @@ use crate::exit::Result;
 use crate::output::Output;
 use crate::progress::Bar;
 
-/// The most public records that a certificate is measured on. With the corners they fill a block.
-const MAX_CERTIFIED: usize = 4000;
+/// The most public records that a certificate is measured on, by packing. With the corners they fill a block.
+fn max_certified(packing: Packing) -> usize {
+    match packing {
+        Packing::RecordMajor => 100,
+        _ => 4000,
+    }
+}
 
 #[derive(Serialize)]
 struct Planned {
@@ -63,7 +68,7 @@ pub fn run(args: PlanArgs, output: &Output) -> Result<()> {
         check_writable(path)?;
     }
     let model = Model::read(&args.model, args.public.as_deref())?;
-    let plan = model.compile(args.parameter_set)?;
+    let plan = model.compile(&args.parameters, args.packing.packing(args.rows))?;
     let certified = match (&args.source, &args.output) {
         (Some(source), Some(path)) => {
             let certificate = certify(&model, &plan, source)?;
@@ -90,7 +95,7 @@ pub fn run(args: PlanArgs, output: &Output) -> Result<()> {
 fn certify(model: &Model, plan: &EvaluationPlan, source: &std::path::Path) -> Result<Certificate> {
     let (records, digest) = Records::read_with_digest(source)?;
     let scaled = model.scaled(&source.display().to_string(), &records)?;
-    let step = records.len().div_ceil(MAX_CERTIFIED);
+    let step = records.len().div_ceil(max_certified(plan.contract().packing()));
     let rows: Vec<usize> = (0..records.len()).step_by(step).collect();
     let bar = Bar::new("encrypting");
     let certificate =

@@ -190,8 +190,12 @@ fn circuit_digest(contract: &Contract, core: Core, levels: &Levels, body: &Body)
             body.layout.numbers().iter().for_each(|n| hash.update((*n as u64).to_le_bytes()));
             for layer in [Linear::First, Linear::Second] {
                 let AffineMap { weight, bias } = body.map(layer);
-                hash.update(body.plaintext_scale(layer).to_le_bytes());
-                weight.iter().chain(bias).for_each(|w| hash.update(w.to_le_bytes()));
+                let scale = body.plaintext_scale(layer);
+                hash.update(scale.to_le_bytes());
+                weight
+                    .iter()
+                    .chain(bias)
+                    .for_each(|w| hash.update(((w * scale).round() as i64).to_le_bytes()));
             }
         }
     }
