@@ -98,7 +98,7 @@ impl Certificate {
             feature_bound: plan.max_feature(),
         };
         let corner_error = largest(errors.slice(of_corners));
-        if !(corner_error <= MAX_CORNER_ERROR * certificate.feature_bound) {
+        if corner_error > MAX_CORNER_ERROR * certificate.feature_bound {
             return Err(EncryptedError::unsupported(
                 format!("a record at the input bound is {corner_error:.1e} off the network in the clear"),
                 "clamp inputs more tightly; please report this as a defect",
