@@ -244,7 +244,6 @@ pub(super) fn step_name(stage: Stage) -> &'static str {
         Stage::Activation => "activation",
         Stage::SecondLayer => "second layer",
         Stage::Records => "evaluating",
-        Stage::Records => "evaluating",
         Stage::Decrypt => "decrypting",
     }
 }

@@ -265,6 +265,41 @@ mod tests {
     }
 
     #[test]
+    fn layouts_that_no_plan_makes_are_refused() {
+        let network = cryptotl_model::Network::new(12, testkit::paper_layers(12, 3)).unwrap();
+        let bound = InputBound::new(4.0).unwrap();
+        let plan =
+            EvaluationPlan::compile(&network, ParameterSet::default(), Packing::RecordMajor, bound).unwrap();
+        let contract = plan.contract();
+        let json = serde_json::to_value(contract).unwrap();
+        let again: Contract = serde_json::from_value(json.clone()).unwrap();
+        assert_eq!((&again, again.digest()), (contract, contract.digest()));
+        for (field, values) in [
+            ("slots", vec![2048, 8192]),
+            ("input_width", vec![11, 1 << 20]),
+            ("output_width", vec![9, 11]),
+            ("block", vec![0, 3, 8192, 1usize << 40]),
+            ("baby", vec![0, 1 << 20]),
+        ] {
+            for value in values {
+                let mut altered = json.clone();
+                altered["layout"][field] = value.into();
+                assert!(serde_json::from_value::<Contract>(altered).is_err(), "{field} = {value}");
+            }
+        }
+        for diagonals in [[0, 1], [1 << 13, 1], [1, 3], [1, 0], [1, 1 << 13]] {
+            let mut altered = json.clone();
+            altered["layout"]["diagonals"] = diagonals.to_vec().into();
+            assert!(serde_json::from_value::<Contract>(altered).is_err(), "{diagonals:?}");
+        }
+        for (field, value) in [("packing", "feature-major".into()), ("layout", serde_json::Value::Null)] {
+            let mut altered = json.clone();
+            altered[field] = value;
+            assert!(serde_json::from_value::<Contract>(altered).is_err(), "{field}");
+        }
+    }
+
+    #[test]
     fn every_altered_field_is_refused_or_shows_in_the_digest() {
         let contract = contract();
         let json = serde_json::to_value(&contract).unwrap();

@@ -1,11 +1,14 @@
 //! Encrypted records against the f64 network, through SEAL and through the own kernels.
 
-use cryptotl_model::Network;
+use cryptotl_model::{Layer, Network, Polynomial};
 use ndarray::Array2;
 use proptest::prelude::*;
 
 use crate::plan::EvaluationPlan;
-use crate::{Client, InputBound, Kernels, Packing, ParameterSet, Query, Response, Server, testkit};
+use crate::{
+    Client, EncryptedError, EvaluationKeys, InputBound, Kernels, Packing, ParameterSet, Query, Response,
+    Server, testkit,
+};
 
 const SMALL: ParameterSet = ParameterSet::InsecureN1024Q30x5P38;
 
@@ -90,5 +93,51 @@ fn records_at_the_corners_do_not_wrap() {
     let rows = testkit::records(8, 16, 4.0, 3).mapv(|x| 4.0 * x.signum());
     for (max, _) in errors(&plan(&network, SMALL, 4.0), &network, &rows, &Kernels::ALL) {
         assert!(max < 5e-3, "{max:e}");
+    }
+}
+
+#[test]
+fn messages_hold_as_many_ciphertexts_as_records_and_every_key() {
+    let network = testkit::network(vec![0.1, 0.7, 0.2, -0.05], [5, 7, 3], 1);
+    let plan = plan(&network, SMALL, 3.0);
+    let contract = plan.contract();
+    let (client, keys) = Client::generate(contract).unwrap();
+    let keys = keys.to_bytes();
+    assert!(EvaluationKeys::from_bytes(contract, &keys).is_ok());
+    let query = client.encrypt(testkit::records(3, 5, 3.0, 1).view()).unwrap().to_bytes();
+    assert_eq!(Query::from_bytes(contract, &query).unwrap().rows(), 3);
+    // The header's count of ciphertexts is at 12, that of records at 16.
+    for (at, value) in [(12, 2), (12, 4), (16, 2), (16, 65), (16, 0)] {
+        let mut altered = query.clone();
+        altered[at] = value;
+        let error = Query::from_bytes(contract, &altered).err();
+        assert!(matches!(error, Some(EncryptedError::Message { .. })), "{at} = {value}");
+    }
+    let mut altered = query.clone();
+    (altered[12], altered[16]) = (64, 64);
+    assert!(Query::from_bytes(contract, &altered).is_err(), "ciphertexts that are not there");
+    let one_key = ParameterSet::data_primes(SMALL).len() as u8;
+    let mut altered = keys;
+    altered[12] -= one_key;
+    assert!(EvaluationKeys::from_bytes(contract, &altered).is_err(), "a key is missing");
+    let too_many = testkit::records(65, 5, 3.0, 1);
+    assert!(client.encrypt(too_many.view()).is_err());
+}
+
+#[test]
+fn a_layer_with_zeros_only_still_gives_encrypted_features() {
+    // A feature that depends on nothing, and units without weights: diagonals of zeros.
+    let mut layers = vec![testkit::dense(2, 3, 1), Layer::Activation(Polynomial::cubic_relu())];
+    let Layer::Dense { weight, .. } = &mut layers[0] else { panic!() };
+    weight.row_mut(1).fill(0.0);
+    layers.push(Layer::Dense {
+        weight: ndarray::array![[1.0, 0.0], [0.0, 0.0]],
+        bias: ndarray::array![0.5, 2.0],
+    });
+    let network = Network::new(3, layers).unwrap();
+    for (max, _) in
+        errors(&plan(&network, SMALL, 3.0), &network, &testkit::records(2, 3, 3.0, 5), &Kernels::ALL)
+    {
+        assert!(max < 1e-4, "{max:e}");
     }
 }

@@ -328,17 +328,17 @@ mod tests {
                             for (w, c) in plaintexts.iter().zip(&ciphertexts) {
                                 let mut own = vec![0; n];
                                 order.read_seal(&w[at * n..][..n], &mut own);
-                                for i in 0..n {
-                                    let c = &c[polynomial];
+                                let c = &c[polynomial];
+                                for (i, (expected, w)) in expected.iter_mut().zip(own).enumerate() {
                                     let x = if prime < level {
                                         u64::from(c.data[prime * n + i])
                                     } else {
                                         c.special[i]
                                     };
-                                    expected[i] += u128::from(own[i]) * u128::from(x);
+                                    *expected += u128::from(w) * u128::from(x);
                                 }
                             }
-                            for i in 0..n {
+                            for (i, expected) in expected.into_iter().enumerate() {
                                 let own = if prime < level {
                                     u64::from(out.data[prime * n + i])
                                 } else {
@@ -346,7 +346,7 @@ mod tests {
                                 };
                                 assert_eq!(
                                     u128::from(own),
-                                    expected[i] % u128::from(q),
+                                    expected % u128::from(q),
                                     "{level} {count} {prime} {i}"
                                 );
                             }
