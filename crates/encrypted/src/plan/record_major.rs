@@ -12,7 +12,7 @@
 //! ```
 //!
 //! where `G` maps the units to *all* slots of the response, those with sums of parts included. For the paper's
-//! network at width 768 this leaves about 4 bits more for precision than the largest feature alone would.
+//! network at width 768 this leaves about 6 bits more for precision than the largest feature alone would.
 
 use cryptotl_model::AffineMap;
 use ndarray::{Array1, Array2};
