@@ -145,6 +145,15 @@ pub enum PackingChoice {
 }
 
 impl PackingChoice {
+    /// The packings to choose from by measuring them.
+    pub fn candidates(self) -> &'static [Packing] {
+        match self {
+            Self::Auto => &[Packing::FeatureMajor, Packing::RecordMajor],
+            Self::Bulk => &[Packing::FeatureMajor],
+            Self::Latency => &[Packing::RecordMajor],
+        }
+    }
+
     /// The packing for a job of `rows` records.
     pub fn packing(self, rows: usize) -> Packing {
         match self {

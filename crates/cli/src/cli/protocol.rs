@@ -20,9 +20,12 @@ pub struct PlanArgs {
     /// How records are laid out in ciphertexts
     #[arg(long, value_enum, default_value_t = PackingChoice::Auto)]
     pub packing: PackingChoice,
-    /// How many records a job has, for `--packing auto`
-    #[arg(long, value_name = "N", default_value_t = 4096)]
-    pub rows: usize,
+    /// How many records a job has: what the estimate is for
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rows: u32,
+    /// The speed of the link between the parties in megabits a second; without it, bytes take no time
+    #[arg(long, value_name = "MBPS", value_parser = positive)]
+    pub link_mbps: Option<f64>,
     /// Public records to measure the encryption error on, for the certificate of the plan file
     #[arg(long, value_name = "FILE", requires = "output")]
     pub source: Option<PathBuf>,
@@ -103,4 +106,11 @@ pub struct DecryptArgs {
     /// Where to write the embeddings with their features
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
+        _ => Err("give a positive number".to_owned()),
+    }
 }

@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::Path;
 
 use cryptotl_encrypted::{
-    Contract, EvaluationPlan, InputBound, Kernels, Packing, ParameterSet, Stage, extract_in_process,
+    Choice, Contract, EvaluationPlan, InputBound, Kernels, Packing, ParameterSet, Stage, choose,
+    extract_in_process,
 };
 use cryptotl_model::format::check_writable;
 use cryptotl_model::{Digest, Extraction, LowerModel, Network, PublicModel, Records};
@@ -156,6 +157,19 @@ impl Model {
         let bound = InputBound::new(self.public.scaler.bound())?;
         parameters.parameter_set.require(parameters.security)?;
         Ok(EvaluationPlan::compile(&self.lower.network, parameters.parameter_set, packing, bound)?)
+    }
+
+    /// Compiles it for each of the packings and keeps the one that takes less time for `rows` records.
+    pub(super) fn choose(
+        &self,
+        parameters: &ParameterArgs,
+        packings: &[Packing],
+        rows: usize,
+        link_mbps: Option<f64>,
+    ) -> Result<Choice> {
+        let bound = InputBound::new(self.public.scaler.bound())?;
+        parameters.parameter_set.require(parameters.security)?;
+        Ok(choose(&self.lower.network, parameters.parameter_set, bound, packings, rows, link_mbps)?)
     }
 
     /// What is encrypted of the records, `[records, input width]`. Fails unless the two halves and the
