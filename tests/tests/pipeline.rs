@@ -2,8 +2,8 @@
 //! binary: what is released, what is refused, and what a killed process leaves.
 
 mod common;
-#[path = "common/tiny.rs"]
-mod tiny;
+#[path = "common/main_job.rs"]
+mod main_job;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use cryptotl_model::{Digest, Records};
 
-use tiny::{CONFIG, POLICY, records};
+use main_job::{CONFIG, POLICY, records};
 
 fn command(folder: &Path, arguments: &str) -> Command {
     let mut command = Command::new(common::cryptotl());

@@ -1,90 +1,177 @@
-//! The files in `cmd/stages.in`, which `cmd/stages.trycmd` gives to every stage: good ones of the present
-//! format versions, and bad ones named for their fault. They are kept as they are: a later version of the
-//! program has to read, or to refuse, them all.
+//! Faulty files against the real binary: `testkit/FAULT.toml` says what is done to a real file of a job and
+//! which error must come of it. The files themselves are random and large, so they are made here.
 //!
-//! `cargo test -p cryptotl-tests --test testkit -- --ignored` writes them anew, which only a new format
-//! version may ask for.
+//! A fault names the `file` that is altered and the `verb` that reads it. Then, in this order: another file
+//! takes its place (`use`), its first block takes the place of its second (`repeat`), a text is replaced
+//! (`replace`), bytes are written (`write`, at a place counted from the end if negative), filled with zeros
+//! (`zero`), cut off the end (`cut`) or appended (`append`), and the digests are made to fit (`sealed`).
+//!
+//! After a deliberate change of an error, `TESTKIT=overwrite` writes `code` and `error` anew.
 
 mod common;
+#[path = "common/parties.rs"]
+mod parties;
 #[path = "common/tiny.rs"]
 mod tiny;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use cryptotl_model::{Digest, LowerModel, PublicModel, Records};
-use ndarray::Array2;
-use tiny::{CONFIG, POLICY, records};
+use cryptotl_model::Digest;
+use parties::{DECRYPT, ENCRYPT, EVALUATE, KEYGEN, Parties, run, send, succeed};
+use toml::{Table, Value};
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("cmd/stages.in")
+/// Bytes of a secret key file before its first digest, for `n8192-q28x6-p34`.
+const SECRET_CONTENT: usize = 72 + 8192 * (6 * 28 + 34) / 8;
+
+/// A whole job of two blocks in one folder, with the files of a second job of the same plan
+/// (`other.*`), of a job of another plan (`foreign.*`), keys that have not encrypted
+/// (`fresh.*`), and an empty file.
+fn jobs() -> Parties {
+    let parties = Parties::new(5000, 0.0);
+    let (_, folder) = parties.folders();
+    let foreign = Parties::new(3, 1.0);
+    send(parties.folders().0, folder, "lower.safetensors");
+    for name in ["other", "job"] {
+        let of_job = |command: &str| {
+            ["secret", "keys", "query", "response"].iter().fold(command.to_owned(), |command, kind| {
+                command.replace(&format!("job.{kind}"), &format!("{name}.{kind}"))
+            })
+        };
+        for command in [KEYGEN, ENCRYPT, EVALUATE] {
+            succeed(folder, &of_job(command));
+        }
+    }
+    std::fs::write(folder.join("empty"), b"").unwrap();
+    succeed(folder, &KEYGEN.replace("job.secret", "fresh.secret").replace("job.keys", "fresh.keys"));
+    let (model_owner, data_owner) = foreign.folders();
+    for command in [KEYGEN, ENCRYPT] {
+        succeed(data_owner, command);
+    }
+    for file in ["job.keys", "job.query"] {
+        send(data_owner, model_owner, file);
+    }
+    succeed(model_owner, EVALUATE);
+    for (from, kind) in [
+        (data_owner, "secret"),
+        (data_owner, "plan"),
+        (model_owner, "keys"),
+        (model_owner, "query"),
+        (model_owner, "response"),
+    ] {
+        std::fs::copy(from.join(format!("job.{kind}")), folder.join(format!("foreign.{kind}"))).unwrap();
+    }
+    parties
 }
 
-#[test]
-fn files_of_version_1_are_still_read() {
-    let folder = folder();
-    let (lower, digest) = LowerModel::read(&folder.join("lower.safetensors")).unwrap();
-    let (public, public_digest) = PublicModel::read(&folder.join("lower.public.safetensors")).unwrap();
-    assert_eq!(public.lower, digest);
-    let private = Records::read(&folder.join("private.safetensors")).unwrap();
-    let features = Records::read(&folder.join("features.safetensors")).unwrap();
-    assert_eq!(features.header.extraction.as_ref().unwrap().public_model, public_digest);
-    assert_eq!((&private.ids, &private.labels), (&features.ids, &features.labels));
-    // The features are still those of the network, up to the encryption error.
-    let scaled = public.scaler.apply(private.embeddings.view()).unwrap();
-    let expected = lower.network.forward(scaled.view()).unwrap();
-    let found = features.features.unwrap().mapv(f64::from);
-    assert!((found - expected).iter().all(|difference| difference.abs() < 5e-4));
-}
-
-#[test]
-#[ignore = "writes the files of the testkit anew"]
-fn write_the_files_anew() {
-    let folder = folder();
-    let path = |name: &str| folder.join(name);
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(path("model.toml"), CONFIG.trim_start()).unwrap();
-    std::fs::write(path("policy.toml"), POLICY.trim_start()).unwrap();
-    std::fs::write(path("texts.csv"), "id,text,label\na,good,yes\nb,bad,no\n").unwrap();
-
-    records(200, 1).write(&path("source.safetensors")).unwrap();
-    let private = records(60, 2);
-    private.write(&path("private.safetensors")).unwrap();
-    let run = |arguments: &str| {
-        let status = Command::new(common::cryptotl())
-            .current_dir(&folder)
-            .args(arguments.split_whitespace())
-            .status()
-            .unwrap();
-        assert!(status.success(), "{arguments}");
+/// The altered bytes.
+fn altered(folder: &Path, fault: &Table, file: &str) -> Vec<u8> {
+    let source = fault.get("use").map_or(file, |name| name.as_str().unwrap());
+    let mut bytes = std::fs::read(folder.join(source)).unwrap();
+    if fault.contains_key("repeat") {
+        let half = bytes.len() / 2;
+        bytes.copy_within(..half, half);
+    }
+    if let Some([from, to]) = fault.get("replace").and_then(Value::as_array).map(Vec::as_slice) {
+        let (from, to) = (from.as_str().unwrap().as_bytes(), to.as_str().unwrap().as_bytes());
+        let at = bytes.windows(from.len()).position(|window| window == from).expect("the text is there");
+        bytes.splice(at..at + from.len(), to.iter().copied());
+    }
+    let place = |edit: &Table, len: usize| {
+        let at = edit["at"].as_integer().unwrap();
+        if at < 0 { len - at.unsigned_abs() as usize } else { at as usize }
     };
-    run("pretrain --config model.toml --source source.safetensors --output lower.safetensors");
-    run("extract --model lower.safetensors --input private.safetensors --output features.safetensors");
+    if let Some(edit) = fault.get("write").and_then(Value::as_table) {
+        let (at, new) = (place(edit, bytes.len()), hex(edit["hex"].as_str().unwrap()));
+        assert_ne!(bytes[at..at + new.len()], new, "the fault changes something");
+        bytes[at..at + new.len()].copy_from_slice(&new);
+    }
+    if let Some(edit) = fault.get("zero").and_then(Value::as_table) {
+        let (at, count) = (place(edit, bytes.len()), edit["count"].as_integer().unwrap() as usize);
+        bytes[at..at + count].fill(0);
+    }
+    if let Some(cut) = fault.get("cut").and_then(Value::as_integer) {
+        bytes.truncate(bytes.len() - cut as usize);
+    }
+    if let Some(more) = fault.get("append").and_then(Value::as_str) {
+        bytes.extend(hex(more));
+    }
+    if fault.contains_key("sealed") {
+        seal(&mut bytes, file);
+    }
+    bytes
+}
 
-    std::fs::write(path("foreign-model.toml"), CONFIG.trim_start().replace("seed = 7", "seed = 8")).unwrap();
-    run("pretrain --config foreign-model.toml --source source.safetensors --output foreign.safetensors");
-    std::fs::remove_file(path("foreign-model.toml")).unwrap();
+/// Makes the digests fit: those of a sender who means harm would.
+fn seal(bytes: &mut [u8], file: &str) {
+    if file == "job.secret" {
+        let digest = Digest::of(&bytes[..SECRET_CONTENT]);
+        bytes[SECRET_CONTENT..SECRET_CONTENT + 32].copy_from_slice(digest.as_bytes());
+        return;
+    }
+    let message = if file == "job.keys" { bytes.len() } else { bytes.len() / 2 };
+    for message in bytes.chunks_exact_mut(message) {
+        let (content, digest) = message.split_last_chunk_mut::<32>().unwrap();
+        *digest = *Digest::of(content).as_bytes();
+    }
+}
 
-    let features = Records::read(&path("features.safetensors")).unwrap();
-    let mut unlabeled = features.clone();
-    unlabeled.labels = None;
-    unlabeled.write(&path("no-labels.safetensors")).unwrap();
-    let mut one_label = records(60, 3);
-    one_label.labels = Some(vec![1; 60]);
-    one_label.write(&path("one-label.safetensors")).unwrap();
-    let mut other_encoder = features.clone();
-    other_encoder.header.encoder.name = "other".into();
-    other_encoder.header.encoder.digest = Digest::of(b"other");
-    other_encoder.write(&path("other-encoder.safetensors")).unwrap();
-    let mut wide = private.clone();
-    wide.embeddings = Array2::from_elem((60, 9), 0.5);
-    wide.write(&path("wrong-width.safetensors")).unwrap();
-    let mut nan = private.clone();
-    nan.embeddings[[4, 2]] = f32::NAN;
-    nan.write(&path("nan-embedding.safetensors")).unwrap();
-    let empty = private.select(&[]);
-    empty.write(&path("no-records.safetensors")).unwrap();
-    let whole = std::fs::read(path("features.safetensors")).unwrap();
-    std::fs::write(path("truncated.safetensors"), &whole[..whole.len() - 9]).unwrap();
-    std::fs::write(path("empty.safetensors"), b"").unwrap();
+fn hex(digits: &str) -> Vec<u8> {
+    (0..digits.len()).step_by(2).map(|i| u8::from_str_radix(&digits[i..i + 2], 16).unwrap()).collect()
+}
+
+/// What the verbs write: query, response and features.
+fn outputs(folder: &Path) -> [Option<Digest>; 3] {
+    ["job.query", "job.response", "features.safetensors"]
+        .map(|file| std::fs::read(folder.join(file)).ok().map(|bytes| Digest::of(&bytes)))
+}
+
+fn command(verb: &str) -> &'static str {
+    match verb {
+        "encrypt" => ENCRYPT,
+        "evaluate" => EVALUATE,
+        "decrypt" => DECRYPT,
+        other => panic!("no fault is for {other}"),
+    }
+}
+
+#[test]
+fn every_fault_gives_its_error_and_no_output() {
+    let parties = jobs();
+    let (_, folder) = parties.folders();
+    let kit = Path::new(env!("CARGO_MANIFEST_DIR")).join("testkit");
+    let mut faults: Vec<PathBuf> = std::fs::read_dir(&kit).unwrap().map(|e| e.unwrap().path()).collect();
+    faults.sort();
+    assert!(faults.len() > 30, "the test kit has {} faults", faults.len());
+    let overwrite = std::env::var("TESTKIT").is_ok_and(|value| value == "overwrite");
+    let before = outputs(folder);
+    let mut wrong = Vec::new();
+    for path in faults {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let fault: Table = text.parse().unwrap_or_else(|e| panic!("{name}: {e}"));
+        let (file, verb) = (fault["file"].as_str().unwrap(), fault["verb"].as_str().unwrap());
+        let original = std::fs::read(folder.join(file)).unwrap();
+        // Written in place, so that a secret key keeps its mode.
+        std::fs::write(folder.join(file), altered(folder, &fault, file)).unwrap();
+        let output = run(folder, command(verb));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let (code, error) = (output.status.code().unwrap(), stderr.trim_end().strip_prefix("error: "));
+        let error = error.unwrap_or_else(|| panic!("{name} was accepted: {stderr}")).to_owned();
+        std::fs::write(folder.join(file), original).unwrap();
+        assert!(outputs(folder) == before, "{name} has written something");
+        if overwrite {
+            let kept = text.lines().filter(|l| !l.starts_with("code = ") && !l.starts_with("error = "));
+            // A JSON string is a TOML string.
+            let error = serde_json::to_string(&error).unwrap();
+            let text = format!("{}\ncode = {code}\nerror = {error}\n", kept.collect::<Vec<_>>().join("\n"));
+            std::fs::write(&path, text).unwrap();
+        } else if (fault["code"].as_integer(), fault["error"].as_str())
+            != (Some(i64::from(code)), Some(error.as_str()))
+        {
+            wrong.push(format!("{name}: {code} {error}"));
+        }
+    }
+    assert_eq!(before[2], None);
+    assert!(wrong.is_empty(), "these errors are not those of the test kit:\n{}", wrong.join("\n"));
+    succeed(folder, DECRYPT);
 }

@@ -1,10 +1,14 @@
 //! The arguments, and nothing else.
 
+mod protocol;
+
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
-use cryptotl_encrypted::ParameterSet;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use cryptotl_encrypted::{Packing, ParameterSet, SecurityStandard};
 use cryptotl_model::HeadInputs;
+
+pub use protocol::{DecryptArgs, EncryptArgs, EvaluateArgs, KeygenArgs, PlanArgs};
 
 /// Transfer learning between two parties that do not trust each other: the model stays with its owner, the
 /// records stay with theirs, and what is released is differentially private.
@@ -26,8 +30,18 @@ pub enum Command {
     Embed(EmbedArgs),
     /// Train the public model and write its secret and its public half
     Pretrain(PretrainArgs),
-    /// Compute the server features of embeddings under encryption
+    /// Compute the server features of embeddings under encryption, both parties in one process
     Extract(ExtractArgs),
+    /// Compile the model for encrypted evaluation and write the plan file
+    Plan(PlanArgs),
+    /// Data owner: make the keys of one job
+    Keygen(KeygenArgs),
+    /// Data owner: encrypt embeddings
+    Encrypt(EncryptArgs),
+    /// Model owner: compute encrypted features of encrypted embeddings
+    Evaluate(EvaluateArgs),
+    /// Data owner: decrypt the features
+    Decrypt(DecryptArgs),
     /// Create and inspect the privacy budget of a population
     #[command(subcommand)]
     Ledger(LedgerCommand),
@@ -86,9 +100,63 @@ pub struct ExtractArgs {
     /// Where to write the embeddings with their features
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
-    /// The encryption parameters: n8192-q28x6-p34, n8192-q30x5-p38 or n8192-q25x5-p31
+    #[command(flatten)]
+    pub parameters: ParameterArgs,
+    /// How records are laid out in ciphertexts
+    #[arg(long, value_enum, default_value_t = PackingChoice::Auto)]
+    pub packing: PackingChoice,
+}
+
+/// The encryption parameters.
+#[derive(Debug, Args)]
+pub struct ParameterArgs {
+    /// The encryption parameters: n8192-q28x6-p34, n8192-q30x5-p38, n8192-q25x5-p31 or n16384-q30x5-p38
     #[arg(long, value_name = "NAME", default_value_t = ParameterSet::N8192Q28x6P34)]
     pub parameter_set: ParameterSet,
+    /// What 128 bits of security must rest on: he-2018-classical, guidelines-2024-classical or
+    /// guidelines-2024-quantum
+    #[arg(long, value_name = "BASIS", default_value = SecurityStandard::Guidelines2024Classical.name())]
+    pub security: SecurityStandard,
+}
+
+impl Default for ParameterArgs {
+    fn default() -> Self {
+        Self {
+            parameter_set: ParameterSet::N8192Q28x6P34,
+            security: SecurityStandard::Guidelines2024Classical,
+        }
+    }
+}
+
+/// A packing by its use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PackingChoice {
+    /// By the number of records
+    Auto,
+    /// Feature-major: many records at once
+    Bulk,
+    /// Record-major: few records, each answered quickly
+    Latency,
+}
+
+impl PackingChoice {
+    /// The packings to choose from by measuring them.
+    pub fn candidates(self) -> &'static [Packing] {
+        match self {
+            Self::Auto => &[Packing::FeatureMajor, Packing::RecordMajor],
+            Self::Bulk => &[Packing::FeatureMajor],
+            Self::Latency => &[Packing::RecordMajor],
+        }
+    }
+
+    /// The packing for a job of `rows` records.
+    pub fn packing(self, rows: usize) -> Packing {
+        match self {
+            Self::Auto => Packing::for_rows(rows),
+            Self::Bulk => Packing::FeatureMajor,
+            Self::Latency => Packing::RecordMajor,
+        }
+    }
 }
 
 /// The verbs of `ledger`.

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 
-use cryptotl_encrypted::ParameterSet;
 use cryptotl_model::format::{check_writable, write_atomically};
 use cryptotl_model::{Records, RecordsHeader};
 use cryptotl_trainer::Head;
@@ -11,7 +10,7 @@ use cryptotl_trainer::table::{Columns, read_texts};
 
 use super::embed::embed_texts;
 use super::extract::Model;
-use crate::cli::ClassifyArgs;
+use crate::cli::{ClassifyArgs, PackingChoice, ParameterArgs};
 use crate::exit::{Code, Failure, Result};
 
 /// Runs the verb.
@@ -69,7 +68,7 @@ fn with_features(args: &ClassifyArgs, head: &Head, records: Records) -> Result<R
             "give that model with --model",
         ));
     }
-    Ok(model.extract(records, &input, ParameterSet::N8192Q28x6P34)?.0)
+    Ok(model.extract(records, &input, &ParameterArgs::default(), PackingChoice::Auto)?.0)
 }
 
 /// Says what to do with a table of texts that was given as records.
