@@ -289,8 +289,8 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "a measurement, for a machine that does nothing else"]
     fn estimates_are_near_what_is_measured() {
-        // Other tests run beside this one, so the bounds are wider than the factor 1.5 of an idle machine.
         for (packing, rows) in [(Packing::FeatureMajor, 500), (Packing::RecordMajor, 40)] {
             let choice = chosen(192, &[packing], rows, None);
             let records = testkit::records(rows, 192, 4.0, 3);
@@ -298,7 +298,7 @@ mod tests {
             let measured = (0..2).map(|_| job().unwrap().seconds).fold(f64::INFINITY, f64::min);
             let ratio = choice.estimates[0].seconds / measured;
             println!("{packing}: estimated {:.2} s, measured {measured:.2} s", choice.estimates[0].seconds);
-            assert!((0.4..2.5).contains(&ratio), "{packing}: {ratio}");
+            assert!((1.0 / 1.5..1.5).contains(&ratio), "{packing}: {ratio}");
         }
     }
 }
