@@ -65,6 +65,16 @@ proptest! {
 }
 
 #[test]
+fn features_far_below_1_do_not_ask_for_a_scale_beyond_the_modulus() {
+    let network = testkit::network(vec![0.1, 0.7, 0.2], [4, 1, 59], 413);
+    let rows = testkit::records(1, 4, 3.0, 413);
+    let by_record = plan(&network, SMALL, 3.0);
+    for (max, _) in errors(&by_record, &network, &rows, &Kernels::ALL) {
+        assert!(max < 20.0 * by_record.predicted_error(), "{max:e}");
+    }
+}
+
+#[test]
 fn the_papers_network_at_width_768() {
     let network = Network::new(768, testkit::paper_layers(768, 11)).unwrap();
     let rows = testkit::records(4, 768, 4.0, 12);
