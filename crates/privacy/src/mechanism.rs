@@ -6,7 +6,7 @@ mod sampler;
 
 pub use clip::GRID_RADIUS;
 pub use gaussian::{BenchmarkGaussian, ChargedGaussian, NoisySum, PublicData, Receipt, StepSum};
-pub(crate) use sampler::rho_of_one_step;
+pub(crate) use sampler::{MIN_NOISE_MULTIPLIER, rho_of_one_step};
 pub use sampler::{RNG_NAME, SAMPLER_NAME};
 
 /// A mechanism could not be built or could not go on. No variant depends on a record's content.

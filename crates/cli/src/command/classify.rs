@@ -46,8 +46,7 @@ fn embedded(args: &ClassifyArgs, encoder: &Encoder, table: &TableArgs) -> Result
     let columns = Columns { text: table.text_column.clone(), label: None, id: table.id_column.clone() };
     let texts = read_texts(&args.input, &columns, &[])?;
     let embeddings = embed_texts(encoder, &texts.texts)?;
-    let header =
-        RecordsHeader { encoder: encoder.id().clone(), label_names: Vec::new(), extraction: None };
+    let header = RecordsHeader { encoder: encoder.id().clone(), label_names: Vec::new(), extraction: None };
     Ok(Records { header, ids: texts.ids, embeddings, features: None, labels: None })
 }
 
