@@ -1,5 +1,5 @@
 //! Measures one job on the paper's lower network:
-//! `cargo run --release -p cryptotl-encrypted --example measure -- WIDTH ROWS BOUND PARAMETER_SET`,
+//! `cargo run --release -p cryptotl-encrypted --example measure -- WIDTH ROWS BOUND PARAMETER_SET KERNELS`,
 //! all optional.
 //! `RAYON_NUM_THREADS` sets the number of threads.
 
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use cryptotl_encrypted::{EvaluationPlan, InputBound, Packing, ParameterSet, extract_in_process};
+use cryptotl_encrypted::{EvaluationPlan, InputBound, Kernels, Packing, ParameterSet, extract_in_process};
 use cryptotl_model::Network;
 
 #[allow(dead_code)]
@@ -19,6 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (width, rows): (usize, usize) = (argument(1, "384").parse()?, argument(2, "4096").parse()?);
     let (bound, set): (f64, ParameterSet) =
         (argument(3, "4").parse()?, argument(4, "n8192-q30x5-p38").parse()?);
+    let kernels: Kernels = argument(5, "native").parse()?;
     let network = Network::new(width, testkit::paper_layers(width, 11))?;
     let records = testkit::records(rows, width, bound, 12);
     let start = Instant::now();
@@ -27,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // Time between the last report of a stage and the last report of the one before.
     let last = Mutex::new((Instant::now(), BTreeMap::<String, f64>::new()));
-    let extraction = extract_in_process(&plan, records.view(), &|progress| {
+    let extraction = extract_in_process(&plan, kernels, records.view(), &|progress| {
         let mut guard = last.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let elapsed = guard.0.elapsed().as_secs_f64();
         guard.0 = Instant::now();

@@ -16,6 +16,14 @@ pub enum EncryptedError {
         /// What to do.
         remedy: String,
     },
+    /// The parameters do not have the security that was asked for.
+    #[error("the parameters are refused: {fact}; {remedy}")]
+    Insecure {
+        /// Which limit they exceed.
+        fact: String,
+        /// What to do.
+        remedy: String,
+    },
     /// Values given by the caller break a rule.
     #[error("{fact}; {remedy}")]
     Input {
@@ -24,10 +32,10 @@ pub enum EncryptedError {
         /// What to do.
         remedy: String,
     },
-    /// The bytes of a peer are not the message that the plan expects.
-    #[error("the {kind} message is refused: {fact}; {remedy}")]
+    /// The bytes of a peer, of a key file or of a plan file are not what is expected.
+    #[error("{kind} refused: {fact}; {remedy}")]
     Message {
-        /// `evaluation keys`, `query` or `response`.
+        /// `evaluation keys`, `query`, `response`, `secret key` or `plan`.
         kind: &'static str,
         /// What is wrong with the bytes.
         fact: String,

@@ -6,6 +6,7 @@ use ndarray::{Array2, ArrayView2, Axis, s};
 
 use crate::client::Client;
 use crate::error::{EncryptedError, Result};
+use crate::kernels::Kernels;
 use crate::message::{EvaluationKeys, Query, Response};
 use crate::plan::EvaluationPlan;
 use crate::progress::{Progress, Stage};
@@ -34,6 +35,7 @@ pub struct Extraction {
 /// [`EncryptedError::Input`] for records that do not fit the plan, see [`Client::encrypt`].
 pub fn extract_in_process(
     plan: &EvaluationPlan,
+    kernels: Kernels,
     rows: ArrayView2<f64>,
     on_progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Extraction> {
@@ -43,9 +45,9 @@ pub fn extract_in_process(
     if total == 0 {
         return Err(EncryptedError::input("there are no records", "give at least one"));
     }
-    let client = Client::new(contract)?;
-    let keys = client.evaluation_keys().to_bytes();
-    let server = Server::new(plan, &EvaluationKeys::from_bytes(contract, &keys)?)?;
+    let (client, keys) = Client::generate(contract)?;
+    let keys = keys.to_bytes();
+    let server = Server::with_kernels(plan, &EvaluationKeys::from_bytes(contract, &keys)?, kernels)?;
 
     let mut features = Array2::zeros((total, contract.output_width()));
     let (mut bytes_up, mut bytes_down) = (0, 0);
@@ -53,7 +55,9 @@ pub fn extract_in_process(
     for (block, records) in blocks.enumerate() {
         let first = block * contract.block_rows();
         let last = first + records.nrows();
-        let up = client.encrypt(records)?.to_bytes();
+        let query = client.encrypt_block(records, contract.place(block, total))?;
+        let (up, request) = (query.to_bytes(), query.request());
+        drop(query);
         on_progress(Progress { stage: Stage::Encrypt, done: last, total });
         let query = Query::from_bytes(contract, &up)?;
         bytes_up += up.len() as u64;
@@ -63,7 +67,7 @@ pub fn extract_in_process(
         drop(query);
         let response = Response::from_bytes(contract, &down)?;
         bytes_down += down.len() as u64;
-        features.slice_mut(s![first..last, ..]).assign(&client.decrypt(&response, records.nrows())?);
+        features.slice_mut(s![first..last, ..]).assign(&client.decrypt(&response, &request)?);
         on_progress(Progress { stage: Stage::Decrypt, done: last, total });
     }
     let (seconds, key_bytes) = (start.elapsed().as_secs_f64(), keys.len() as u64);

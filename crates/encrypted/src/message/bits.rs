@@ -7,47 +7,50 @@
 use crate::params::bit_width;
 
 /// Bytes of `count` residues modulo `q`.
-pub(super) fn packed_bytes(count: usize, q: u64) -> usize {
+pub(crate) fn packed_bytes(count: usize, q: u64) -> usize {
     count * bit_width(q) as usize / 8
 }
 
-/// Appends residues modulo `q`.
-pub(super) fn pack<T: Into<u64> + Copy>(residues: &[T], q: u64, to: &mut Vec<u8>) {
+/// Appends residues modulo `q`, each below it, of at most 63 bits. Their number is a multiple of 8.
+pub(crate) fn pack<T: Into<u64> + Copy>(residues: &[T], q: u64, to: &mut Vec<u8>) {
     let width = bit_width(q);
-    let (mut buffer, mut filled) = (0u128, 0);
+    to.reserve(packed_bytes(residues.len(), q));
+    let (mut buffer, mut filled) = (0u64, 0);
     for residue in residues {
-        buffer |= u128::from((*residue).into()) << filled;
+        let residue = (*residue).into();
+        buffer |= residue << filled;
         filled += width;
-        while filled >= 8 {
-            to.push(buffer as u8);
-            buffer >>= 8;
-            filled -= 8;
+        if filled >= u64::BITS {
+            to.extend(buffer.to_le_bytes());
+            filled -= u64::BITS;
+            buffer = residue >> (width - filled);
         }
     }
+    to.extend(&buffer.to_le_bytes()[..filled as usize / 8]);
 }
 
-/// Reads as many residues as `bytes` holds; `None` if one is not below `q`.
-pub(super) fn unpack(bytes: &[u8], q: u64) -> Option<impl Iterator<Item = u64> + '_> {
-    let all_below = residues(bytes, q).all(|residue| residue < q);
-    all_below.then(|| residues(bytes, q))
-}
-
-fn residues(bytes: &[u8], q: u64) -> impl Iterator<Item = u64> + '_ {
-    let width = bit_width(q);
+/// Appends as many residues as `bytes` holds, through `convert`; `false` if one is not below `q`, which has at most
+/// 57 bits.
+pub(crate) fn unpack<T>(bytes: &[u8], q: u64, to: &mut Vec<T>, convert: impl Fn(u64) -> T) -> bool {
+    let width = bit_width(q) as usize;
     let mask = (1u64 << width) - 1;
-    let count = bytes.len() * 8 / width as usize;
-    let (mut buffer, mut filled) = (0u128, 0);
-    let mut bytes = bytes.iter();
-    (0..count).map(move |_| {
-        while filled < width {
-            buffer |= u128::from(bytes.next().copied().unwrap_or(0)) << filled;
-            filled += 8;
-        }
-        let residue = buffer as u64 & mask;
-        buffer >>= width;
-        filled -= width;
-        residue
-    })
+    let count = bytes.len() * 8 / width;
+    let mut largest = 0;
+    // Each residue lies within the 8 bytes from its first bit's byte on; the last ones are read from a padded copy.
+    let whole = (bytes.len().saturating_sub(7) * 8 / width).min(count);
+    let tail = whole * width / 8;
+    let mut padded = bytes[tail..].to_vec();
+    padded.extend([0; 8]);
+    let mut window = |from: &[u8], bit: usize| {
+        let word = from[bit / 8..].first_chunk().map_or(0, |chunk| u64::from_le_bytes(*chunk));
+        let residue = word >> (bit % 8) & mask;
+        largest = residue.max(largest);
+        convert(residue)
+    };
+    to.reserve(count);
+    to.extend((0..whole).map(|i| window(bytes, i * width)));
+    to.extend((whole..count).map(|i| window(&padded, i * width - tail * 8)));
+    largest < q
 }
 
 #[cfg(test)]
@@ -58,12 +61,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn residues_come_back(residues in prop::collection::vec(0u64..0x3fff_4001, 8..=8)) {
-            for q in [0x3fff_4001, 0x3f_fffa_c001] {
-                let mut bytes = Vec::new();
+        fn residues_come_back(seeds in prop::collection::vec(any::<u64>(), 1..6)) {
+            for q in [0x1ff_c001, 0xfff_0001, 0x3fff_4001, 0x7ffe_0001, 0x3_fffe_4001, 0x3f_fffa_c001] {
+                let residues: Vec<u64> =
+                    seeds.iter().flat_map(|seed| (0..8).map(|i| seed.rotate_left(7 * i) % q)).collect();
+                let (mut bytes, mut back) = (vec![7], Vec::new());
                 pack(&residues, q, &mut bytes);
-                prop_assert_eq!(bytes.len(), packed_bytes(8, q));
-                prop_assert_eq!(unpack(&bytes, q).unwrap().collect::<Vec<_>>(), residues.clone());
+                prop_assert_eq!(bytes.len(), 1 + packed_bytes(residues.len(), q));
+                prop_assert!(unpack(&bytes[1..], q, &mut back, |x| x));
+                prop_assert_eq!(back, residues);
             }
         }
     }
@@ -74,6 +80,7 @@ mod tests {
         pack(&[1u32, 0x3fff_4000, 0, 0], 0x3fff_4001, &mut bytes);
         assert_eq!(bytes, [1, 0, 0, 0, 0, 0xd0, 0xff, 0x0f, 0, 0, 0, 0, 0, 0, 0]);
         bytes[3] += 0x40;
-        assert!(unpack(&bytes, 0x3fff_4001).is_none(), "the modulus itself is not a residue");
+        let unpacked = unpack(&bytes, 0x3fff_4001, &mut Vec::new(), |x| x);
+        assert!(!unpacked, "the modulus itself is not a residue");
     }
 }

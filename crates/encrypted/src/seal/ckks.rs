@@ -2,6 +2,8 @@
 
 use std::ptr::null_mut;
 
+use zeroize::Zeroizing;
+
 use crate::error::{EncryptedError, Result};
 use crate::params::ParameterSet;
 use crate::seal::ffi::{self, Handle, ParmsId, Status};
@@ -54,13 +56,18 @@ owner!(Parms, EncParams_Destroy);
 owner!(Modulus, Modulus_Destroy);
 owner!(KeyGenerator, KeyGenerator_Destroy);
 owner!(
-    /// The secret key. It is never serialized; SEAL wipes it when it is destroyed.
+    /// The secret key. SEAL wipes it when it is destroyed.
     SecretKey,
     SecretKey_Destroy
 );
 owner!(
     /// The keys that bring a product of two ciphertexts back to two polynomials.
     RelinKeys,
+    KSwitchKeys_Destroy
+);
+owner!(
+    /// The keys that bring a rotated ciphertext back to the secret key.
+    GaloisKeys,
     KSwitchKeys_Destroy
 );
 owner!(
@@ -100,6 +107,8 @@ owner!(
 unsafe impl Sync for ContextHandle {}
 unsafe impl Sync for SecretKey {}
 unsafe impl Sync for RelinKeys {}
+unsafe impl Sync for GaloisKeys {}
+unsafe impl Sync for Plaintext {}
 unsafe impl Sync for Encoder {}
 unsafe impl Sync for Encryptor {}
 unsafe impl Sync for Evaluator {}
@@ -114,9 +123,9 @@ fn create(make: impl FnOnce(*mut Handle) -> Result<()>) -> Result<Handle> {
     Ok(handle)
 }
 
-/// SEAL's precomputed tables for a parameter set.
+/// SEAL's precomputed tables for a ring degree and primes.
 pub(crate) struct Context {
-    set: ParameterSet,
+    degree: usize,
     handle: ContextHandle,
     /// `level_ids[l - 1]` names the level with `l` data primes.
     level_ids: Vec<ParmsId>,
@@ -124,20 +133,28 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Builds the tables. SEAL itself checks the set against the 128-bit row of its security table.
+    /// Builds the tables of a parameter set. SEAL itself checks the set against the 128-bit row of its
+    /// security table.
     pub(crate) fn new(set: ParameterSet) -> Result<Self> {
-        let security_level = match set {
-            ParameterSet::N8192Q30x5P38 | ParameterSet::N8192Q25x5P31 | ParameterSet::N8192Q28x6P34 => 128,
-            #[cfg(test)]
-            ParameterSet::InsecureN1024Q30x5P38 => 0,
-        };
+        // Only the sets for tests, which a build for use does not have, claim nothing.
+        let security_level = if cfg!(test) && set.security().is_empty() { 0 } else { 128 };
+        Self::from_primes(set.degree(), set.data_primes(), set.special_prime(), security_level)
+    }
+
+    /// Builds the tables of other primes; `security_level` is 128 bits, or 0 for no check.
+    pub(crate) fn from_primes(
+        degree: usize,
+        data_primes: &[u64],
+        special_prime: u64,
+        security_level: i32,
+    ) -> Result<Self> {
         // SAFETY: each handle is made by the call before it is used and owned by a wrapper; the array of
         // moduli outlives the call that reads it, and SEAL copies the values.
         unsafe {
             let parms = Parms(create(|out| seal!(EncParams_Create1(ffi::SCHEME_CKKS, out)))?);
-            seal!(EncParams_SetPolyModulusDegree(parms.0, set.degree() as u64))?;
+            seal!(EncParams_SetPolyModulusDegree(parms.0, degree as u64))?;
             let mut moduli = Vec::new();
-            for q in set.data_primes().iter().copied().chain([set.special_prime()]) {
+            for q in data_primes.iter().copied().chain([special_prime]) {
                 moduli.push(Modulus(create(|out| seal!(Modulus_Create1(q, out)))?));
             }
             let mut handles: Vec<Handle> = moduli.iter().map(|modulus| modulus.0).collect();
@@ -149,18 +166,24 @@ impl Context {
             if !valid {
                 return Err(EncryptedError::Seal {
                     operation: "SEALContext_Create",
-                    code: format!("parameter set {set} refused"),
+                    code: format!("degree {degree} and primes {data_primes:?}, {special_prime} refused"),
                 });
             }
             let mut key_id = [0; 4];
             seal!(SEALContext_KeyParmsId(handle.0, key_id.as_mut_ptr()))?;
-            let level_ids = level_ids(&handle, set.data_primes().len())?;
-            Ok(Self { set, handle, level_ids, key_id })
+            let level_ids = level_ids(&handle, data_primes.len())?;
+            Ok(Self { degree, handle, level_ids, key_id })
         }
     }
 
-    pub(crate) fn set(&self) -> ParameterSet {
-        self.set
+    /// The ring degree `N`.
+    pub(crate) fn degree(&self) -> usize {
+        self.degree
+    }
+
+    /// How many data primes there are.
+    pub(crate) fn n_data_primes(&self) -> usize {
+        self.level_ids.len()
     }
 
     /// The name of the level with `primes` data primes (1 to all of them).
@@ -194,16 +217,35 @@ fn level_ids(context: &ContextHandle, n_primes: usize) -> Result<Vec<ParmsId>> {
 impl SecretKey {
     /// A fresh secret key together with the bytes of its seeded relinearization keys.
     pub(crate) fn generate(context: &Context) -> Result<(Self, Vec<u8>)> {
-        // SAFETY: handles are live and owned by wrappers; `save` sizes its buffer as SEAL asks.
+        // SAFETY: handles are live and owned by wrappers.
         unsafe {
             let generator = KeyGenerator(create(|out| seal!(KeyGenerator_Create1(context.handle.0, out)))?);
             let key = Self(create(|out| seal!(KeyGenerator_SecretKey(generator.0, out)))?);
             let relin = RelinKeys(create(|out| seal!(KeyGenerator_CreateRelinKeys(generator.0, true, out)))?);
-            let bytes = save(
-                |size| seal!(KSwitchKeys_SaveSize(relin.0, ffi::UNCOMPRESSED, size)),
-                |to, size, out| seal!(KSwitchKeys_Save(relin.0, to, size, ffi::UNCOMPRESSED, out)),
-            )?;
-            Ok((key, bytes))
+            Ok((key, save_keys(relin.0)?))
+        }
+    }
+
+    /// SEAL's bytes of this key.
+    pub(crate) fn save(&self) -> Result<Zeroizing<Vec<u8>>> {
+        // SAFETY: the handle is live; `save` sizes its buffer as SEAL asks.
+        unsafe {
+            save(
+                |size| seal!(SecretKey_SaveSize(self.0, ffi::UNCOMPRESSED, size)),
+                |to, size, out| seal!(SecretKey_Save(self.0, to, size, ffi::UNCOMPRESSED, out)),
+            )
+            .map(Zeroizing::new)
+        }
+    }
+
+    /// Loads canonical bytes from [`crate::seal::wire`].
+    pub(crate) fn load(context: &Context, bytes: &[u8]) -> Result<Self> {
+        // SAFETY: the handles are live; SEAL reads at most `bytes.len()` bytes.
+        unsafe {
+            let key = Self(create(|out| seal!(SecretKey_Create1(out)))?);
+            let (from, size) = (bytes.as_ptr(), bytes.len() as u64);
+            seal!(SecretKey_Load(key.0, context.handle.0, from, size, &mut 0))?;
+            Ok(key)
         }
     }
 }
@@ -211,13 +253,53 @@ impl SecretKey {
 impl RelinKeys {
     /// Loads canonical bytes from [`crate::seal::wire`], never a peer's.
     pub(crate) fn load(context: &Context, bytes: &[u8]) -> Result<Self> {
-        // SAFETY: the handles are live; SEAL reads at most `bytes.len()` bytes.
+        // SAFETY: the function only writes the handle.
+        let keys = Self(unsafe { create(|out| seal!(KSwitchKeys_Create1(out)))? });
+        load_keys(keys.0, context, bytes)?;
+        Ok(keys)
+    }
+}
+
+impl GaloisKeys {
+    /// Makes the keys that rotate the slots left by each of `steps`, seeded or not.
+    pub(crate) fn generate(context: &Context, key: &SecretKey, steps: &[i32], seeded: bool) -> Result<Self> {
+        // SAFETY: the handles are live; SEAL reads `steps.len()` steps.
         unsafe {
-            let keys = Self(create(|out| seal!(KSwitchKeys_Create1(out)))?);
-            let (from, size) = (bytes.as_ptr(), bytes.len() as u64);
-            seal!(KSwitchKeys_Load(keys.0, context.handle.0, from, size, &mut 0))?;
-            Ok(keys)
+            let generator =
+                KeyGenerator(create(|out| seal!(KeyGenerator_Create2(context.handle.0, key.0, out)))?);
+            let (count, from) = (steps.len() as u64, steps.as_ptr());
+            create(|out| seal!(KeyGenerator_CreateGaloisKeysFromSteps(generator.0, count, from, seeded, out)))
+                .map(Self)
         }
+    }
+
+    /// SEAL's bytes of these keys.
+    pub(crate) fn save(&self) -> Result<Vec<u8>> {
+        save_keys(self.0)
+    }
+
+    /// As [`RelinKeys::load`].
+    pub(crate) fn load(context: &Context, bytes: &[u8]) -> Result<Self> {
+        // SAFETY: the function only writes the handle.
+        let keys = Self(unsafe { create(|out| seal!(KSwitchKeys_Create1(out)))? });
+        load_keys(keys.0, context, bytes)?;
+        Ok(keys)
+    }
+}
+
+fn load_keys(keys: Handle, context: &Context, bytes: &[u8]) -> Result<()> {
+    let (from, size) = (bytes.as_ptr(), bytes.len() as u64);
+    // SAFETY: the caller owns the live handle of keys; SEAL reads at most `bytes.len()` bytes.
+    unsafe { seal!(KSwitchKeys_Load(keys, context.handle.0, from, size, &mut 0)) }
+}
+
+fn save_keys(keys: Handle) -> Result<Vec<u8>> {
+    // SAFETY: the caller owns the live handle; `save` sizes its buffer as SEAL asks.
+    unsafe {
+        save(
+            |size| seal!(KSwitchKeys_SaveSize(keys, ffi::UNCOMPRESSED, size)),
+            |to, size, out| seal!(KSwitchKeys_Save(keys, to, size, ffi::UNCOMPRESSED, out)),
+        )
     }
 }
 
@@ -225,6 +307,25 @@ impl Plaintext {
     fn new() -> Result<Self> {
         // SAFETY: the function only writes the handle.
         unsafe { create(|out| seal!(Plaintext_Create1(POOL, out))).map(Self) }
+    }
+
+    /// Whether it is the zero polynomial.
+    pub(crate) fn is_zero(&self) -> Result<bool> {
+        let mut zero = false;
+        // SAFETY: the handle is live and one flag is written.
+        unsafe { seal!(Plaintext_IsZero(self.0, &mut zero))? };
+        Ok(zero)
+    }
+
+    /// SEAL's bytes of this plaintext.
+    pub(crate) fn save(&self) -> Result<Vec<u8>> {
+        // SAFETY: the handle is live; `save` sizes its buffer as SEAL asks.
+        unsafe {
+            save(
+                |size| seal!(Plaintext_SaveSize(self.0, ffi::UNCOMPRESSED, size)),
+                |to, size, out| seal!(Plaintext_Save(self.0, to, size, ffi::UNCOMPRESSED, out)),
+            )
+        }
     }
 }
 
@@ -242,8 +343,22 @@ impl Encoder {
         primes: usize,
         scale: f64,
     ) -> Result<Plaintext> {
+        self.encode_at(context.level_id(primes), values, scale)
+    }
+
+    /// Encodes for all data primes and the special prime. SEAL itself has no use for such a plaintext.
+    pub(crate) fn encode_at_key_level(
+        &self,
+        context: &Context,
+        values: &[f64],
+        scale: f64,
+    ) -> Result<Plaintext> {
+        self.encode_at(context.key_id(), values, scale)
+    }
+
+    fn encode_at(&self, id: &ParmsId, values: &[f64], scale: f64) -> Result<Plaintext> {
         let plain = Plaintext::new()?;
-        let id = context.level_id(primes).as_ptr();
+        let id = id.as_ptr();
         // SAFETY: SEAL reads `values.len()` doubles and four words of the level's id.
         unsafe {
             let (count, from) = (values.len() as u64, values.as_ptr());
@@ -269,7 +384,7 @@ impl Encoder {
 
     /// The numbers in all `N / 2` slots.
     pub(crate) fn decode(&self, context: &Context, plain: &Plaintext) -> Result<Vec<f64>> {
-        let mut values = vec![0.0; context.set.slots()];
+        let mut values = vec![0.0; context.degree / 2];
         let mut count = values.len() as u64;
         // SAFETY: SEAL writes exactly `N / 2` doubles, the length of `values`, whatever `count` says.
         unsafe { seal!(CKKSEncoder_Decode1(self.0, plain.0, &mut count, values.as_mut_ptr(), POOL))? };
@@ -333,6 +448,12 @@ impl Ciphertext {
         }
     }
 
+    /// Declares another scale: for one that differs in its last bits.
+    pub(crate) fn set_scale(&mut self, scale: f64) -> Result<()> {
+        // SAFETY: the handle is live.
+        unsafe { seal!(Ciphertext_SetScale(self.0, scale)) }
+    }
+
     pub(crate) fn scale(&self) -> Result<f64> {
         let mut scale = 0.0;
         // SAFETY: the handle is live and one double is written.
@@ -394,6 +515,35 @@ impl Evaluator {
     pub(crate) fn drop_prime(&self, a: &mut Ciphertext) -> Result<()> {
         // SAFETY: as for `rescale`.
         unsafe { seal!(Evaluator_ModSwitchToNext1(self.0, a.0, a.0, POOL)) }
+    }
+
+    /// Adds a ciphertext of the same level and scale.
+    pub(crate) fn add(&self, a: &mut Ciphertext, b: &Ciphertext) -> Result<()> {
+        // SAFETY: as for `rescale`.
+        unsafe { seal!(Evaluator_Add(self.0, a.0, b.0, a.0)) }
+    }
+
+    /// `a * plain`, for a plaintext of the same level.
+    pub(crate) fn multiply_plain(&self, a: &Ciphertext, plain: &Plaintext) -> Result<Ciphertext> {
+        let out = Ciphertext::new()?;
+        // SAFETY: the handles are live.
+        unsafe { seal!(Evaluator_MultiplyPlain(self.0, a.0, plain.0, out.0, POOL))? };
+        Ok(out)
+    }
+
+    /// `a` with its slots rotated left by `step`, or right if it is negative.
+    pub(crate) fn rotate(&self, a: &Ciphertext, step: i32, keys: &GaloisKeys) -> Result<Ciphertext> {
+        let out = Ciphertext::new()?;
+        // SAFETY: the handles are live.
+        unsafe { seal!(Evaluator_RotateVector(self.0, a.0, step, keys.0, out.0, POOL))? };
+        Ok(out)
+    }
+
+    /// Drops a plaintext to the level with `primes` data primes.
+    pub(crate) fn drop_plain(&self, context: &Context, plain: &mut Plaintext, primes: usize) -> Result<()> {
+        let id = context.level_id(primes).as_ptr();
+        // SAFETY: as for `rescale`; SEAL reads four words of the level's id.
+        unsafe { seal!(Evaluator_ModSwitchTo2(self.0, plain.0, id, plain.0)) }
     }
 
     /// Adds a plaintext of the same level and scale.

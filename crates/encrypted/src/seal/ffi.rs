@@ -46,7 +46,19 @@ unsafe extern "C" {
     pub fn KeyGenerator_Destroy(generator: Handle) -> Status;
     pub fn KeyGenerator_SecretKey(generator: Handle, out: *mut Handle) -> Status; // a copy
     pub fn KeyGenerator_CreateRelinKeys(generator: Handle, seeded: bool, out: *mut Handle) -> Status;
+    pub fn SecretKey_Create1(out: *mut Handle) -> Status;
+    pub fn KeyGenerator_Create2(context: Handle, secret: Handle, out: *mut Handle) -> Status;
+    pub fn KeyGenerator_CreateGaloisKeysFromSteps(
+        generator: Handle,
+        count: u64,
+        steps: *const c_int,
+        seeded: bool,
+        out: *mut Handle,
+    ) -> Status;
     pub fn SecretKey_Destroy(key: Handle) -> Status;
+    pub fn SecretKey_SaveSize(key: Handle, compression: u8, out: *mut i64) -> Status;
+    pub fn SecretKey_Save(key: Handle, to: *mut u8, size: u64, compression: u8, out: *mut i64) -> Status;
+    pub fn SecretKey_Load(key: Handle, context: Handle, from: *const u8, size: u64, out: *mut i64) -> Status;
     pub fn KSwitchKeys_Create1(out: *mut Handle) -> Status;
     pub fn KSwitchKeys_Destroy(keys: Handle) -> Status;
     pub fn KSwitchKeys_SaveSize(keys: Handle, compression: u8, out: *mut i64) -> Status;
@@ -89,8 +101,12 @@ unsafe extern "C" {
 
     pub fn Plaintext_Create1(pool: Handle, out: *mut Handle) -> Status;
     pub fn Plaintext_Destroy(plain: Handle) -> Status;
+    pub fn Plaintext_IsZero(plain: Handle, zero: *mut bool) -> Status;
+    pub fn Plaintext_SaveSize(plain: Handle, compression: u8, out: *mut i64) -> Status;
+    pub fn Plaintext_Save(plain: Handle, to: *mut u8, size: u64, compression: u8, out: *mut i64) -> Status;
     pub fn Ciphertext_Create1(pool: Handle, out: *mut Handle) -> Status;
     pub fn Ciphertext_Destroy(ciphertext: Handle) -> Status;
+    pub fn Ciphertext_SetScale(ciphertext: Handle, scale: f64) -> Status;
     pub fn Ciphertext_Scale(ciphertext: Handle, scale: *mut f64) -> Status;
     pub fn Ciphertext_SaveSize(ciphertext: Handle, compression: u8, out: *mut i64) -> Status;
     pub fn Ciphertext_Save(
@@ -123,6 +139,23 @@ unsafe extern "C" {
 
     pub fn Evaluator_Create(context: Handle, out: *mut Handle) -> Status;
     pub fn Evaluator_Destroy(evaluator: Handle) -> Status;
+    pub fn Evaluator_Add(evaluator: Handle, a: Handle, b: Handle, out: Handle) -> Status;
+    pub fn Evaluator_MultiplyPlain(
+        evaluator: Handle,
+        a: Handle,
+        plain: Handle,
+        out: Handle,
+        pool: Handle,
+    ) -> Status;
+    pub fn Evaluator_RotateVector(
+        evaluator: Handle,
+        a: Handle,
+        steps: c_int,
+        keys: Handle,
+        out: Handle,
+        pool: Handle,
+    ) -> Status;
+    pub fn Evaluator_ModSwitchTo2(evaluator: Handle, plain: Handle, id: *const u64, out: Handle) -> Status;
     pub fn Evaluator_AddPlain(evaluator: Handle, a: Handle, plain: Handle, out: Handle) -> Status;
     pub fn Evaluator_Square(evaluator: Handle, a: Handle, out: Handle, pool: Handle) -> Status;
     pub fn Evaluator_Multiply(evaluator: Handle, a: Handle, b: Handle, out: Handle, pool: Handle) -> Status;
