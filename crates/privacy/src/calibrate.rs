@@ -6,7 +6,7 @@ use crate::accountant::gdp::{self, Mu};
 use crate::accountant::pld::{self, Releases};
 use crate::accountant::{AccountantError, zcdp};
 use crate::guarantee::{Delta, Epsilon};
-use crate::mechanism::{self, MIN_NOISE_MULTIPLIER, MechanismError};
+use crate::mechanism::{self, GRID_RADIUS, MIN_NOISE_MULTIPLIER, MechanismError, Noise};
 use crate::rho::Rho;
 
 /// The largest rho whose epsilon at `delta` is not above `epsilon`.
@@ -106,6 +106,27 @@ impl GaussianCalibration {
         }
         GaussianCalibration::from_noise_multiplier(noise_multiplier, steps)
     }
+}
+
+/// The zCDP loss of `steps` sums with Laplace DP noise, as it is charged.
+///
+/// # Errors
+/// [`CalibrationError`] if the multiplier is not usable, or the loss is too large to write down.
+pub fn laplace_rho(noise_multiplier: f64, steps: u32) -> Result<Rho, CalibrationError> {
+    let rho = mechanism::rho_of_one_sum(Noise::Laplace, noise_multiplier, GRID_RADIUS as u64)?;
+    rho.times(steps).ok_or(CalibrationError::TooMuchLoss { noise_multiplier, steps })
+}
+
+/// The least noise multiplier whose `steps` sums with Laplace DP noise cost at most `rho`.
+///
+/// # Errors
+/// As [`GaussianCalibration::from_rho`]: the same multiplier costs the same, up to rounding.
+pub fn laplace_noise(rho: Rho, steps: u32) -> Result<f64, CalibrationError> {
+    let mut noise_multiplier = GaussianCalibration::from_rho(rho, steps)?.noise_multiplier;
+    while laplace_rho(noise_multiplier, steps)? > rho {
+        noise_multiplier = noise_multiplier.next_up();
+    }
+    Ok(noise_multiplier)
 }
 
 /// The least noise multiplier whose `steps` full-batch Gaussian sums have at most `epsilon` at `delta` by

@@ -12,8 +12,8 @@
 //!
 //! # The integer grid
 //!
-//! The mechanism of this crate adds a *discrete* Gaussian of scale s to integers, s = sigma R with
-//! R = 2^30. How far that is from the theory above is [`GridSlack`]:
+//! The mechanism of this crate adds a *discrete* Gaussian of scale s to integers, where s is of the order of
+//! 2^30 sigma. How far that is from the theory above is [`GridSlack`]:
 //!
 //! **Lemma.** For every s > 0, the total variation distance between the discrete Gaussian of scale s and
 //! N(0, s^2) rounded to the nearest integer is at most 1/(8 s^2).
@@ -28,8 +28,8 @@
 //! < 0.121/s^2. ∎
 //!
 //! **Theorem.** Let T sums of d coordinates be released in turn, each chosen after seeing those before it,
-//! each of integer sensitivity at most R (Euclidean) and with independent discrete Gaussian noise of scale
-//! s = sigma R in each coordinate. With tau = T d / (8 s^2) and mu = sqrt(T)/sigma, the releases are
+//! each of integer sensitivity at most D (Euclidean) and with independent discrete Gaussian noise of scale
+//! s in each coordinate. With tau = T d / (8 s^2) and mu = sqrt(T) D / s, the releases are
 //! (epsilon, delta)-DP with delta = delta_mu(epsilon) + (1 + e^epsilon) tau for every epsilon >= 0.
 //!
 //! *Proof.* Replace the noise by rounded Gaussians. An integer plus round(Y) is round(integer + Y), so these releases
@@ -49,7 +49,6 @@
 use super::AccountantError;
 use super::normal::{MILLS_ROUNDING, UNIT_ROUNDOFF, density, mills_ratio, rounding, survival};
 use crate::guarantee::{Delta, Epsilon};
-use crate::mechanism::GRID_RADIUS;
 use crate::rho::Rho;
 
 /// The parameter of Gaussian differential privacy: finite and not negative.
@@ -59,7 +58,10 @@ pub struct Mu(f64);
 impl Mu {
     /// The mu of ideal Gaussian DP noise with zCDP loss `rho`: rho = mu^2 / 2.
     pub fn from_rho(rho: Rho) -> Mu {
-        Mu((2.0 * rho.to_f64_rounding_up()).sqrt())
+        Mu(match rho {
+            Rho::ZERO => 0.0,
+            rho => (2.0 * rho.to_f64_rounding_up()).sqrt().next_up(),
+        })
     }
 
     /// The mu of `steps` sums with ideal Gaussian DP noise: sqrt(steps) / `noise_multiplier`, rounded up.
@@ -112,10 +114,9 @@ impl Mu {
 pub struct GridSlack(f64);
 
 impl GridSlack {
-    /// tau of `steps` sums of `dimension` coordinates: steps * dimension / (8 (noise_multiplier * 2^30)^2),
-    /// rounded up. The multiplier is positive.
-    pub fn of_sums(noise_multiplier: f64, dimension: usize, steps: u32) -> GridSlack {
-        let scale = noise_multiplier * GRID_RADIUS as f64;
+    /// tau of `steps` sums of `dimension` coordinates with noise of `scale` grid steps:
+    /// steps * dimension / (8 scale^2), rounded up. The scale is positive.
+    pub fn of_sums(scale: f64, dimension: usize, steps: u32) -> GridSlack {
         GridSlack(f64::from(steps) * dimension as f64 / (8.0 * scale * scale) * (1.0 + 8.0 * UNIT_ROUNDOFF))
     }
 
@@ -217,6 +218,7 @@ fn delta_at(mu: f64, epsilon: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mechanism::GRID_RADIUS;
 
     fn mu_of(sigma: f64, count: u32) -> Mu {
         Mu(f64::from(count).sqrt() / sigma)
@@ -289,14 +291,15 @@ mod tests {
     #[test]
     fn the_grid_costs_next_to_nothing_and_never_less_than_nothing() {
         let delta = Delta::new(1e-6).unwrap();
-        let (mu, slack) = (Mu::of_sums(10.0, 20).unwrap(), GridSlack::of_sums(10.0, 769, 20));
+        let (mu, slack) =
+            (Mu::of_sums(10.0, 20).unwrap(), GridSlack::of_sums(10.0 * GRID_RADIUS as f64, 769, 20));
         assert!(slack.get() > 1.6e-17 && slack.get() < 1.7e-17, "{slack:?}");
         let (ideal, grid) = (epsilon(mu, delta).unwrap(), epsilon_on_grid(mu, slack, delta).unwrap());
         assert!(grid >= ideal && grid.get() < ideal.get() * (1.0 + 1e-9), "{ideal} {grid}");
         assert!(delta_on_grid(mu, slack, grid) <= delta.get());
         assert!(slack.plus(slack).get() >= 2.0 * slack.get());
         // A slack above delta leaves nothing to promise.
-        let coarse = GridSlack::of_sums(1e-3, 1 << 26, u32::MAX);
+        let coarse = GridSlack::of_sums(1e-3 * GRID_RADIUS as f64, 1 << 26, u32::MAX);
         let refused = epsilon_on_grid(mu, coarse, delta);
         assert!(matches!(refused, Err(AccountantError::GridTooCoarse { .. })), "{refused:?}");
     }
