@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn one_record_goes_by_record_and_thousands_by_feature() {
-        let few = chosen(96, &BOTH, 1, None);
+        let few = chosen(384, &BOTH, 1, None);
         assert_eq!(few.plan.contract().packing(), Packing::RecordMajor, "{}", few.reason);
         let many = chosen(96, &BOTH, 4096, None);
         assert_eq!(many.plan.contract().packing(), Packing::FeatureMajor, "{}", many.reason);
