@@ -188,3 +188,61 @@ impl SampledNoise {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    impl SampledNoise {
+        /// The exact delta of one release at a loss that lies at `node` of r.
+        fn exact_delta(self, direction: Direction, loss: f64) -> f64 {
+            let q = self.sampling_rate;
+            match direction {
+                Direction::Remove => {
+                    let node = self.node(loss);
+                    let above = self.noise.between(node.lambda, f64::INFINITY);
+                    node.gap * above.p0 + q * above.p1_above_a
+                }
+                Direction::Add => {
+                    let node = self.node(-loss);
+                    let below = self.noise.between(f64::NEG_INFINITY, node.lambda);
+                    let weight = if q == 1.0 { 1.0 } else { -((-q).ln_1p() - node.r).exp_m1() };
+                    (weight * below.p0_below_b).max(0.0)
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_dots_lie_on_the_exact_profile_and_the_masses_add_up_to_one(
+            is_gaussian: bool,
+            log_noise in -1.5..3.0_f64,
+            rate in prop_oneof![Just(1.0), (-5.0..0.0_f64).prop_map(|x| 10_f64.powf(x))],
+            is_add: bool,
+        ) {
+            let size = 10_f64.powf(-log_noise);
+            let noise =
+                if is_gaussian { Noise::Gaussian { mu: size } } else { Noise::Laplace { inverse_scale: size } };
+            let sampled = SampledNoise { noise, sampling_rate: rate };
+            let direction = if is_add { Direction::Add } else { Direction::Remove };
+            let tail = 1e-12;
+            let (low, high) = sampled.losses(direction, tail);
+            let step = ((high - low) / 300.0).max(low.abs().max(high.abs()) * 1e-5);
+            let range = Range { first: (low / step).floor() as i64 - 1, last: (high / step).ceil() as i64 + 1 };
+            let grid = sampled.on_grid(direction, step, range);
+            let total: f64 = grid.masses.iter().sum::<f64>() + grid.infinity;
+            prop_assert!((total - 1.0).abs() < 1e-9 && grid.infinity <= tail * 1.001, "{total} {}", grid.infinity);
+            prop_assert!(grid.masses.iter().all(|mass| *mass >= 0.0));
+            for at in (range.first..=range.last).step_by(7) {
+                let loss = at as f64 * step;
+                let beyond = |(mass, other): (&f64, i64)| mass * (-((at - other) as f64 * step).exp_m1()).max(0.0);
+                let found = grid.infinity + grid.masses.iter().zip(range.first..).map(beyond).sum::<f64>();
+                let exact = sampled.exact_delta(direction, loss);
+                prop_assert!(found >= exact * (1.0 - 1e-9) - 1e-15, "{loss}: {found:e} {exact:e}");
+                prop_assert!(found <= exact * (1.0 + 1e-6) + 2.0 * tail, "{loss}: {found:e} {exact:e}");
+            }
+        }
+    }
+}
