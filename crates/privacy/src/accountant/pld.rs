@@ -148,7 +148,7 @@ pub fn is_within(releases: &[Releases], epsilon: Epsilon, delta: Delta) -> Resul
     Ok(directions(releases).iter().all(within))
 }
 
-/// The delta at `epsilon` of all `releases` together, an upper bound, from about 1e-106 to 1.
+/// The delta at `epsilon` of all `releases` together, an upper bound: 0, or from about 1e-106 to 1.
 pub fn delta(releases: &[Releases], epsilon: Epsilon) -> f64 {
     let mut largest = 0.0_f64;
     for &direction in directions(releases) {
@@ -205,6 +205,8 @@ struct Ladder<'a> {
     step: f64,
     ranges: Vec<Range>,
     cumulants: Cumulants,
+    /// The largest sum; infinite if there is none.
+    largest: f64,
 }
 
 impl<'a> Ladder<'a> {
@@ -216,6 +218,7 @@ impl<'a> Ladder<'a> {
             releases.iter().map(|r| r.sampled.losses(direction, cut / n_releases)).collect();
         let widest = losses.iter().map(|(low, high)| high - low).fold(0.0, f64::max);
         let largest = losses.iter().map(|(low, high)| low.abs().max(high.abs())).fold(0.0, f64::max);
+        let most = releases.iter().map(|r| f64::from(r.count) * r.sampled.largest_loss(direction)).sum();
         // A loss that hardly varies needs no grid much finer than itself.
         let mut step = (widest / COARSE_POINTS).max(largest * 1e-5);
         loop {
@@ -225,7 +228,7 @@ impl<'a> Ladder<'a> {
             };
             let ranges: Vec<Range> = losses.iter().map(range).collect();
             let cumulants = Cumulants::new(&grids(releases, direction, step, &ranges, 0), step);
-            let ladder = Ladder { releases, direction, cut, step, ranges, cumulants };
+            let ladder = Ladder { releases, direction, cut, step, ranges, cumulants, largest: most };
             let tilt = ladder.cumulants.tilt_for(ladder.cumulants.rough_epsilon(delta));
             if ladder.window(tilt, 0).length <= MAX_LENGTH {
                 return ladder;
@@ -239,6 +242,7 @@ impl<'a> Ladder<'a> {
         // The mass at infinity is not in the cumulants, but it is below the share that is taken off; the
         // factor is for rounding.
         let mut best = self.cumulants.rough_epsilon(delta * (1.0 - 10.0 * CUT)).max(0.0) * (1.0 + 1e-6);
+        best = best.min(self.largest);
         let mut settled = 0;
         for halvings in 0..=MAX_HALVINGS {
             let tilt = self.cumulants.tilt_for(best);
@@ -255,6 +259,9 @@ impl<'a> Ladder<'a> {
 
     /// The least delta found for `epsilon`.
     fn delta(&self, epsilon: f64) -> f64 {
+        if epsilon >= self.largest {
+            return 0.0;
+        }
         let tilt = self.cumulants.tilt_for(epsilon);
         let (mut best, mut settled) = (1.0_f64, 0);
         for halvings in 0..=MAX_HALVINGS {

@@ -84,9 +84,22 @@ impl SampledNoise {
         let q = self.sampling_rate;
         match lambda {
             _ if q == 1.0 => lambda,
-            _ if lambda < 1.0 => (q * lambda.exp_m1()).ln_1p(),
+            // Up to where e^lambda is a float.
+            _ if lambda < 700.0 => (q * lambda.exp_m1()).ln_1p(),
             _ => lambda + q.ln() + ((1.0 - q) / q * (-lambda).exp()).ln_1p(),
         }
+    }
+
+    /// The largest loss there is, to a relative 1e-12 and not below; infinite if there is none. It is the
+    /// epsilon of pure differential privacy.
+    pub fn largest_loss(self, direction: Direction) -> f64 {
+        let largest = match (self.noise, direction) {
+            (Noise::Laplace { inverse_scale }, Direction::Remove) => self.log_ratio(inverse_scale),
+            (Noise::Laplace { inverse_scale }, Direction::Add) => -self.log_ratio(-inverse_scale),
+            (Noise::Gaussian { .. }, Direction::Remove) => f64::INFINITY,
+            (Noise::Gaussian { .. }, Direction::Add) => -(-self.sampling_rate).ln_1p(),
+        };
+        largest * (1.0 + 1e-12)
     }
 
     /// The mass of the upper distribution at losses up to and above that of `lambda`.

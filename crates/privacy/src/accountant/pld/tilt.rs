@@ -82,7 +82,7 @@ impl Cumulants {
         // At the ends, e^(theta loss) hardly changes from the least loss to the largest, and changes so much
         // from one loss to the next that only the largest counts.
         let at = |log_theta: f64| function(log_theta.exp() / self.step);
-        let scan = (-36..=5).map(f64::from).map(|x| (at(x), x));
+        let scan = (-36..=1).map(f64::from).map(|x| (at(x), x));
         let (_, middle) = scan.min_by(|a, b| a.0.total_cmp(&b.0)).expect("the scan is not empty");
         let (mut low, mut high) = (middle - 1.0, middle + 1.0);
         let (mut left, mut right) = (high - GOLDEN * (high - low), low + GOLDEN * (high - low));
