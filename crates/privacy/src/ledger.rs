@@ -168,6 +168,14 @@ impl Ledger {
         Ok(ChargedPlan::new(plan, witness))
     }
 
+    /// Why [`Ledger::charge`] would refuse a plan now, if it would; costs nothing.
+    ///
+    /// # Errors
+    /// [`LedgerError::Corrupt`] if the ledger no longer verifies.
+    pub fn refusal(&self, plan: &ReleasePlan) -> Result<Option<Refusal>, LedgerError> {
+        status::refusal(&self.history()?, plan)
+    }
+
     /// Records what was released from a charge; costs nothing.
     ///
     /// `artifact` is what will be published, byte for byte. Its digest is recorded, and the bytes are kept

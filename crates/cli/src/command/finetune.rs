@@ -78,7 +78,7 @@ pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
     let (public, public_digest) = PublicModel::read(&args.model)?;
     let mut ledger = Ledger::open(&args.ledger)?;
     let status = ledger.status()?;
-    check_policy(&args, &status)?;
+    check_policy(args.policy.as_deref(), &args.ledger, &status)?;
     // A file that plainly does not fit is refused before it costs anything. Its header holds no record; a
     // pipe has none to look at.
     if args.features.is_file() {
@@ -173,8 +173,8 @@ fn groups(guarantee: &Guarantee) -> Vec<Group> {
 }
 
 /// Fails when another policy than the one named is in force.
-fn check_policy(args: &FinetuneArgs, status: &Status) -> Result<()> {
-    let Some(path) = &args.policy else { return Ok(()) };
+pub(super) fn check_policy(policy: Option<&Path>, ledger: &Path, status: &Status) -> Result<()> {
+    let Some(path) = policy else { return Ok(()) };
     if read_policy(path)? == status.policy {
         return Ok(());
     }
@@ -182,7 +182,7 @@ fn check_policy(args: &FinetuneArgs, status: &Status) -> Result<()> {
         Code::RefusedByBudget,
         format!(
             "{} has the policy `{}` in force, which is not that of {}; leave --policy out to accept it",
-            args.ledger.display(),
+            ledger.display(),
             status.policy.name(),
             path.display()
         ),
