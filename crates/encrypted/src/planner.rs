@@ -189,8 +189,7 @@ fn peak_bytes(plan: &EvaluationPlan) -> u64 {
             inputs + (integers.first.rows() + contract.output_width()) as u64 * 2 * output
         }
         Body::RecordMajor(_) => {
-            // The keys in full words instead of packed halves, and each diagonal once: half of the residues that
-            // one record multiplies.
+            // The keys in full words instead of packed halves, and each residue of a diagonal in 4 bytes.
             4 * plan.cost(1).key_bytes + 4 * plan.cost(1).multiply_accumulates
         }
     }

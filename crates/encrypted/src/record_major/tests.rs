@@ -46,7 +46,7 @@ fn errors(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(8))]
+    #![proptest_config(testkit::cases(8))]
     #[test]
     fn random_networks(
         widths in [1usize..70, 1usize..70, 1usize..70],

@@ -14,7 +14,7 @@ use crate::cli::PlanArgs;
 use crate::exit::Result;
 use crate::progress::Bar;
 
-/// The most public records that a certificate is measured on, by packing. With the corners they fill a block.
+/// The most public records that a certificate is measured on, by packing: about what takes a few seconds.
 fn max_certified(packing: Packing) -> usize {
     match packing {
         Packing::RecordMajor => 100,
