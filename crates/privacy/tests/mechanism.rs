@@ -30,9 +30,12 @@ fn phi(x: f64) -> f64 {
     0.5 * libm::erfc(-x / std::f64::consts::SQRT_2)
 }
 
+/// Coordinates of a step in the tests of the DP noise.
+const DIMENSION: usize = 20_000;
+
 /// Draws of DP noise through the whole mechanism, in units of its scale.
 fn scaled_noise(n: usize, plan: fn(SumRequest) -> ReleasePlan) -> Vec<f64> {
-    let dimension = 20_000;
+    let dimension = DIMENSION;
     let request = SumRequest {
         dimension,
         clipping_norm: 0.7,
@@ -112,6 +115,11 @@ fn coordinates_and_steps_are_independent() {
     let draws = standardized_noise(200_000);
     let n = (draws.len() - 1) as f64;
     let correlation = draws.windows(2).map(|pair| pair[0] * pair[1]).sum::<f64>() / n;
+    assert!(correlation.abs() < 6.11 / n.sqrt(), "{correlation}");
+    // The same coordinate a step later: a sampler that repeats its steps passes the check above.
+    let n = (draws.len() - DIMENSION) as f64;
+    let pairs = draws.iter().zip(&draws[DIMENSION..]);
+    let correlation = pairs.map(|(now, later)| now * later).sum::<f64>() / n;
     assert!(correlation.abs() < 6.11 / n.sqrt(), "{correlation}");
 }
 
