@@ -106,8 +106,8 @@ pub struct ExtractArgs {
     pub output: PathBuf,
     #[command(flatten)]
     pub parameters: ParameterArgs,
-    /// How records are laid out in ciphertexts
-    #[arg(long, value_enum, default_value_t = PackingChoice::Auto)]
+    /// How records are laid out in ciphertexts; `auto` goes by the number of records
+    #[arg(long, value_enum, default_value_t = PackingChoice::Bulk)]
     pub packing: PackingChoice,
 }
 
@@ -342,7 +342,10 @@ pub struct BenchPrivacyArgs {
     /// The public half of the model
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
-    /// Labeled training records; this benchmark declares them public
+    /// Your word that all records given are public: accuracies on them are printed and charged to no ledger
+    #[arg(long, required = true)]
+    pub data_is_public: bool,
+    /// Labeled training records
     #[arg(long, value_name = "FILE")]
     pub train: PathBuf,
     /// Labeled test records
