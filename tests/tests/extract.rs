@@ -1,62 +1,19 @@
 //! `extract` from end to end, with real keys: a tiny model, the real binary.
 
 mod common;
+#[path = "common/tiny.rs"]
+mod tiny;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use cryptotl_model::{
-    Digest, EncoderId, Layer, LinearScore, LowerModel, Network, Polynomial, PublicModel, Records,
-    RecordsHeader, Scaler,
-};
-use ndarray::{Array1, Array2, array};
+use cryptotl_model::{LowerModel, Records, Scaler};
+use ndarray::Array2;
 
-const BOUND: f64 = 4.0;
-
-fn encoder(name: &str) -> EncoderId {
-    EncoderId { name: name.to_owned(), digest: Digest::of(name.as_bytes()) }
-}
-
-fn lower(bias: f64) -> LowerModel {
-    let layers = vec![
-        Layer::Dense { weight: array![[0.5, -0.2], [0.1, 0.9], [-0.7, 0.3]], bias: array![0.1, bias, -0.1] },
-        Layer::Activation(Polynomial::cubic_relu()),
-        Layer::Dense { weight: array![[1.0, -0.5, 0.25], [0.3, 0.4, 0.5]], bias: array![0.2, 0.0] },
-    ];
-    LowerModel {
-        name: "tiny".to_owned(),
-        encoder: encoder("tiny"),
-        input_bound: BOUND,
-        feature_bound: 10.0,
-        network: Network::new(2, layers).unwrap(),
-    }
-}
-
-/// Writes `tiny.safetensors`, its public half and embeddings of three records.
-fn write_all(folder: &Path, records_encoder: &str) -> (LowerModel, Scaler, Records) {
-    let model = lower(0.0);
-    let scaler = Scaler::new(Array1::zeros(2), Array1::from_elem(2, 0.5), BOUND).unwrap();
-    let public = PublicModel {
-        name: model.name.clone(),
-        encoder: model.encoder.clone(),
-        lower: model.write(&folder.join("tiny.safetensors")).unwrap(),
-        feature_width: 2,
-        label_names: vec!["negative".to_owned(), "positive".to_owned()],
-        sources: vec![],
-        validation_accuracy: 0.5,
-        scaler: scaler.clone(),
-        zero_shot: LinearScore { weight: Array1::zeros(2), bias: 0.0 },
-        views: BTreeMap::new(),
-    };
-    public.write(&folder.join("tiny.public.safetensors")).unwrap();
-    let records = Records {
-        header: RecordsHeader { encoder: encoder(records_encoder), label_names: vec![], extraction: None },
-        ids: vec!["a".to_owned(), "b".to_owned(), "c".to_owned()],
-        embeddings: array![[0.3f32, -0.7], [9.0, 0.1], [0.0, 0.2]],
-        features: None,
-        labels: None,
-    };
+/// Writes both halves of the model and embeddings of three records.
+fn write_all(folder: &Path, encoder: &str) -> (LowerModel, Scaler, Records) {
+    let (model, scaler) = tiny::write_model(folder, "tiny", 0.0);
+    let records = tiny::records(3, encoder);
     records.write(&folder.join("e.safetensors")).unwrap();
     (model, scaler, records)
 }
@@ -106,7 +63,7 @@ fn features_are_those_of_the_network() {
 fn a_foreign_model_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     write_all(folder.path(), "tiny");
-    lower(1.0).write(&folder.path().join("tiny.safetensors")).unwrap();
+    tiny::lower(1.0).write(&folder.path().join("tiny.safetensors")).unwrap();
     let output = extract(folder.path(), &[]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("foreign model"), "{}", stderr(&output));

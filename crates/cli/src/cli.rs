@@ -1,10 +1,14 @@
 //! The arguments, and nothing else.
 
+mod protocol;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use cryptotl_encrypted::ParameterSet;
+use cryptotl_encrypted::{Kernels, ParameterSet};
 use cryptotl_model::HeadInputs;
+
+pub use protocol::{DecryptArgs, EncryptArgs, EvaluateArgs, KeygenArgs, PlanArgs};
 
 /// Transfer learning between two parties that do not trust each other: the model stays with its owner, the
 /// records stay with theirs, and what is released is differentially private.
@@ -26,8 +30,18 @@ pub enum Command {
     Embed(EmbedArgs),
     /// Train the public model and write its secret and its public half
     Pretrain(PretrainArgs),
-    /// Compute the server features of embeddings under encryption
+    /// Compute the server features of embeddings under encryption, both parties in one process
     Extract(ExtractArgs),
+    /// Compile the model for encrypted evaluation and write the plan file
+    Plan(PlanArgs),
+    /// Data owner: make the keys of one job
+    Keygen(KeygenArgs),
+    /// Data owner: encrypt embeddings
+    Encrypt(EncryptArgs),
+    /// Model owner: compute encrypted features of encrypted embeddings
+    Evaluate(EvaluateArgs),
+    /// Data owner: decrypt the features
+    Decrypt(DecryptArgs),
     /// Create and inspect the privacy budget of a population
     #[command(subcommand)]
     Ledger(LedgerCommand),
@@ -94,6 +108,9 @@ pub struct ExtractArgs {
     /// The encryption parameters: n8192-q28x6-p34, n8192-q30x5-p38 or n8192-q25x5-p31
     #[arg(long, value_name = "NAME", default_value_t = ParameterSet::N8192Q28x6P34)]
     pub parameter_set: ParameterSet,
+    /// Who evaluates the ciphertexts: native, or seal for comparison
+    #[arg(long, value_name = "NAME", default_value_t)]
+    pub kernels: Kernels,
 }
 
 /// The verbs of `ledger`.

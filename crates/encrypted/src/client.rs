@@ -2,45 +2,76 @@
 
 use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
+use zeroize::Zeroizing;
 
 use crate::error::{EncryptedError, Result};
-use crate::message::{EvaluationKeys, Query, Response};
+use crate::message::{EvaluationKeys, JobId, Place, Query, Request, Response};
 use crate::plan::Contract;
 use crate::seal::ckks::{Ciphertext, Context, Decryptor, Encoder, Encryptor, SecretKey};
 use crate::seal::wire::{self, Level};
 
-/// Holds the secret key of one job. The key is made fresh, never leaves this value and cannot be saved.
+/// Holds the secret key of one job.
+///
+/// The key is made fresh and stays in this value, unless [`crate::KeyFile`] made it, which keeps it in a
+/// file of its owner's between the steps of a job.
 pub struct Client {
     contract: Contract,
     context: Context,
     key: SecretKey,
     encoder: Encoder,
     encryptor: Encryptor,
-    evaluation_keys: EvaluationKeys,
+    job: JobId,
 }
 
 impl Client {
-    /// Makes the keys of a new job.
+    /// Makes the keys of a new job: the secret one, and the public ones that the server needs.
     ///
     /// # Errors
     /// [`EncryptedError::Seal`] when SEAL fails.
-    pub fn new(contract: &Contract) -> Result<Self> {
+    pub fn generate(contract: &Contract) -> Result<(Self, EvaluationKeys)> {
         let context = Context::new(contract.parameter_set())?;
         let (key, relin_bytes) = SecretKey::generate(&context)?;
-        let parts = wire::parse_keys(&context, &relin_bytes)?;
+        let keys = EvaluationKeys::new(contract, wire::parse_keys(&context, &relin_bytes)?);
+        Ok((Self::assemble(contract, context, key, keys.job())?, keys))
+    }
+
+    /// A client with the key of a job that was begun before: residues `[prime][i]` modulo all data primes
+    /// and the special prime, each below its prime.
+    pub(crate) fn restore(contract: &Contract, job: JobId, residues: &[u64]) -> Result<Self> {
+        let context = Context::new(contract.parameter_set())?;
+        let key = SecretKey::load(&context, &wire::secret_bytes(&context, residues))?;
+        Self::assemble(contract, context, key, job)
+    }
+
+    fn assemble(contract: &Contract, context: Context, key: SecretKey, job: JobId) -> Result<Self> {
         Ok(Self {
             encoder: Encoder::new(&context)?,
             encryptor: Encryptor::new(&context, &key)?,
-            evaluation_keys: EvaluationKeys::new(contract, parts),
             contract: contract.clone(),
             context,
             key,
+            job,
         })
     }
 
-    /// The public keys that the server needs, once a job.
-    pub fn evaluation_keys(&self) -> &EvaluationKeys {
-        &self.evaluation_keys
+    /// The secret key, as [`Client::restore`] takes it.
+    pub(crate) fn secret(&self) -> Result<Zeroizing<Vec<u64>>> {
+        wire::parse_secret(&self.context, &self.key.save()?)
+    }
+
+    /// The job that the key serves.
+    pub fn job(&self) -> JobId {
+        self.job
+    }
+
+    /// The plan's contract.
+    pub fn contract(&self) -> &Contract {
+        &self.contract
+    }
+
+    /// Encrypts the only block of a job, see [`Client::encrypt_block`].
+    pub fn encrypt(&self, rows: ArrayView2<f64>) -> Result<Query> {
+        self.encrypt_block(rows, Place::ONLY)
     }
 
     /// Encrypts one block, `[rows, input_width]` with `1 ..= block_rows` rows: number `i` of record `j`
@@ -49,7 +80,7 @@ impl Client {
     /// # Errors
     /// [`EncryptedError::Input`] when the shape does not fit, or a number is not finite or beyond the input
     /// bound. Nothing is clamped here: the scaler that standardizes the records clamps them.
-    pub fn encrypt(&self, rows: ArrayView2<f64>) -> Result<Query> {
+    pub fn encrypt_block(&self, rows: ArrayView2<f64>, place: Place) -> Result<Query> {
         self.check(rows)?;
         let contract = &self.contract;
         let features: Vec<_> = rows.axis_iter(Axis(1)).collect();
@@ -63,7 +94,7 @@ impl Client {
                 Ok((c0.into_iter().map(|residue| residue as u32).collect(), seed))
             })
             .collect::<Result<Vec<_>>>()?;
-        Ok(Query::new(contract, rows.nrows(), ciphertexts))
+        Ok(Query::new(contract, self.job, place, rows.nrows(), ciphertexts))
     }
 
     fn check(&self, rows: ArrayView2<f64>) -> Result<()> {
@@ -95,21 +126,28 @@ impl Client {
         Ok(())
     }
 
-    /// Decrypts the features of `rows` records, `[rows, output_width]`.
+    /// Decrypts the features of the records of one request, `[rows, output_width]`.
     ///
     /// What comes out must stay with the data owner: CKKS is not secure once decryptions go back to
     /// the party that computed the ciphertexts (Li and Micciancio, "On the Security of Homomorphic Encryption
     /// on Approximate Numbers", Eurocrypt 2021).
     ///
     /// # Errors
-    /// [`EncryptedError::Input`] when the response is for another plan or another number of records.
-    pub fn decrypt(&self, response: &Response, rows: usize) -> Result<Array2<f64>> {
-        if !response.fits(&self.contract) || response.rows() != rows {
-            return Err(EncryptedError::input(
-                format!("the response holds {} records of its plan, {rows} were asked for", response.rows()),
-                "give the response to this client's own query",
-            ));
+    /// [`EncryptedError::Message`] when the response is for another plan, another job or another request.
+    pub fn decrypt(&self, response: &Response, request: &Request) -> Result<Array2<f64>> {
+        let facts = [
+            (response.fits(&self.contract), "it belongs to another plan"),
+            (response.job() == self.job, "it was made with the keys of another job"),
+            (response.request() == *request, "it answers another query"),
+        ];
+        if let Some((_, fact)) = facts.into_iter().find(|(fits, _)| !fits) {
+            return Err(EncryptedError::Message {
+                kind: "response",
+                fact: fact.into(),
+                remedy: "give the response to this job's own query".into(),
+            });
         }
+        let rows = request.rows;
         let contract = &self.contract;
         let level = Level::Data(contract.output_level());
         let features = response

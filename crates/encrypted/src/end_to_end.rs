@@ -113,22 +113,28 @@ proptest! {
 }
 
 #[test]
-fn the_key_of_another_job_does_not_decrypt() {
+fn messages_of_another_job_are_refused() {
     let plan = small_plan(4, 1);
     let rows = testkit::records(3, 4, 3.0, 1);
-    let [own, other] = [0, 1].map(|_| Client::new(plan.contract()).unwrap());
-    let server = Server::new(&plan, own.evaluation_keys()).unwrap();
-    let response = server.evaluate(&own.encrypt(rows.view()).unwrap(), &|_| ()).unwrap();
-    let right = own.decrypt(&response, 3).unwrap();
-    let wrong = other.decrypt(&response, 3).unwrap();
-    let distance = (&right - &wrong).iter().fold(f64::INFINITY, |min, d| min.min(d.abs()));
-    assert!(distance > 1.0, "{distance}");
+    let [(own, keys), (other, other_keys)] = [0, 1].map(|_| Client::generate(plan.contract()).unwrap());
+    assert_ne!(own.job(), other.job());
+    let query = own.encrypt(rows.view()).unwrap();
+    let foreign = Server::new(&plan, &other_keys).unwrap().evaluate(&query, &|_| ());
+    assert!(foreign.err().unwrap().to_string().contains("another job"));
+    let response = Server::new(&plan, &keys).unwrap().evaluate(&query, &|_| ()).unwrap();
+    own.decrypt(&response, &query.request()).unwrap();
+    let wrong = other.decrypt(&response, &query.request()).unwrap_err().to_string();
+    assert!(wrong.contains("another job"), "{wrong}");
+    let again = own.encrypt(rows.view()).unwrap();
+    assert_ne!(query.request(), again.request(), "two encryptions of the same records differ");
+    let wrong = own.decrypt(&response, &again.request()).unwrap_err().to_string();
+    assert!(wrong.contains("another query"), "{wrong}");
 }
 
 #[test]
 fn records_that_the_plan_does_not_cover_are_refused() {
     let plan = small_plan(2, 1);
-    let client = Client::new(plan.contract()).unwrap();
+    let (client, _) = Client::generate(plan.contract()).unwrap();
     let too_many = Array2::zeros((SMALL.slots() + 1, 2));
     for (rows, reason) in [
         (array![[0.0, f64::NAN]], "number 1 of record 0"),
@@ -149,12 +155,9 @@ fn messages_of_another_plan_are_refused() {
     let [plan, other] = [1, 2].map(|seed| small_plan(4, seed));
     assert_ne!(plan.digest(), other.digest());
     assert_eq!(plan.digest(), small_plan(4, 1).digest(), "compiling is deterministic");
-    let client = Client::new(plan.contract()).unwrap();
+    let (client, keys) = Client::generate(plan.contract()).unwrap();
     let query = client.encrypt(testkit::records(1, 4, 3.0, 1).view()).unwrap();
-    assert!(Server::new(&other, client.evaluation_keys()).is_err());
-    assert!(EvaluationKeys::from_bytes(other.contract(), &client.evaluation_keys().to_bytes()).is_err());
+    assert!(Server::new(&other, &keys).is_err());
+    assert!(EvaluationKeys::from_bytes(other.contract(), &keys.to_bytes()).is_err());
     assert!(Query::from_bytes(other.contract(), &query.to_bytes()).is_err());
-    let server = Server::new(&plan, client.evaluation_keys()).unwrap();
-    let response = server.evaluate(&query, &|_| ()).unwrap();
-    assert!(client.decrypt(&response, 2).is_err(), "another number of records");
 }

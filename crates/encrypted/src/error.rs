@@ -24,10 +24,10 @@ pub enum EncryptedError {
         /// What to do.
         remedy: String,
     },
-    /// The bytes of a peer are not the message that the plan expects.
-    #[error("the {kind} message is refused: {fact}; {remedy}")]
+    /// The bytes of a peer, of a key file or of a plan file are not what is expected.
+    #[error("{kind} refused: {fact}; {remedy}")]
     Message {
-        /// `evaluation keys`, `query` or `response`.
+        /// `evaluation keys`, `query`, `response`, `secret key` or `plan`.
         kind: &'static str,
         /// What is wrong with the bytes.
         fact: String,

@@ -9,8 +9,8 @@
 //! ```text
 //!   data owner                                        model owner
 //!                                                     EvaluationPlan::compile(network)
-//!   Client::new(contract)      <-- Contract --------
-//!   client.evaluation_keys()   --- EvaluationKeys -->  Server::new(plan, keys)
+//!   Client::generate(contract) <-- Contract --------
+//!                              --- EvaluationKeys -->  Server::new(plan, keys)
 //!   client.encrypt(rows)       --- Query ----------->  server.evaluate(query)
 //!   client.decrypt(response)   <-- Response --------
 //! ```
@@ -32,10 +32,11 @@
 //! let plan = EvaluationPlan::compile(&network, ParameterSet::default(), Packing::default(), bound)?;
 //!
 //! let rows = array![[1.0, -2.0], [0.5, 0.25]];
-//! let client = Client::new(plan.contract())?;
-//! let server = Server::new(&plan, client.evaluation_keys())?;
-//! let response = server.evaluate(&client.encrypt(rows.view())?, &|_progress| ())?;
-//! let features = client.decrypt(&response, 2)?;
+//! let (client, keys) = Client::generate(plan.contract())?;
+//! let server = Server::new(&plan, &keys)?;
+//! let query = client.encrypt(rows.view())?;
+//! let response = server.evaluate(&query, &|_progress| ())?;
+//! let features = client.decrypt(&response, &query.request())?;
 //!
 //! let difference = features - network.forward(rows.view())?;
 //! assert!(difference.iter().all(|d| d.abs() < 1e-4));
@@ -47,7 +48,10 @@
 //! * The features equal those of [`cryptotl_model::Network::forward`] up to an encryption error, predicted by
 //!   [`EvaluationPlan::predicted_error`]. No record within the plan's [`InputBound`] can overflow.
 //! * Bytes of a peer are parsed and checked in safe Rust; SEAL reads only bytes made by this crate.
-//! * A key lives as long as its [`Client`], serves one job and is never written anywhere.
+//! * A key serves one job. It lives as long as its [`Client`], or in a [`KeyFile`] of its owner's, which
+//!   encrypts once.
+//! * A [`PlanFile`] tells the data owner what it has to know, with a [`Certificate`] of what the plan was
+//!   measured to do.
 //! * The network has to be affine layers, one activation of degree 2 or 3, affine layers.
 //! * The data owner must not send anything computed from decrypted features back to the model owner,
 //!   and the network is not protected from a data owner who asks enough queries: see
@@ -59,15 +63,18 @@
 #![warn(missing_docs)]
 
 mod baseline;
+mod certificate;
 mod client;
 mod error;
 mod expand;
 mod extract;
 mod gemm;
 mod kernels;
+mod key_file;
 mod message;
 mod params;
 mod plan;
+mod plan_file;
 mod progress;
 mod residues;
 mod ring;
@@ -75,13 +82,18 @@ mod seal;
 mod server;
 
 pub use baseline::PaperCircuit;
+pub use certificate::Certificate;
 pub use client::Client;
 pub use error::{EncryptedError, Result};
 pub use extract::{Extraction, extract_in_process};
 pub use kernels::Kernels;
-pub use message::{EvaluationKeys, Query, Response};
+pub use key_file::{ClaimedKey, EncryptedJob, KeyFile, KeyState};
+pub use message::{
+    BlockFile, EvaluationKeys, JobId, Place, Query, QueryFile, Request, RequestId, Response, ResponseFile,
+};
 pub use params::{Packing, ParameterSet, SecurityBasis, SecurityStandard};
 pub use plan::{Contract, Cost, EvaluationPlan, InputBound};
+pub use plan_file::PlanFile;
 pub use progress::{Progress, Stage};
 pub use server::Server;
 

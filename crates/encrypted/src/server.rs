@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::error::{EncryptedError, Result};
 use crate::kernels::{Kernels, Operations};
-use crate::message::{EvaluationKeys, Query, Response};
+use crate::message::{EvaluationKeys, JobId, Query, Response};
 use crate::plan::EvaluationPlan;
 use crate::progress::{Progress, Stage};
 use crate::residues::ResidueMatrix;
@@ -17,6 +17,7 @@ const BATCH: usize = 32;
 /// Evaluates queries of one job.
 pub struct Server {
     plan: EvaluationPlan,
+    job: JobId,
     operations: Box<dyn Operations>,
 }
 
@@ -38,18 +39,24 @@ impl Server {
         if !keys.fits(plan.contract()) {
             return Err(wrong_plan("evaluation keys"));
         }
-        Ok(Self { operations: kernels.prepare(plan, keys)?, plan: plan.clone() })
+        Ok(Self { operations: kernels.prepare(plan, keys)?, plan: plan.clone(), job: keys.job() })
     }
 
     /// Evaluates the network on a block of encrypted records. Runs on rayon's current thread pool;
     /// `on_progress` is called from any of its threads.
     ///
     /// # Errors
-    /// [`EncryptedError::Input`] when the query is for another plan; [`EncryptedError::Seal`] when SEAL
+    /// [`EncryptedError::Input`] when the query is for another plan or job; [`EncryptedError::Seal`] when SEAL
     /// fails.
     pub fn evaluate(&self, query: &Query, on_progress: &(dyn Fn(Progress) + Sync)) -> Result<Response> {
         if !query.fits(self.plan.contract()) {
             return Err(wrong_plan("query"));
+        }
+        if query.job() != self.job {
+            return Err(EncryptedError::input(
+                "the query was made with the keys of another job",
+                "use the keys and the messages of one job",
+            ));
         }
         let levels = self.plan.levels();
         let contract = self.plan.contract();
@@ -63,7 +70,7 @@ impl Server {
             .into_par_iter()
             .map(|i| self.operations.finish(activated.row(i)))
             .collect();
-        Ok(Response::new(contract, query.rows(), features))
+        Ok(Response::new(contract, query, features))
     }
 
     /// Expands the seeds to the second polynomial of each input.

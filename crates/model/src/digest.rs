@@ -29,6 +29,11 @@ impl Digest {
         Self(hasher.finalize().into())
     }
 
+    /// A digest that was computed elsewhere.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The first 12 digits: enough for people to tell artefacts apart.
     pub fn short(&self) -> String {
         self.to_string()[..12].to_owned()

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 
 use ndarray::{Array1, Array2};
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::error::{ModelError, Result};
+pub use crate::output_file::{check_writable, write_atomically};
 
 /// The largest file that is read into memory.
 pub const MAX_FILE_BYTES: u64 = 8 << 30;
@@ -281,43 +282,6 @@ impl<H: Header> Outline<H> {
         let shapes = metadata.tensors().into_iter().map(|(name, info)| (name, info.shape.clone())).collect();
         Ok(Self { header, shapes })
     }
-}
-
-/// Writes `bytes` to a temporary file beside `path`, syncs it and renames it over `path`.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let io = |e| ModelError::io("write", path, e);
-    let (mut file, folder) = temporary_beside(path)?;
-    file.write_all(bytes).map_err(io)?;
-    file.as_file().sync_all().map_err(io)?;
-    file.persist(path).map_err(|e| io(e.error))?;
-    // The rename itself must survive a power cut; a folder that cannot be opened for this is not an error.
-    if let Ok(folder) = File::open(folder) {
-        let _ = folder.sync_all();
-    }
-    Ok(())
-}
-
-/// Fails, before long work starts, when a file could not be written at `path`.
-pub fn check_writable(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        let e = std::io::Error::new(std::io::ErrorKind::IsADirectory, "it is a folder");
-        return Err(ModelError::io("write", path, e));
-    }
-    temporary_beside(path).map(drop)
-}
-
-/// A temporary file in the folder of `path`, and that folder.
-fn temporary_beside(path: &Path) -> Result<(tempfile::NamedTempFile, &Path)> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = tempfile::NamedTempFile::new_in(folder).map_err(|e| {
-        // The temporary file's own name, which the error carries, would tell its reader nothing.
-        let fact = match e.kind() {
-            std::io::ErrorKind::NotFound => format!("there is no folder {}", folder.display()),
-            kind => kind.to_string(),
-        };
-        ModelError::io("write", path, std::io::Error::new(e.kind(), fact))
-    })?;
-    Ok((file, folder))
 }
 
 fn header_length<H: Header>(bytes: &[u8], path: &Path) -> Result<u64> {

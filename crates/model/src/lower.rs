@@ -113,7 +113,19 @@ impl LowerModel {
     /// [`ModelError::Malformed`] for anything but a lower network of this version with fitting, finite
     /// weights.
     pub fn read(path: &Path) -> Result<(Self, Digest)> {
-        let (mut document, digest) = Document::<LowerHeader>::read(path)?;
+        let (document, digest) = Document::read(path)?;
+        Ok((Self::open(document, path)?, digest))
+    }
+
+    /// Reads the file's bytes; `path` is for messages.
+    ///
+    /// # Errors
+    /// As for [`LowerModel::read`].
+    pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self> {
+        Self::open(Document::from_bytes(bytes, path)?, path)
+    }
+
+    fn open(mut document: Document<LowerHeader>, path: &Path) -> Result<Self> {
         let malformed = |fact: String| ModelError::Malformed {
             path: path.to_owned(),
             kind: LowerHeader::KIND,
@@ -149,13 +161,12 @@ impl LowerModel {
             }
         }
         let network = Network::new(header.input_width, layers).map_err(|e| malformed(e.to_string()))?;
-        let model = Self {
+        Ok(Self {
             name: header.name,
             encoder: header.encoder,
             input_bound: header.input_bound,
             feature_bound: header.feature_bound,
             network,
-        };
-        Ok((model, digest))
+        })
     }
 }

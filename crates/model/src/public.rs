@@ -151,7 +151,19 @@ impl PublicModel {
     /// # Errors
     /// [`ModelError::Malformed`] for anything but a public model of this version whose parts fit.
     pub fn read(path: &Path) -> Result<(Self, Digest)> {
-        let (mut document, digest) = Document::<PublicHeader>::read(path)?;
+        let (document, digest) = Document::read(path)?;
+        Ok((Self::open(document, path)?, digest))
+    }
+
+    /// Reads the file's bytes; `path` is for messages.
+    ///
+    /// # Errors
+    /// As for [`PublicModel::read`].
+    pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self> {
+        Self::open(Document::from_bytes(bytes, path)?, path)
+    }
+
+    fn open(mut document: Document<PublicHeader>, path: &Path) -> Result<Self> {
         let malformed = |fact: String| ModelError::Malformed {
             path: path.to_owned(),
             kind: PublicHeader::KIND,
@@ -211,7 +223,7 @@ impl PublicModel {
         if header.label_names.len() != 2 {
             return Err(malformed(format!("it has {} labels, not 2", header.label_names.len())));
         }
-        let model = Self {
+        Ok(Self {
             name: header.name,
             encoder: header.encoder,
             lower: header.lower,
@@ -222,7 +234,6 @@ impl PublicModel {
             scaler,
             zero_shot,
             views,
-        };
-        Ok((model, digest))
+        })
     }
 }

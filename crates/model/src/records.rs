@@ -195,7 +195,21 @@ impl Records {
 
     /// Reads a records file. Label codes outside the declared list become [`UNLABELED`].
     pub fn read(path: &Path) -> Result<Self> {
-        let (mut document, _) = Document::<RecordsHeader>::read(path)?;
+        Ok(Self::read_with_digest(path)?.0)
+    }
+
+    /// Reads a records file and the digest of its bytes.
+    pub fn read_with_digest(path: &Path) -> Result<(Self, Digest)> {
+        let (document, digest) = Document::read(path)?;
+        Ok((Self::open(document, path)?, digest))
+    }
+
+    /// Reads a records file's bytes; `path` is for messages.
+    pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self> {
+        Self::open(Document::from_bytes(bytes, path)?, path)
+    }
+
+    fn open(mut document: Document<RecordsHeader>, path: &Path) -> Result<Self> {
         let malformed = |fact: &str| ModelError::Malformed {
             path: path.to_owned(),
             kind: RecordsHeader::KIND,

@@ -110,7 +110,11 @@ fn read_separated(path: &Path, columns: &Columns, label_names: &[String], separa
     let header = reader.headers().map_err(unreadable)?.clone();
     let header: Vec<&str> = header.iter().map(|name| name.trim_start_matches('\u{feff}').trim()).collect();
     if header.iter().all(|name| name.is_empty()) {
-        return Err(TrainerError::table(path, "it is empty", "give a table whose first line names its columns"));
+        return Err(TrainerError::table(
+            path,
+            "it is empty",
+            "give a table whose first line names its columns",
+        ));
     }
     let position = |name: &String| {
         header.iter().position(|column| column == name).ok_or_else(|| {

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use cryptotl_encrypted::ParameterSet;
+use cryptotl_encrypted::{Kernels, ParameterSet};
 use cryptotl_model::format::{check_writable, write_atomically};
 use cryptotl_model::{Records, RecordsHeader};
 use cryptotl_trainer::Head;
@@ -46,8 +46,7 @@ fn embedded(args: &ClassifyArgs, encoder: &Encoder, table: &TableArgs) -> Result
     let columns = Columns { text: table.text_column.clone(), label: None, id: table.id_column.clone() };
     let texts = read_texts(&args.input, &columns, &[])?;
     let embeddings = embed_texts(encoder, &texts.texts)?;
-    let header =
-        RecordsHeader { encoder: encoder.id().clone(), label_names: Vec::new(), extraction: None };
+    let header = RecordsHeader { encoder: encoder.id().clone(), label_names: Vec::new(), extraction: None };
     Ok(Records { header, ids: texts.ids, embeddings, features: None, labels: None })
 }
 
@@ -70,7 +69,7 @@ fn with_features(args: &ClassifyArgs, head: &Head, records: Records) -> Result<R
             "give that model with --model",
         ));
     }
-    Ok(model.extract(records, &input, ParameterSet::N8192Q28x6P34)?.0)
+    Ok(model.extract(records, &input, ParameterSet::N8192Q28x6P34, Kernels::default())?.0)
 }
 
 /// Says what to do with a table of texts that was given as records.

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::path::Path;
 
-use cryptotl_encrypted::{EvaluationPlan, InputBound, Packing, ParameterSet, Stage, extract_in_process};
+use cryptotl_encrypted::{
+    Contract, EvaluationPlan, InputBound, Kernels, Packing, ParameterSet, Stage, extract_in_process,
+};
 use cryptotl_model::format::check_writable;
-use cryptotl_model::{Digest, Extraction, LowerModel, PublicModel, Records};
+use cryptotl_model::{Digest, Extraction, LowerModel, Network, PublicModel, Records};
 use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
 
@@ -61,7 +63,7 @@ pub fn run(args: ExtractArgs, output: &Output) -> Result<()> {
     let model = Model::read(&args.model, args.public.as_deref())?;
     let records = Records::read(&args.input)?;
     let (records, extracted) =
-        model.extract(records, &args.input.display().to_string(), args.parameter_set)?;
+        model.extract(records, &args.input.display().to_string(), args.parameter_set, args.kernels)?;
     records.write(&args.output)?;
     output.result(&extracted)
 }
@@ -108,19 +110,18 @@ impl Model {
         mut records: Records,
         input: &str,
         parameter_set: ParameterSet,
+        kernels: Kernels,
     ) -> Result<(Records, Extracted)> {
-        self.check_fit(input, &records)?;
-        let (lower, public) = (&self.lower, &self.public);
-        let scaled = public.scaler.apply(records.embeddings.view())?;
-        let bound = InputBound::new(public.scaler.bound())?;
-        let plan = EvaluationPlan::compile(&lower.network, parameter_set, Packing::default(), bound)?;
+        let scaled = self.scaled(input, &records)?;
+        let plan = self.compile(parameter_set)?;
         let bar = Bar::new("encrypting");
-        let done = extract_in_process(&plan, scaled.view(), &|p| {
+        let done = extract_in_process(&plan, kernels, scaled.view(), &|p| {
             bar.show_step(step_name(p.stage), p.done, p.total);
         })?;
         drop(bar);
 
-        let (max_error, rms_error) = errors(&done.features, lower.network.forward(scaled.view())?.view());
+        let (max_error, rms_error) =
+            errors(&done.features, self.lower.network.forward(scaled.view())?.view());
         if max_error > MAX_ERROR {
             return Err(Failure::new(
                 Code::Cryptography,
@@ -134,14 +135,7 @@ impl Model {
         }
         let contract = plan.contract();
         records.features = Some(done.features.mapv(|x| x as f32));
-        records.header.extraction = Some(Extraction {
-            public_model: self.public_digest,
-            plan: digest_of(plan.digest())?,
-            parameter_set: contract.parameter_set().to_string(),
-            security_basis: security_words(contract.parameter_set()),
-            packing: contract.packing().to_string(),
-            evaluator: "in-process".to_owned(),
-        });
+        records.header.extraction = Some(extraction(contract, self.public_digest, "in-process"));
         let extracted = Extracted {
             rows: records.len(),
             seconds: done.seconds,
@@ -157,45 +151,67 @@ impl Model {
         Ok((records, extracted))
     }
 
-    /// Fails unless the two halves and the records belong together, before anything is encrypted.
-    fn check_fit(&self, input: &str, records: &Records) -> Result<()> {
+    /// Compiles the lower network for encrypted evaluation.
+    pub(super) fn compile(&self, parameter_set: ParameterSet) -> Result<EvaluationPlan> {
+        let bound = InputBound::new(self.public.scaler.bound())?;
+        Ok(EvaluationPlan::compile(&self.lower.network, parameter_set, Packing::default(), bound)?)
+    }
+
+    /// What is encrypted of the records, `[records, input width]`. Fails unless the two halves and the
+    /// records belong together; `input` names the records in messages.
+    pub(super) fn scaled(&self, input: &str, records: &Records) -> Result<Array2<f64>> {
         let (lower, public) = (&self.lower, &self.public);
-        if records.is_empty() {
-            return Err(Failure::failed(format!("{input} has no records"), "embed at least one text"));
-        }
-        let encoder = &records.header.encoder;
-        for (half, id) in [("the model", &lower.encoder), ("the model's public half", &public.encoder)] {
-            if encoder.digest != id.digest {
-                return Err(Failure::failed(
-                    format!(
-                        "{input} was made with the encoder {} ({}), and {half} takes that of {} ({})",
-                        encoder.name,
-                        encoder.digest.short(),
-                        id.name,
-                        id.digest.short()
-                    ),
-                    "run `cryptotl embed` with the model's encoder",
-                ));
-            }
-        }
-        let (width, network) = (records.embeddings.ncols(), &lower.network);
-        if width != network.input_width() || width != public.scaler.width() {
+        if lower.encoder.digest != public.encoder.digest
+            || lower.network.input_width() != public.scaler.width()
+            || lower.network.output_width() != public.feature_width
+            || lower.input_bound != public.scaler.bound()
+        {
             return Err(Failure::failed(
-                format!(
-                    "{input} has embeddings of {width} numbers, the model takes {} and its scaler {}",
-                    network.input_width(),
-                    public.scaler.width()
-                ),
-                "run `cryptotl embed` with the model's encoder",
-            ));
-        }
-        if network.output_width() != public.feature_width || lower.input_bound != public.scaler.bound() {
-            return Err(Failure::failed(
-                format!("the two halves of {} differ in feature width or input bound", self.path),
+                format!("the two halves of {} differ in encoder, width or input bound", self.path),
                 "export them again with `cryptotl pretrain`",
             ));
         }
-        Ok(records.check_finite()?)
+        scaled(input, records, public)
+    }
+
+    /// The reference for every encrypted evaluation.
+    pub(super) fn network(&self) -> &Network {
+        &self.lower.network
+    }
+}
+
+/// What is encrypted of records, `[records, input width]`. Fails unless they are embeddings of the model's
+/// encoder.
+pub(super) fn scaled(input: &str, records: &Records, public: &PublicModel) -> Result<Array2<f64>> {
+    if records.is_empty() {
+        return Err(Failure::failed(format!("{input} has no records"), "embed at least one text"));
+    }
+    let (found, expected) = (&records.header.encoder, &public.encoder);
+    if found.digest != expected.digest {
+        return Err(Failure::failed(
+            format!(
+                "{input} was made with the encoder {} ({}), and the model takes that of {} ({})",
+                found.name,
+                found.digest.short(),
+                expected.name,
+                expected.digest.short()
+            ),
+            "run `cryptotl embed` with the model's encoder",
+        ));
+    }
+    records.check_finite()?;
+    Ok(public.scaler.apply(records.embeddings.view())?)
+}
+
+/// How features were made, for the records file that holds them.
+pub(super) fn extraction(contract: &Contract, public_model: Digest, evaluator: &str) -> Extraction {
+    Extraction {
+        public_model,
+        plan: contract.digest(),
+        parameter_set: contract.parameter_set().to_string(),
+        security_basis: security_words(contract.parameter_set()),
+        packing: contract.packing().to_string(),
+        evaluator: evaluator.to_owned(),
     }
 }
 
@@ -209,11 +225,6 @@ fn errors(features: &Array2<f64>, reference: ArrayView2<f64>) -> (f64, f64) {
     (max, differences.mapv(|d| d * d).mean().unwrap_or(0.0).sqrt())
 }
 
-fn digest_of(bytes: [u8; 32]) -> Result<Digest> {
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(digits.parse()?)
-}
-
 fn security_words(set: ParameterSet) -> String {
     let words = set.security().into_iter().map(|basis| {
         format!(
@@ -224,7 +235,7 @@ fn security_words(set: ParameterSet) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-fn step_name(stage: Stage) -> &'static str {
+pub(super) fn step_name(stage: Stage) -> &'static str {
     match stage {
         Stage::Encrypt => "encrypting",
         Stage::Expand => "expanding",
@@ -246,11 +257,5 @@ mod tests {
         let (max, rms) = errors(&array![[1.0, 2.0], [3.0, 2.0]], reference.view());
         assert_eq!((max, rms), (2.0, 1.0));
         assert_eq!(errors(&array![[1.0, f64::NAN], [3.0, 2.0]], reference.view()).0, f64::INFINITY);
-    }
-
-    #[test]
-    fn digests_keep_their_bytes() {
-        let bytes = std::array::from_fn(|i| i as u8);
-        assert_eq!(digest_of(bytes).unwrap().as_bytes(), &bytes);
     }
 }

@@ -3,10 +3,15 @@
 mod audit;
 mod bench;
 mod classify;
+mod decrypt;
 mod embed;
+mod encrypt;
+mod evaluate;
 mod extract;
 mod finetune;
+mod keygen;
 mod ledger;
+mod plan;
 mod pretrain;
 
 use crate::cli::{BenchCommand, Command};
@@ -19,6 +24,11 @@ pub fn run(command: Command, output: &Output) -> Result<()> {
         Command::Embed(args) => embed::run(args, output),
         Command::Pretrain(args) => pretrain::run(args, output),
         Command::Extract(args) => extract::run(args, output),
+        Command::Plan(args) => plan::run(args, output),
+        Command::Keygen(args) => keygen::run(args, output),
+        Command::Encrypt(args) => encrypt::run(args, output),
+        Command::Evaluate(args) => evaluate::run(args, output),
+        Command::Decrypt(args) => decrypt::run(args, output),
         Command::Ledger(command) => ledger::run(command, output),
         Command::Finetune(args) => finetune::run(args, output),
         Command::Classify(args) => classify::run(args),

@@ -7,12 +7,12 @@
 use crate::params::bit_width;
 
 /// Bytes of `count` residues modulo `q`.
-pub(super) fn packed_bytes(count: usize, q: u64) -> usize {
+pub(crate) fn packed_bytes(count: usize, q: u64) -> usize {
     count * bit_width(q) as usize / 8
 }
 
 /// Appends residues modulo `q`, each below it, of at most 63 bits. Their number is a multiple of 8.
-pub(super) fn pack<T: Into<u64> + Copy>(residues: &[T], q: u64, to: &mut Vec<u8>) {
+pub(crate) fn pack<T: Into<u64> + Copy>(residues: &[T], q: u64, to: &mut Vec<u8>) {
     let width = bit_width(q);
     to.reserve(packed_bytes(residues.len(), q));
     let (mut buffer, mut filled) = (0u64, 0);
@@ -31,7 +31,7 @@ pub(super) fn pack<T: Into<u64> + Copy>(residues: &[T], q: u64, to: &mut Vec<u8>
 
 /// Appends as many residues as `bytes` holds, through `convert`; `false` if one is not below `q`, which has at most
 /// 57 bits.
-pub(super) fn unpack<T>(bytes: &[u8], q: u64, to: &mut Vec<T>, convert: impl Fn(u64) -> T) -> bool {
+pub(crate) fn unpack<T>(bytes: &[u8], q: u64, to: &mut Vec<T>, convert: impl Fn(u64) -> T) -> bool {
     let width = bit_width(q) as usize;
     let mask = (1u64 << width) - 1;
     let count = bytes.len() * 8 / width;

@@ -1,19 +1,24 @@
-//! The bytes that cross between the data owner and the model owner, version 1.
+//! The bytes that cross between the data owner and the model owner, version 2.
 //!
-//! All numbers are little endian. Each message is a header of 52 bytes and ciphertexts, nothing else:
+//! All numbers are little endian. Each message is a header of 124 bytes, ciphertexts and a digest:
 //!
 //! | offset | field |
 //! | --- | --- |
 //! | 0 | magic `CTLE` |
-//! | 4 | version u16: 1 |
+//! | 4 | version u16: 2 |
 //! | 6 | kind u8: 1 evaluation keys, 2 query, 3 response |
 //! | 7 | packing u8: 1 feature-major |
 //! | 8 | parameter set u16, see [`crate::ParameterSet::id`] |
 //! | 10 | primes of each ciphertext u16 (keys: all data primes and the special prime) |
 //! | 12 | number of ciphertexts u32 |
 //! | 16 | number of records u32 (keys: 0) |
-//! | 20 | digest of the plan, 32 bytes |
-//! | 52 | ciphertexts |
+//! | 20 | which block of the job u32, from 0 (keys: 0) |
+//! | 24 | blocks of the job u32 (keys: 1) |
+//! | 28 | digest of the plan's contract, 32 bytes |
+//! | 60 | job: the digest of the evaluation keys, 32 bytes (keys: zeros) |
+//! | 92 | request: the digest of the query that a response answers, 32 bytes (else: zeros) |
+//! | 124 | ciphertexts |
+//! | end - 32 | SHA-256 of all bytes before it: the message's digest, by which others name it |
 //!
 //! A polynomial is, for each prime in order, `N` residues in SEAL's order (transformed, bit-reversed),
 //! each packed at the bit width of its prime, low bits first: 30 bits each for `n8192-q30x5-p38`.
@@ -23,15 +28,31 @@
 //! * **Evaluation keys**: the relinearization key, one such seeded ciphertext for each data prime.
 //! * **Response**: ciphertext `i` holds output feature `i`: both polynomials in full.
 //!
-//! There is no scale in a message: scales come from the plan. The total size follows from the
-//! plan too, and a message of any other size is refused before anything is read or allocated. Every residue
-//! is checked to be below its prime, so bytes from a peer never reach SEAL's own deserialization.
+//! A query file or a response file is the messages of all blocks of a job, in order, and nothing else
+//! ([`crate::QueryFile`]).
+//!
+//! There is no scale in a message: scales come from the plan. The size of everything follows from the
+//! plan too, and no field of a message makes the reader allocate. Every residue is checked to be below its
+//! prime, so bytes from a peer never reach SEAL's own deserialization. The digest shows damage, and that
+//! messages belong together; it is no signature.
 
 mod bits;
+mod block_file;
+mod id;
 mod shape;
 
-use rayon::prelude::*;
-use shape::{Kind, Shape};
+use std::io::Read;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use cryptotl_model::Digest;
+use shape::{Header, Kind, Shape};
+
+use block_file::{Block, open};
+pub use block_file::{BlockFile, QueryFile, ResponseFile};
+pub use id::{JobId, Place, Request, RequestId};
+
+pub(crate) use bits::{pack, packed_bytes, unpack};
 
 use crate::error::Result;
 use crate::plan::Contract;
@@ -52,17 +73,26 @@ pub(crate) fn key_bytes(contract: &Contract) -> usize {
     Shape::new(Kind::EvaluationKeys, contract).total_bytes()
 }
 
+/// The digest that stands in a header where there is nothing to name.
+fn nothing() -> Digest {
+    Digest::from_bytes([0; 32])
+}
+
 /// What the server needs to multiply ciphertexts: the relinearization key of one job. It is public.
 #[derive(Clone)]
 pub struct EvaluationKeys {
     shape: Shape,
     /// For each data prime the first polynomial, `[prime][i]`, and the seed of the second.
     pub(crate) parts: Vec<(Vec<u64>, Seed)>,
+    job: JobId,
 }
 
 impl EvaluationKeys {
     pub(crate) fn new(contract: &Contract, parts: Vec<(Vec<u64>, Seed)>) -> Self {
-        Self { shape: Shape::new(Kind::EvaluationKeys, contract), parts }
+        let mut keys =
+            Self { shape: Shape::new(Kind::EvaluationKeys, contract), parts, job: JobId(nothing()) };
+        keys.job = JobId(keys.seal().1);
+        keys
     }
 
     /// Whether it is a message of this contract.
@@ -70,11 +100,20 @@ impl EvaluationKeys {
         self.shape == Shape::new(self.shape.kind, contract)
     }
 
+    /// The job that they are the keys of.
+    pub fn job(&self) -> JobId {
+        self.job
+    }
+
     /// The message's bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = self.shape.header(0);
-        self.parts.iter().for_each(|(c0, seed)| self.shape.pack_seeded(c0, seed, &mut bytes));
-        bytes
+        self.seal().0
+    }
+
+    fn seal(&self) -> (Vec<u8>, Digest) {
+        let header =
+            Header { rows: 0, place: Place::ONLY, job: JobId(nothing()), request: RequestId(nothing()) };
+        self.shape.seal(&header, &self.parts, |(c0, seed), to| self.shape.pack_seeded(c0, seed, to))
     }
 
     /// Reads and checks a message.
@@ -82,10 +121,27 @@ impl EvaluationKeys {
     /// # Errors
     /// [`crate::EncryptedError::Message`] when the bytes are anything but keys for this contract.
     pub fn from_bytes(contract: &Contract, bytes: &[u8]) -> Result<Self> {
+        Self::from_reader(contract, &mut { bytes })
+    }
+
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// [`crate::EncryptedError::Model`] when there is no such file, else as for
+    /// [`EvaluationKeys::from_bytes`].
+    pub fn read(contract: &Contract, path: &Path) -> Result<Self> {
+        Self::from_reader(contract, &mut open(path)?)
+    }
+
+    fn from_reader(contract: &Contract, from: &mut dyn Read) -> Result<Self> {
         let shape = Shape::new(Kind::EvaluationKeys, contract);
-        let (_, ciphertexts) = shape.open(bytes)?;
-        let parts = ciphertexts.map(|part| shape.unpack_seeded(part, |x| x)).collect::<Result<_>>()?;
-        Ok(Self { shape, parts })
+        let (header, digest, parts) = whole(shape.kind, from, |from| {
+            shape.open(from, |part| shape.unpack_seeded(part, |residue| residue))
+        })?;
+        if (header.place, header.job.0, header.request.0) != (Place::ONLY, nothing(), nothing()) {
+            return shape.refuse("its header names a block, a job or a request", "make the keys again");
+        }
+        Ok(Self { shape, parts, job: JobId(digest) })
     }
 }
 
@@ -93,14 +149,23 @@ impl EvaluationKeys {
 #[derive(Clone)]
 pub struct Query {
     shape: Shape,
-    rows: usize,
+    header: Header,
     /// For each input feature the first polynomial, `[prime][i]`, and the seed of the second.
     pub(crate) ciphertexts: Vec<(Vec<u32>, Seed)>,
+    /// Known once the message was written or read.
+    id: OnceLock<RequestId>,
 }
 
 impl Query {
-    pub(crate) fn new(contract: &Contract, rows: usize, ciphertexts: Vec<(Vec<u32>, Seed)>) -> Self {
-        Self { shape: Shape::new(Kind::Query, contract), rows, ciphertexts }
+    pub(crate) fn new(
+        contract: &Contract,
+        job: JobId,
+        place: Place,
+        rows: usize,
+        ciphertexts: Vec<(Vec<u32>, Seed)>,
+    ) -> Self {
+        let header = Header { rows, place, job, request: RequestId(nothing()) };
+        Self { shape: Shape::new(Kind::Query, contract), header, ciphertexts, id: OnceLock::new() }
     }
 
     /// Whether it is a message of this contract.
@@ -110,14 +175,35 @@ impl Query {
 
     /// How many records it holds.
     pub fn rows(&self) -> usize {
-        self.rows
+        self.header.rows
+    }
+
+    /// Which block of its job it is.
+    pub fn place(&self) -> Place {
+        self.header.place
+    }
+
+    /// The job whose keys it needs.
+    pub fn job(&self) -> JobId {
+        self.header.job
+    }
+
+    /// What to remember of it until its response comes.
+    pub fn request(&self) -> Request {
+        let id = *self.id.get_or_init(|| RequestId(self.seal().1));
+        Request { id, rows: self.header.rows }
     }
 
     /// The message's bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.shape.pack_all(self.rows, &self.ciphertexts, |(c0, seed), bytes| {
-            self.shape.pack_seeded(c0, seed, bytes);
-        })
+        let (bytes, digest) = self.seal();
+        self.id.get_or_init(|| RequestId(digest));
+        bytes
+    }
+
+    fn seal(&self) -> (Vec<u8>, Digest) {
+        self.shape
+            .seal(&self.header, &self.ciphertexts, |(c0, seed), to| self.shape.pack_seeded(c0, seed, to))
     }
 
     /// Reads and checks a message.
@@ -125,14 +211,24 @@ impl Query {
     /// # Errors
     /// [`crate::EncryptedError::Message`] when the bytes are anything but a query for this contract.
     pub fn from_bytes(contract: &Contract, bytes: &[u8]) -> Result<Self> {
+        whole(Kind::Query, &mut { bytes }, |from| Self::read(contract, from))
+    }
+}
+
+impl Block for Query {
+    const KIND: Kind = Kind::Query;
+
+    fn read(contract: &Contract, from: &mut dyn Read) -> Result<Self> {
         let shape = Shape::new(Kind::Query, contract);
-        let (rows, ciphertexts) = shape.open(bytes)?;
-        let ciphertexts = ciphertexts
-            .collect::<Vec<_>>()
-            .into_par_iter()
-            .map(|part| shape.unpack_seeded(part, narrow))
-            .collect::<Result<_>>()?;
-        Ok(Self { shape, rows, ciphertexts })
+        let (header, digest, ciphertexts) = shape.open(from, |part| shape.unpack_seeded(part, narrow))?;
+        if header.request.0 != nothing() {
+            return shape.refuse("its header names a request", "encrypt again");
+        }
+        Ok(Self { shape, header, ciphertexts, id: RequestId(digest).into() })
+    }
+
+    fn header(&self) -> &Header {
+        &self.header
     }
 }
 
@@ -140,14 +236,16 @@ impl Query {
 #[derive(Clone)]
 pub struct Response {
     shape: Shape,
-    rows: usize,
+    header: Header,
     /// For each output feature both polynomials, `[polynomial][prime][i]`.
     pub(crate) ciphertexts: Vec<Vec<u32>>,
 }
 
 impl Response {
-    pub(crate) fn new(contract: &Contract, rows: usize, ciphertexts: Vec<Vec<u32>>) -> Self {
-        Self { shape: Shape::new(Kind::Response, contract), rows, ciphertexts }
+    /// The answer to `query`.
+    pub(crate) fn new(contract: &Contract, query: &Query, ciphertexts: Vec<Vec<u32>>) -> Self {
+        let header = Header { request: query.request().id, ..query.header };
+        Self { shape: Shape::new(Kind::Response, contract), header, ciphertexts }
     }
 
     /// Whether it is a message of this contract.
@@ -157,15 +255,31 @@ impl Response {
 
     /// How many records it holds.
     pub fn rows(&self) -> usize {
-        self.rows
+        self.header.rows
+    }
+
+    /// Which block of its job it is.
+    pub fn place(&self) -> Place {
+        self.header.place
+    }
+
+    /// The job whose secret key decrypts it.
+    pub fn job(&self) -> JobId {
+        self.header.job
+    }
+
+    /// The query that it answers.
+    pub fn request(&self) -> Request {
+        Request { id: self.header.request, rows: self.header.rows }
     }
 
     /// The message's bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let half = self.shape.primes.len() * self.shape.set.degree();
-        self.shape.pack_all(self.rows, &self.ciphertexts, |ciphertext, bytes| {
-            ciphertext.chunks(half).for_each(|polynomial| self.shape.pack_polynomial(polynomial, bytes));
-        })
+        let (bytes, _) = self.shape.seal(&self.header, &self.ciphertexts, |ciphertext, to| {
+            ciphertext.chunks(half).for_each(|polynomial| self.shape.pack_polynomial(polynomial, to));
+        });
+        bytes
     }
 
     /// Reads and checks a message.
@@ -174,10 +288,17 @@ impl Response {
     /// [`crate::EncryptedError::Message`] when the bytes are anything but a response for this
     /// contract, or a second polynomial is all zero (such a ciphertext is not encrypted at all).
     pub fn from_bytes(contract: &Contract, bytes: &[u8]) -> Result<Self> {
+        whole(Kind::Response, &mut { bytes }, |from| Self::read(contract, from))
+    }
+}
+
+impl Block for Response {
+    const KIND: Kind = Kind::Response;
+
+    fn read(contract: &Contract, from: &mut dyn Read) -> Result<Self> {
         let shape = Shape::new(Kind::Response, contract);
-        let (rows, parts) = shape.open(bytes)?;
         let half = shape.primes.len() * shape.set.degree();
-        let unpack = |part: &[u8]| {
+        let (header, _, ciphertexts) = shape.open(from, |part| {
             let mut residues = Vec::with_capacity(2 * half);
             for polynomial in part.chunks(shape.polynomial_bytes()) {
                 shape.unpack_polynomial(polynomial, &mut residues, narrow)?;
@@ -186,9 +307,22 @@ impl Response {
                 return shape.refuse("a second polynomial is all zero", "ask for the evaluation again");
             }
             Ok(residues)
-        };
-        let ciphertexts = parts.collect::<Vec<_>>().into_par_iter().map(unpack).collect::<Result<_>>()?;
-        Ok(Self { shape, rows, ciphertexts })
+        })?;
+        Ok(Self { shape, header, ciphertexts })
+    }
+
+    fn header(&self) -> &Header {
+        &self.header
+    }
+}
+
+/// Reads one message after which nothing follows.
+fn whole<T>(kind: Kind, from: &mut dyn Read, read: impl FnOnce(&mut dyn Read) -> Result<T>) -> Result<T> {
+    let message = read(from)?;
+    match from.read(&mut [0]) {
+        Ok(0) => Ok(message),
+        Ok(_) => kind.refuse("something follows its end", "send it again"),
+        Err(e) => kind.refuse(format!("it cannot be read: {e}"), "check the disk"),
     }
 }
 

@@ -1,38 +1,58 @@
 //! What a message looks like under a contract: header, sizes, packed polynomials, and every check of them.
 
+use std::io::{ErrorKind, Read};
+
+use cryptotl_model::Digest;
 use rayon::prelude::*;
+use sha2::{Digest as _, Sha256};
 
 use super::bits;
+use super::id::{JobId, Place, RequestId};
 use crate::error::{EncryptedError, Result};
 use crate::params::{Packing, ParameterSet};
 use crate::plan::Contract;
 use crate::seal::wire::Seed;
 
 const MAGIC: [u8; 4] = *b"CTLE";
-const VERSION: u16 = 1;
-const HEADER_BYTES: usize = 52;
+const VERSION: u16 = 2;
+const HEADER_BYTES: usize = 124;
+const DIGEST_BYTES: usize = 32;
 const SEED_BYTES: usize = 65;
-/// Ciphertexts that are packed in parallel before they are put one after the other.
-const PACKED_AT_ONCE: usize = 32;
+/// Ciphertexts that are packed, or read, in parallel.
+const BATCH: usize = 32;
 /// SEAL's number for BLAKE2xb, the generator of its default factory.
 const BLAKE2XB: u8 = 1;
+const SAME_PLAN: &str = "use the plan, the keys and the messages of one job";
 
 /// Which message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     EvaluationKeys = 1,
     Query = 2,
     Response = 3,
 }
 
 impl Kind {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::EvaluationKeys => "evaluation keys",
             Self::Query => "query",
             Self::Response => "response",
         }
     }
+
+    pub(super) fn refuse<T>(self, fact: impl Into<String>, remedy: &str) -> Result<T> {
+        Err(EncryptedError::Message { kind: self.name(), fact: fact.into(), remedy: remedy.into() })
+    }
+}
+
+/// The fields of a header that do not follow from the plan. Keys have no place, job or request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    pub(crate) rows: usize,
+    pub(crate) place: Place,
+    pub(crate) job: JobId,
+    pub(crate) request: RequestId,
 }
 
 /// What a message of one kind looks like under a contract.
@@ -41,7 +61,7 @@ pub(super) struct Shape {
     pub(super) kind: Kind,
     pub(super) set: ParameterSet,
     packing: Packing,
-    digest: [u8; 32],
+    plan: Digest,
     pub(super) primes: Vec<u64>,
     pub(super) count: usize,
     /// The most records that the message may claim; 0 for keys.
@@ -61,15 +81,15 @@ impl Shape {
                 (data[..contract.output_level()].to_vec(), contract.output_width(), contract.block_rows())
             }
         };
-        let (packing, digest) = (contract.packing(), contract.digest());
-        Self { kind, set, packing, digest, primes, count, max_rows }
+        let (packing, plan) = (contract.packing(), contract.digest());
+        Self { kind, set, packing, plan, primes, count, max_rows }
     }
 
     pub(super) fn polynomial_bytes(&self) -> usize {
         self.primes.iter().map(|q| bits::packed_bytes(self.set.degree(), *q)).sum()
     }
 
-    fn ciphertext_bytes(&self) -> usize {
+    pub(super) fn ciphertext_bytes(&self) -> usize {
         match self.kind {
             Kind::Response => 2 * self.polynomial_bytes(),
             Kind::EvaluationKeys | Kind::Query => self.polynomial_bytes() + SEED_BYTES,
@@ -77,11 +97,11 @@ impl Shape {
     }
 
     pub(super) fn total_bytes(&self) -> usize {
-        HEADER_BYTES + self.count * self.ciphertext_bytes()
+        HEADER_BYTES + self.count * self.ciphertext_bytes() + DIGEST_BYTES
     }
 
-    pub(super) fn header(&self, rows: usize) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.total_bytes());
+    fn header_bytes(&self, header: &Header) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(HEADER_BYTES);
         bytes.extend(MAGIC);
         bytes.extend(VERSION.to_le_bytes());
         bytes.push(self.kind as u8);
@@ -90,21 +110,26 @@ impl Shape {
         });
         bytes.extend(self.set.id().to_le_bytes());
         bytes.extend((self.primes.len() as u16).to_le_bytes());
-        bytes.extend((self.count as u32).to_le_bytes());
-        bytes.extend((rows as u32).to_le_bytes());
-        bytes.extend(self.digest);
+        for number in [self.count as u32, header.rows as u32, header.place.block, header.place.blocks] {
+            bytes.extend(number.to_le_bytes());
+        }
+        for digest in [self.plan, header.job.0, header.request.0] {
+            bytes.extend(digest.as_bytes());
+        }
         bytes
     }
 
-    /// The message of all `ciphertexts`, packed in parallel.
-    pub(super) fn pack_all<C: Sync>(
+    /// A whole message and its digest: the header, `ciphertexts` as `pack`, which calls [`Shape::pack_seeded`] or
+    /// [`Shape::pack_polynomial`], writes each of them, in parallel, and the SHA-256 of both.
+    pub(super) fn seal<C: Sync>(
         &self,
-        rows: usize,
+        header: &Header,
         ciphertexts: &[C],
         pack: impl Fn(&C, &mut Vec<u8>) + Sync,
-    ) -> Vec<u8> {
-        let mut bytes = self.header(rows);
-        for batch in ciphertexts.chunks(PACKED_AT_ONCE) {
+    ) -> (Vec<u8>, Digest) {
+        let mut bytes = Vec::with_capacity(self.total_bytes());
+        bytes.extend(self.header_bytes(header));
+        for batch in ciphertexts.chunks(BATCH) {
             let packed: Vec<_> = batch
                 .par_iter()
                 .map(|ciphertext| {
@@ -115,21 +140,66 @@ impl Shape {
                 .collect();
             packed.iter().for_each(|part| bytes.extend(part));
         }
-        bytes
+        let digest = Digest::of(&bytes);
+        bytes.extend(digest.as_bytes());
+        (bytes, digest)
     }
 
     pub(super) fn refuse<T>(&self, fact: impl Into<String>, remedy: &str) -> Result<T> {
-        Err(EncryptedError::Message { kind: self.kind.name(), fact: fact.into(), remedy: remedy.into() })
+        self.kind.refuse(fact, remedy)
     }
 
-    /// Checks size and header; returns the number of records and the ciphertexts' bytes.
-    pub(super) fn open<'a>(&self, bytes: &'a [u8]) -> Result<(usize, std::slice::ChunksExact<'a, u8>)> {
-        let same_plan = "use the plan, the keys and the messages of one job";
-        let Some((header, payload)) = bytes.split_at_checked(HEADER_BYTES) else {
-            return self.refuse(format!("{} bytes are no message", bytes.len()), "send it again");
+    /// Reads one message: checks its header, then reads its ciphertexts with `read_ciphertext`, a batch at a time in
+    /// parallel, then checks its digest. Nothing is allocated beyond one batch that `read_ciphertext` did not ask
+    /// for.
+    pub(super) fn open<C: Send>(
+        &self,
+        from: &mut dyn Read,
+        read_ciphertext: impl Fn(&[u8]) -> Result<C> + Sync,
+    ) -> Result<(Header, Digest, Vec<C>)> {
+        let mut hash = Sha256::new();
+        let mut bytes = [0; HEADER_BYTES];
+        self.fill(from, &mut bytes, "its header")?;
+        hash.update(bytes);
+        let header = self.check_header(&bytes)?;
+        let size = self.ciphertext_bytes();
+        let mut batch = vec![0; self.count.min(BATCH) * size];
+        let mut ciphertexts = Vec::new();
+        while ciphertexts.len() < self.count {
+            batch.truncate((self.count - ciphertexts.len()) * size);
+            self.fill(from, &mut batch, "a ciphertext")?;
+            hash.update(&batch);
+            let read: Result<Vec<C>> = batch.par_chunks_exact(size).map(&read_ciphertext).collect();
+            ciphertexts.extend(read?);
+        }
+        let mut trailer = [0; DIGEST_BYTES];
+        self.fill(from, &mut trailer, "its digest")?;
+        let digest = Digest::from_bytes(hash.finalize().into());
+        if *digest.as_bytes() != trailer {
+            return self.refuse("its digest is not that of its content", "send it again");
+        }
+        Ok((header, digest, ciphertexts))
+    }
+
+    fn fill(&self, from: &mut dyn Read, to: &mut [u8], what: &str) -> Result<()> {
+        match from.read_exact(to) {
+            Ok(()) => Ok(()),
+            Err(e) if e.kind() == ErrorKind::UnexpectedEof => {
+                self.refuse(format!("it ends inside {what}"), "send it again, whole")
+            }
+            Err(e) => self.refuse(format!("it cannot be read: {e}"), "check the disk"),
+        }
+    }
+
+    fn check_header(&self, bytes: &[u8]) -> Result<Header> {
+        let u16_at = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+        let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let digest_at = |at: usize| {
+            let mut digest = [0; DIGEST_BYTES];
+            digest.copy_from_slice(&bytes[at..at + DIGEST_BYTES]);
+            Digest::from_bytes(digest)
         };
-        let u16_at = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
-        if header[..4] != MAGIC {
+        if bytes[..4] != MAGIC {
             return self.refuse("it does not start with CTLE", "give a file that this program wrote");
         }
         if u16_at(4) != VERSION {
@@ -138,29 +208,36 @@ impl Shape {
                 "use the same version on both sides",
             );
         }
-        if header[6] != self.kind as u8 {
-            return self.refuse(format!("it is of kind {}", header[6]), "give the right file");
+        if bytes[6] != self.kind as u8 {
+            return self.refuse(format!("it is of kind {}", bytes[6]), "give the right file");
         }
-        if header[20..52] != self.digest {
-            return self.refuse("it belongs to another plan", same_plan);
+        if digest_at(28) != self.plan {
+            return self.refuse("it belongs to another plan", SAME_PLAN);
         }
-        let rows = u32::from_le_bytes([header[16], header[17], header[18], header[19]]) as usize;
-        if header != self.header(rows) {
-            return self.refuse("its parameters or counts are not those of the plan", same_plan);
+        let header = Header {
+            rows: u32_at(16) as usize,
+            place: Place { block: u32_at(20), blocks: u32_at(24) },
+            job: JobId(digest_at(60)),
+            request: RequestId(digest_at(92)),
+        };
+        // Packing, parameter set, level and count.
+        if bytes != self.header_bytes(&header) {
+            return self.refuse("its parameters or counts are not those of the plan", SAME_PLAN);
         }
+        let Header { rows, place, .. } = header;
         if rows > self.max_rows || (rows == 0) != (self.max_rows == 0) {
             return self.refuse(
                 format!("it claims {rows} records, a block holds up to {}", self.max_rows),
                 "split the records into blocks",
             );
         }
-        if bytes.len() != self.total_bytes() {
+        if place.block >= place.blocks {
             return self.refuse(
-                format!("it has {} bytes, the plan expects {}", bytes.len(), self.total_bytes()),
-                "send it again, whole",
+                format!("it claims to be block {} of {}", u64::from(place.block) + 1, place.blocks),
+                "send it again",
             );
         }
-        Ok((rows, payload.chunks_exact(self.ciphertext_bytes())))
+        Ok(header)
     }
 
     pub(super) fn pack_polynomial<T: Into<u64> + Copy>(&self, residues: &[T], to: &mut Vec<u8>) {

@@ -1,13 +1,20 @@
 //! What the data owner may know of a plan.
 
+use cryptotl_model::Digest;
+use cryptotl_model::network::MAX_WIDTH;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
 use crate::error::{EncryptedError, Result};
+use crate::message::Place;
 use crate::params::{Packing, ParameterSet};
+use crate::plan::levels::output_level;
 
 /// The largest magnitude that an input may have.
 ///
 /// The plan's scales are chosen so that *no* record within the bound can overflow a ciphertext, so a
 /// tighter bound gives more precision. Standardized records clamped to 4 or 5 are a good choice.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
 pub struct InputBound(f64);
 
 impl InputBound {
@@ -32,11 +39,27 @@ impl InputBound {
     }
 }
 
+impl TryFrom<f64> for InputBound {
+    type Error = EncryptedError;
+
+    fn try_from(max_abs: f64) -> Result<Self> {
+        Self::new(max_abs)
+    }
+}
+
+impl From<InputBound> for f64 {
+    fn from(bound: InputBound) -> Self {
+        bound.0
+    }
+}
+
 /// What the data owner has to know of a plan: no weight, no bias.
 ///
 /// The scales and the digest depend on the weights, but tell little: two magnitudes, and whether two plans
-/// are the same. Only a compiled plan makes one, so that its numbers fit each other.
-#[derive(Debug, Clone, PartialEq)]
+/// are the same. A compiled plan makes one; one that is read from a file is checked to be a contract that a
+/// plan could have made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct Contract {
     pub(super) parameter_set: ParameterSet,
     pub(super) packing: Packing,
@@ -48,7 +71,8 @@ pub struct Contract {
     pub(super) output_scale: f64,
     pub(super) output_level: usize,
     pub(super) block_rows: usize,
-    pub(super) digest: [u8; 32],
+    /// Over everything that the server computes with, weights and biases included.
+    pub(super) circuit: Digest,
 }
 
 impl Contract {
@@ -102,8 +126,134 @@ impl Contract {
         self.block_rows
     }
 
-    /// The plan's digest, which each message repeats.
-    pub fn digest(&self) -> [u8; 32] {
-        self.digest
+    /// Where block `block` of a job of `rows` records stands.
+    pub fn place(&self, block: usize, rows: usize) -> Place {
+        Place { block: block as u32, blocks: rows.div_ceil(self.block_rows) as u32 }
+    }
+
+    /// SHA-256 over every field, which each message repeats. It covers the weights through the digest of
+    /// the circuit, and whoever reads a contract computes it anew, so an altered contract has another.
+    pub fn digest(&self) -> Digest {
+        let numbers =
+            [self.input_width, self.output_width, self.input_level, self.output_level, self.block_rows]
+                .map(|n| (n as u64).to_le_bytes());
+        let scales = [self.input_bound.max_abs(), self.input_scale, self.output_scale].map(f64::to_le_bytes);
+        let names = [self.parameter_set.name().to_owned(), self.packing.to_string()];
+        let parts = [&b"cryptotl contract 1"[..], self.circuit.as_bytes()];
+        Digest::of_parts(
+            parts
+                .into_iter()
+                .chain(names.iter().map(String::as_bytes))
+                .chain(numbers.iter().chain(&scales).map(<[u8; 8]>::as_slice)),
+        )
+    }
+
+    /// The largest magnitude that a feature can have in a response before it wraps.
+    pub fn capacity(&self) -> f64 {
+        self.modulus(self.output_level) / 2.0 / self.output_scale
+    }
+
+    fn modulus(&self, level: usize) -> f64 {
+        self.parameter_set.data_primes()[..level].iter().map(|q| *q as f64).product()
+    }
+
+    /// Fails unless a plan could have made this contract.
+    fn check(&self) -> Result<()> {
+        let last = output_level(self.parameter_set);
+        let facts = [
+            ((1..=MAX_WIDTH).contains(&self.input_width), "input width"),
+            ((1..=MAX_WIDTH).contains(&self.output_width), "output width"),
+            (self.output_level == last, "output level"),
+            // One affine layer, and an activation of degree 2 or 3.
+            ((last + 2..=last + 3).contains(&self.input_level), "input level"),
+            (self.block_rows == self.parameter_set.slots(), "block size"),
+        ];
+        for (fits, what) in facts {
+            if !fits {
+                return Err(EncryptedError::input(
+                    format!("the {what} of the contract is not one that a plan can have"),
+                    "ask the model owner for the plan file again",
+                ));
+            }
+        }
+        let scales = [
+            (self.input_scale * self.input_bound.max_abs(), self.input_scale, self.input_level, "input"),
+            (self.output_scale, self.output_scale, self.output_level, "output"),
+        ];
+        for (largest, scale, level, what) in scales {
+            // The negation also catches NaN.
+            if !(scale >= 1.0 && largest < self.modulus(level) / 2.0) {
+                return Err(EncryptedError::input(
+                    format!("the {what} scale of the contract leaves no room or no precision"),
+                    "ask the model owner for the plan file again",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Contract {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Contract {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let contract = Self::deserialize(deserializer)?;
+        contract.check().map_err(de::Error::custom)?;
+        Ok(contract)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::EvaluationPlan;
+    use crate::testkit;
+
+    fn contract() -> Contract {
+        let network = cryptotl_model::Network::new(12, testkit::paper_layers(12, 3)).unwrap();
+        let bound = InputBound::new(4.0).unwrap();
+        let plan =
+            EvaluationPlan::compile(&network, ParameterSet::default(), Packing::FeatureMajor, bound).unwrap();
+        plan.contract().clone()
+    }
+
+    #[test]
+    fn a_contract_comes_back_with_its_digest() {
+        let contract = contract();
+        let json = serde_json::to_string(&contract).unwrap();
+        let again: Contract = serde_json::from_str(&json).unwrap();
+        assert_eq!((&again, again.digest()), (&contract, contract.digest()));
+    }
+
+    #[test]
+    fn every_altered_field_is_refused_or_shows_in_the_digest() {
+        let contract = contract();
+        let json = serde_json::to_value(&contract).unwrap();
+        for (field, values) in [
+            ("parameter_set", vec!["insecure-n1024-q30x5-p38".into(), "n8192-q25x5-p31".into(), "".into()]),
+            ("packing", vec!["other".into()]),
+            ("input_width", vec![0.into(), 13.into(), 5000.into(), (-1).into()]),
+            ("output_width", vec![0.into(), 13.into(), 5000.into()]),
+            ("input_bound", vec![0.0.into(), (-4.0).into(), 3.0.into(), 1e30.into()]),
+            ("input_scale", vec![0.5.into(), 1e12.into(), 1e80.into(), serde_json::Value::Null]),
+            ("input_level", vec![0.into(), 4.into(), 6.into()]),
+            ("output_scale", vec![0.0.into(), 2.0.into(), 1e80.into()]),
+            ("output_level", vec![0.into(), 1.into(), 5.into()]),
+            ("block_rows", vec![0.into(), 4095.into(), 8192.into()]),
+            ("circuit", vec!["00".into(), "0".repeat(64).into()]),
+            ("unknown", vec![1.into()]),
+        ] {
+            for value in values {
+                let mut altered = json.clone();
+                altered[field] = value.clone();
+                if let Ok(altered) = serde_json::from_value::<Contract>(altered) {
+                    assert_ne!(altered.digest(), contract.digest(), "{field} = {value}");
+                }
+            }
+        }
     }
 }

@@ -13,7 +13,7 @@ mod quantize;
 
 use std::fmt;
 
-use cryptotl_model::Network;
+use cryptotl_model::{Digest, Network};
 use sha2::{Digest as _, Sha256};
 
 pub use contract::{Contract, InputBound};
@@ -58,9 +58,9 @@ impl EvaluationPlan {
             output_scale: levels.scales.output,
             output_level: output_level(set),
             block_rows: set.slots(),
-            digest: [0; 32],
+            circuit: Digest::of(&[]),
         };
-        contract.digest = digest(&contract, folded.core, &levels);
+        contract.circuit = circuit_digest(&contract, folded.core, &levels);
         Ok(Self { contract, core: folded.core, levels })
     }
 
@@ -70,8 +70,8 @@ impl EvaluationPlan {
     }
 
     /// SHA-256 over everything the server will do: parameters, widths, scales, integer weights and biases.
-    pub fn digest(&self) -> [u8; 32] {
-        self.contract.digest
+    pub fn digest(&self) -> Digest {
+        self.contract.digest()
     }
 
     /// The predicted rms encryption error of a feature, for standardized records. A model, not a bound.
@@ -95,7 +95,7 @@ impl EvaluationPlan {
 }
 
 /// The canonical encoding: a domain, then each number in a fixed order and width, little endian.
-fn digest(contract: &Contract, core: Core, levels: &Levels) -> [u8; 32] {
+fn circuit_digest(contract: &Contract, core: Core, levels: &Levels) -> Digest {
     let mut hash = Sha256::new();
     hash.update(b"cryptotl evaluation plan 1\0");
     hash.update(contract.parameter_set.name());
@@ -125,7 +125,7 @@ fn digest(contract: &Contract, core: Core, levels: &Levels) -> [u8; 32] {
         matrix.values().iter().for_each(|w| hash.update((*w as i64).to_le_bytes()));
         bias.iter().for_each(|b| hash.update(b.to_le_bytes()));
     }
-    hash.finalize().into()
+    Digest::from_bytes(hash.finalize().into())
 }
 
 impl fmt::Display for EvaluationPlan {
@@ -133,7 +133,7 @@ impl fmt::Display for EvaluationPlan {
         let Self { contract, levels, core } = self;
         let scales = &levels.scales;
         let cost = self.cost(contract.block_rows);
-        writeln!(f, "plan          {}", hex::encode(contract.digest))?;
+        writeln!(f, "plan          {}", contract.digest())?;
         writeln!(f, "parameters    {}, {} packing", contract.parameter_set, contract.packing)?;
         for basis in contract.parameter_set.security() {
             writeln!(

@@ -2,6 +2,8 @@
 
 use std::ptr::null_mut;
 
+use zeroize::Zeroizing;
+
 use crate::error::{EncryptedError, Result};
 use crate::params::ParameterSet;
 use crate::seal::ffi::{self, Handle, ParmsId, Status};
@@ -54,7 +56,7 @@ owner!(Parms, EncParams_Destroy);
 owner!(Modulus, Modulus_Destroy);
 owner!(KeyGenerator, KeyGenerator_Destroy);
 owner!(
-    /// The secret key. It is never serialized; SEAL wipes it when it is destroyed.
+    /// The secret key. SEAL wipes it when it is destroyed.
     SecretKey,
     SecretKey_Destroy
 );
@@ -227,6 +229,29 @@ impl SecretKey {
                 |to, size, out| seal!(KSwitchKeys_Save(relin.0, to, size, ffi::UNCOMPRESSED, out)),
             )?;
             Ok((key, bytes))
+        }
+    }
+
+    /// SEAL's bytes of this key.
+    pub(crate) fn save(&self) -> Result<Zeroizing<Vec<u8>>> {
+        // SAFETY: the handle is live; `save` sizes its buffer as SEAL asks.
+        unsafe {
+            save(
+                |size| seal!(SecretKey_SaveSize(self.0, ffi::UNCOMPRESSED, size)),
+                |to, size, out| seal!(SecretKey_Save(self.0, to, size, ffi::UNCOMPRESSED, out)),
+            )
+            .map(Zeroizing::new)
+        }
+    }
+
+    /// Loads canonical bytes from [`crate::seal::wire`].
+    pub(crate) fn load(context: &Context, bytes: &[u8]) -> Result<Self> {
+        // SAFETY: the handles are live; SEAL reads at most `bytes.len()` bytes.
+        unsafe {
+            let key = Self(create(|out| seal!(SecretKey_Create1(out)))?);
+            let (from, size) = (bytes.as_ptr(), bytes.len() as u64);
+            seal!(SecretKey_Load(key.0, context.handle.0, from, size, &mut 0))?;
+            Ok(key)
         }
     }
 }

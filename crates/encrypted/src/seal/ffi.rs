@@ -54,7 +54,11 @@ unsafe extern "C" {
         seeded: bool,
         out: *mut Handle,
     ) -> Status;
+    pub fn SecretKey_Create1(out: *mut Handle) -> Status;
     pub fn SecretKey_Destroy(key: Handle) -> Status;
+    pub fn SecretKey_SaveSize(key: Handle, compression: u8, out: *mut i64) -> Status;
+    pub fn SecretKey_Save(key: Handle, to: *mut u8, size: u64, compression: u8, out: *mut i64) -> Status;
+    pub fn SecretKey_Load(key: Handle, context: Handle, from: *const u8, size: u64, out: *mut i64) -> Status;
     pub fn KSwitchKeys_Create1(out: *mut Handle) -> Status;
     pub fn KSwitchKeys_Destroy(keys: Handle) -> Status;
     pub fn KSwitchKeys_SaveSize(keys: Handle, compression: u8, out: *mut i64) -> Status;

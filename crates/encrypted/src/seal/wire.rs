@@ -17,6 +17,11 @@
 //!
 //! Relinearization keys: header, key level id, `1` u64 (sets of keys), number of data primes `D` u64, then
 //! `D` ciphertexts at the key level.
+//!
+//! Secret key: header, key level id, number of words u64, scale f64 (1), header of the array, number of words
+//! u64 at offset 80, then residues u64 `[prime][i]` of all data primes and the special prime.
+
+use zeroize::Zeroizing;
 
 use crate::error::{EncryptedError, Result};
 use crate::seal::ckks::Context;
@@ -27,6 +32,9 @@ const PREFIX: usize = 113;
 const SEED_BYTES: usize = 16 + 1 + 64;
 /// Bytes before the ciphertexts of relinearization keys.
 const KEYS_PREFIX: usize = 16 + 32 + 8 + 8;
+
+/// Bytes before a secret key's residues.
+const SECRET_PREFIX: usize = 16 + 32 + 8 + 8 + 16 + 8;
 
 /// Where in the chain of primes a ciphertext stands.
 #[derive(Clone, Copy)]
@@ -161,6 +169,32 @@ pub(crate) fn parse_keys(context: &Context, bytes: &[u8]) -> Result<Vec<(Vec<u64
         return Err(unexpected("relinearization keys"));
     }
     bytes[KEYS_PREFIX..].chunks(part_bytes).map(|part| parse_seeded(context, Level::Key, part)).collect()
+}
+
+/// The bytes of a secret key with residues `[prime][i]`.
+pub(crate) fn secret_bytes(context: &Context, residues: &[u64]) -> Zeroizing<Vec<u8>> {
+    let total = SECRET_PREFIX + 8 * residues.len();
+    // Of its final capacity from the start, so that no copy is left behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(total));
+    header(&mut bytes, total);
+    context.key_id().iter().for_each(|word| bytes.extend(word.to_le_bytes()));
+    bytes.extend((residues.len() as u64).to_le_bytes());
+    bytes.extend(1f64.to_le_bytes());
+    header(&mut bytes, 24 + 8 * residues.len());
+    bytes.extend((residues.len() as u64).to_le_bytes());
+    residues.iter().for_each(|word| bytes.extend(word.to_le_bytes()));
+    bytes
+}
+
+/// Reads a secret key that SEAL wrote: its residues, `[prime][i]`.
+pub(crate) fn parse_secret(context: &Context, bytes: &[u8]) -> Result<Zeroizing<Vec<u64>>> {
+    let n_words = Level::Key.n_primes(context) * context.degree();
+    if bytes.len() != SECRET_PREFIX + 8 * n_words {
+        return Err(unexpected("a secret key"));
+    }
+    let mut residues = Zeroizing::new(Vec::with_capacity(n_words));
+    residues.extend(words(&bytes[SECRET_PREFIX..]));
+    Ok(residues)
 }
 
 fn words(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {

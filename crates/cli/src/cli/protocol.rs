@@ -1,0 +1,100 @@
+//! The arguments of the verbs that cross between two parties, one file a step.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use cryptotl_encrypted::ParameterSet;
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The model owner's secret half of the model
+    #[arg(long, value_name = "FILE")]
+    pub model: PathBuf,
+    /// The public half of the model [default: the model's path, ending in .public.safetensors]
+    #[arg(long, value_name = "FILE")]
+    pub public: Option<PathBuf>,
+    /// The encryption parameters: n8192-q28x6-p34, n8192-q30x5-p38 or n8192-q25x5-p31
+    #[arg(long, value_name = "NAME", default_value_t = ParameterSet::N8192Q28x6P34)]
+    pub parameter_set: ParameterSet,
+    /// Public records to measure the encryption error on, for the certificate of the plan file
+    #[arg(long, value_name = "FILE", requires = "output")]
+    pub source: Option<PathBuf>,
+    /// Where to write the plan file, which the data owner needs
+    #[arg(long, value_name = "FILE", requires = "source")]
+    pub output: Option<PathBuf>,
+}
+
+/// Arguments of `keygen`.
+#[derive(Debug, Args)]
+pub struct KeygenArgs {
+    /// The model owner's plan file
+    #[arg(long, value_name = "FILE")]
+    pub plan: PathBuf,
+    /// Where to write the secret key, which never leaves the data owner; nothing may be there yet
+    #[arg(long, value_name = "FILE")]
+    pub secret_key: PathBuf,
+    /// Where to write the evaluation keys for the model owner
+    #[arg(long, value_name = "FILE")]
+    pub keys: PathBuf,
+}
+
+/// Arguments of `encrypt`.
+#[derive(Debug, Args)]
+pub struct EncryptArgs {
+    /// The model owner's plan file
+    #[arg(long, value_name = "FILE")]
+    pub plan: PathBuf,
+    /// The public half of the model
+    #[arg(long, value_name = "FILE")]
+    pub model: PathBuf,
+    /// The secret key; it encrypts once
+    #[arg(long, value_name = "FILE")]
+    pub secret_key: PathBuf,
+    /// The embeddings
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+    /// Where to write the encrypted records for the model owner
+    #[arg(long, value_name = "FILE")]
+    pub query: PathBuf,
+}
+
+/// Arguments of `evaluate`.
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    /// The plan file that the data owner got
+    #[arg(long, value_name = "FILE")]
+    pub plan: PathBuf,
+    /// The secret half of the model
+    #[arg(long, value_name = "FILE")]
+    pub model: PathBuf,
+    /// The data owner's evaluation keys
+    #[arg(long, value_name = "FILE")]
+    pub keys: PathBuf,
+    /// The data owner's encrypted records
+    #[arg(long, value_name = "FILE")]
+    pub query: PathBuf,
+    /// Where to write the encrypted features for the data owner
+    #[arg(long, value_name = "FILE")]
+    pub response: PathBuf,
+}
+
+/// Arguments of `decrypt`.
+#[derive(Debug, Args)]
+pub struct DecryptArgs {
+    /// The model owner's plan file
+    #[arg(long, value_name = "FILE")]
+    pub plan: PathBuf,
+    /// The secret key that encrypted the records
+    #[arg(long, value_name = "FILE")]
+    pub secret_key: PathBuf,
+    /// The embeddings that were encrypted
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+    /// The model owner's encrypted features
+    #[arg(long, value_name = "FILE")]
+    pub response: PathBuf,
+    /// Where to write the embeddings with their features
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+}

@@ -1,0 +1,94 @@
+//! Writes one real file for each fuzz target to `corpus/TARGET/`: fuzzing starts from there.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use cryptotl_encrypted::{Certificate, Client, EncryptedJob, KeyFile, PlanFile, Server};
+use cryptotl_fuzz::{PLAN, network};
+use cryptotl_model::format::write_atomically;
+use cryptotl_model::{
+    Digest, EncoderId, HeadInputs, LinearScore, LowerModel, Projection, PublicModel, RankStatistics, Records,
+    RecordsHeader, Scaler, SourceView,
+};
+use ndarray::array;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = Path::new("corpus");
+    let place = |target: &str, name: &str| {
+        std::fs::create_dir_all(folder.join(target)).map(|()| folder.join(target).join(name))
+    };
+    let rows = array![[0.5], [-1.0], [3.0]];
+
+    let contract = PLAN.contract();
+    let (client, keys) = Client::generate(contract)?;
+    let query = client.encrypt(rows.view())?;
+    let response = Server::new(&PLAN, &keys)?.evaluate(&query, &|_| ())?;
+    write_atomically(&place("evaluation_keys", "real")?, &keys.to_bytes())?;
+    write_atomically(&place("query", "real")?, &query.to_bytes())?;
+    write_atomically(&place("response", "real")?, &response.to_bytes())?;
+
+    for (name, used) in [("fresh", false), ("used", true)] {
+        let path = place("secret_key", name)?;
+        let _ = std::fs::remove_file(&path);
+        KeyFile::create(contract, &path)?;
+        if used {
+            let requests = vec![query.request(); 2];
+            KeyFile::claim(contract, &path)?.finish(&EncryptedJob { records: Digest::of(b""), requests })?;
+        }
+    }
+
+    let certificate = Certificate::measure(&PLAN, &network(), rows.view(), Digest::of(b""), &|_| ())?;
+    let public_model = Digest::of(b"model");
+    PlanFile { public_model, contract: contract.clone(), certificate }.write(&place("plan_file", "real")?)?;
+
+    let encoder = EncoderId { name: "tiny".into(), digest: Digest::of(b"tiny") };
+    let header =
+        RecordsHeader { encoder: encoder.clone(), label_names: vec!["no".into(), "yes".into()], extraction: None };
+    Records {
+        header,
+        ids: ["a", "b", "c"].map(str::to_owned).to_vec(),
+        embeddings: rows.mapv(|x| x as f32),
+        features: None,
+        labels: Some(vec![0, 1, 1]),
+    }
+    .write(&place("records", "real")?)?;
+
+    let lower = LowerModel {
+        name: "tiny".into(),
+        encoder: encoder.clone(),
+        input_bound: 4.0,
+        feature_bound: 2.0,
+        network: network(),
+    };
+    let digest = lower.write(&place("model_files", "lower")?)?;
+    let score = LinearScore { weight: array![1.0], bias: 0.0 };
+    let projection = Projection {
+        inputs: HeadInputs::Embedding,
+        mean: array![0.0],
+        components: array![[1.0]],
+        bias_share: 0.5,
+        score_share: 0.25,
+        score_scale: 1.0,
+        score: score.clone(),
+    };
+    let dimension = projection.dimension_at(1);
+    let statistics = RankStatistics {
+        gram: ndarray::Array2::eye(dimension),
+        start: ndarray::Array1::zeros(dimension),
+    };
+    let view = SourceView { projection, ranks: BTreeMap::from([(1, statistics)]) };
+    PublicModel {
+        name: "tiny".into(),
+        encoder,
+        lower: digest,
+        feature_width: 1,
+        label_names: vec!["no".into(), "yes".into()],
+        sources: vec![],
+        validation_accuracy: 0.5,
+        scaler: Scaler::new(array![0.0], array![1.0], 4.0)?,
+        zero_shot: score,
+        views: BTreeMap::from([(HeadInputs::Embedding, view)]),
+    }
+    .write(&place("model_files", "public")?)?;
+    Ok(())
+}

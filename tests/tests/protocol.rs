@@ -1,0 +1,141 @@
+//! The protocol as two parties run it: the real binary, one folder each, and only the files that cross.
+
+mod common;
+#[path = "common/parties.rs"]
+mod parties;
+#[path = "common/tiny.rs"]
+mod tiny;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use cryptotl_model::Records;
+use ndarray::Array2;
+use parties::{DECRYPT, ENCRYPT, EVALUATE, KEYGEN, Parties, run, send, succeed};
+
+fn refuse(folder: &Path, arguments: &str, code: i32, fact: &str) {
+    let output = run(folder, arguments);
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments}: {words}");
+    assert!(words.contains(fact), "{arguments}: {words}");
+}
+
+fn files(folder: &Path) -> BTreeSet<String> {
+    std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn two_parties_get_what_extract_gets_and_hold_nothing_of_each_other() {
+    let parties = Parties::new(5000, 0.0);
+    let (model_owner, data_owner) = parties.folders();
+    let keys = succeed(data_owner, KEYGEN);
+    let encrypted = succeed(data_owner, ENCRYPT);
+    assert_eq!((&encrypted["rows"], &encrypted["blocks"]), (&5000.into(), &2.into()));
+    send(data_owner, model_owner, "job.keys");
+    send(data_owner, model_owner, "job.query");
+    let evaluated = succeed(model_owner, EVALUATE);
+    assert_eq!(evaluated["rows"], 5000);
+    send(model_owner, data_owner, "job.response");
+    let decrypted = succeed(data_owner, DECRYPT);
+    for step in [&encrypted, &evaluated, &decrypted] {
+        assert_eq!(step["job"], keys["job"]);
+    }
+    for (folder, file, bytes) in [
+        (data_owner, "job.keys", &keys["key_bytes"]),
+        (data_owner, "job.query", &encrypted["bytes_up"]),
+        (model_owner, "job.response", &evaluated["bytes_down"]),
+    ] {
+        assert_eq!(std::fs::metadata(folder.join(file)).unwrap().len(), bytes.as_u64().unwrap(), "{file}");
+    }
+
+    let own = ["lower.safetensors", "lower.public.safetensors", "public.safetensors", "job.plan"];
+    let crossed = ["job.keys", "job.query", "job.response"];
+    let expected: BTreeSet<String> = own.iter().chain(&crossed).map(ToString::to_string).collect();
+    assert_eq!(files(model_owner), expected);
+    let own = ["records.safetensors", "job.secret", "features.safetensors"];
+    let public = ["lower.public.safetensors", "job.plan"];
+    let expected: BTreeSet<String> =
+        own.iter().chain(&public).chain(&crossed).map(ToString::to_string).collect();
+    assert_eq!(files(data_owner), expected);
+
+    let both = tempfile::tempdir().unwrap();
+    send(model_owner, both.path(), "lower.safetensors");
+    send(model_owner, both.path(), "lower.public.safetensors");
+    send(data_owner, both.path(), "records.safetensors");
+    succeed(
+        both.path(),
+        "extract --model lower.safetensors --input records.safetensors --output f.safetensors",
+    );
+    let [by_files, in_process] = [(data_owner, "features.safetensors"), (both.path(), "f.safetensors")]
+        .map(|(folder, file)| Records::read(&folder.join(file)).unwrap());
+    assert_eq!((&by_files.ids, &by_files.embeddings), (&in_process.ids, &in_process.embeddings));
+    let features = |records: &Records| records.features.as_ref().unwrap().mapv(f64::from);
+    // Features are stored in single precision.
+    let tolerance = decrypted["tolerance"].as_f64().unwrap() + 1e-6;
+    assert!(tolerance < 1e-3, "{tolerance}");
+    let within =
+        |difference: Array2<f64>, times: f64| difference.iter().all(|d| d.abs() <= times * tolerance);
+    assert!(within(features(&by_files) - features(&in_process), 2.0));
+    let (model, scaler) = (tiny::lower(0.0), tiny::write_model(both.path(), "again", 0.0).1);
+    let scaled = scaler.apply(by_files.embeddings.view()).unwrap();
+    assert!(within(features(&by_files) - model.network.forward(scaled.view()).unwrap(), 1.0));
+
+    let [by_files, in_process] = [by_files, in_process].map(|r| r.header.extraction.unwrap());
+    assert_eq!((by_files.plan, by_files.public_model), (in_process.plan, in_process.public_model));
+    assert_eq!(in_process.evaluator, "in-process");
+    assert!(by_files.evaluator.contains("without authentication"), "{}", by_files.evaluator);
+}
+
+#[test]
+fn a_key_encrypts_once_and_is_never_replaced() {
+    let parties = Parties::new(3, 0.0);
+    let (_, data_owner) = parties.folders();
+    succeed(data_owner, KEYGEN);
+    let key = std::fs::read(data_owner.join("job.secret")).unwrap();
+    refuse(data_owner, KEYGEN, 1, "job.secret");
+    assert_eq!(std::fs::read(data_owner.join("job.secret")).unwrap(), key);
+    refuse(data_owner, DECRYPT, 6, "no encryption with it has ended");
+    succeed(data_owner, ENCRYPT);
+    let query = std::fs::read(data_owner.join("job.query")).unwrap();
+    refuse(data_owner, ENCRYPT, 6, "a key serves one job");
+    assert!(std::fs::read(data_owner.join("job.query")).unwrap() == query, "the query stays");
+}
+
+#[test]
+fn what_does_not_belong_together_is_refused() {
+    let parties = Parties::new(3, 0.0);
+    let (model_owner, data_owner) = parties.folders();
+    tiny::write_model(data_owner, "other", 1.0);
+    std::fs::remove_file(data_owner.join("other.safetensors")).unwrap();
+    succeed(data_owner, KEYGEN);
+    let other_model = ENCRYPT.replace("lower.public", "other.public");
+    refuse(data_owner, &other_model, 1, "other.public.safetensors is not the model of the plan");
+    tiny::records(3, "foreign").write(&data_owner.join("foreign.safetensors")).unwrap();
+    refuse(data_owner, &ENCRYPT.replace("records.", "foreign."), 1, "encoder foreign");
+    // None of these refusals has used the key up.
+    succeed(data_owner, ENCRYPT);
+    for file in ["job.keys", "job.query"] {
+        send(data_owner, model_owner, file);
+    }
+    tiny::lower(1.0).write(&model_owner.join("other.safetensors")).unwrap();
+    refuse(model_owner, &EVALUATE.replace("lower.", "other."), 1, "job.plan is not a plan of the model");
+    succeed(model_owner, EVALUATE);
+    send(model_owner, data_owner, "job.response");
+    tiny::records(4, "tiny").write(&data_owner.join("more.safetensors")).unwrap();
+    refuse(data_owner, &DECRYPT.replace("records.", "more."), 1, "is not the file that was encrypted");
+    assert!(!data_owner.join("features.safetensors").exists());
+    succeed(data_owner, DECRYPT);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_secret_key_that_others_may_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let parties = Parties::new(3, 0.0);
+    let (_, data_owner) = parties.folders();
+    succeed(data_owner, KEYGEN);
+    let path = data_owner.join("job.secret");
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    refuse(data_owner, ENCRYPT, 6, "chmod 600");
+}
