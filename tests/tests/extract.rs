@@ -42,7 +42,7 @@ fn features_are_those_of_the_network() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["rows"], 3);
     assert_eq!(report["parameter_set"], "n8192-q28x6-p34");
-    assert_eq!(report["packing"], "feature-major");
+    assert_eq!(report["packing"], "record-major", "three records are few");
     assert!(report["max_error"].as_f64().unwrap() < 5e-4);
     for count in ["bytes_up", "bytes_down", "key_bytes"] {
         assert!(report[count].as_u64().unwrap() > 0, "{count}");
@@ -57,6 +57,37 @@ fn features_are_those_of_the_network() {
     let difference: Array2<f64> =
         written.features.unwrap().mapv(f64::from) - model.network.forward(scaled.view()).unwrap();
     assert!(difference.iter().all(|d| d.abs() < 5e-4), "{difference}");
+}
+
+#[test]
+fn each_packing_gives_the_same_features() {
+    let folder = tempfile::tempdir().unwrap();
+    write_all(folder.path(), "tiny");
+    let [bulk, latency] =
+        [("bulk", "feature-major"), ("latency", "record-major")].map(|(choice, packing)| {
+            let output = extract(folder.path(), &["--packing", choice, "--parameter-set", "n8192-q30x5-p38"]);
+            assert!(output.status.success(), "{}", stderr(&output));
+            let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(report["packing"], packing);
+            Records::read(&folder.path().join("f.safetensors")).unwrap().features.unwrap()
+        });
+    assert!((bulk - latency).iter().all(|d| d.abs() < 5e-4));
+}
+
+#[test]
+fn parameters_without_the_security_asked_for_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    write_all(folder.path(), "tiny");
+    for (set, basis, reason) in [
+        ("n8192-q30x5-p38", "guidelines-2024-quantum", "188 modulus bits"),
+        ("n8192-q34-q25x6-p34", "guidelines-2024-classical", "218 modulus bits"),
+        ("n8192-q34-q25x6-p34", "he-2018-classical", "more than 30 bits"),
+    ] {
+        let output = extract(folder.path(), &["--parameter-set", set, "--security", basis]);
+        assert_eq!(output.status.code(), Some(6), "{}", stderr(&output));
+        assert!(stderr(&output).contains(reason), "{}", stderr(&output));
+    }
+    assert!(!folder.path().join("f.safetensors").exists());
 }
 
 #[test]

@@ -2,69 +2,16 @@
 //! binary: what is released, what is refused, and what a killed process leaves.
 
 mod common;
+#[path = "common/main_job.rs"]
+mod main_job;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use cryptotl_model::{Digest, EncoderId, Records, RecordsHeader};
-use ndarray::Array2;
+use cryptotl_model::{Digest, Records};
 
-const CONFIG: &str = r#"
-version = 1
-name = "tiny"
-layers = [
-    { kind = "conv1d", filters = 1, taps = 3 },
-    { kind = "dense" },
-    { kind = "activation", polynomial = "cubic-relu" },
-    { kind = "avg-pool1d", size = 3 },
-    { kind = "dropout", rate = 0.1 },
-    { kind = "dense", outputs = 4 },
-]
-[training]
-seed = 7
-max_epochs = 5
-patience = 5
-batch = 32
-learning_rate = 0.01
-weight_decay = 0.001
-validation_share = 0.2
-input_bound = 4.0
-[head]
-ranks = [4]
-"#;
-
-const POLICY: &str = r#"
-version = 1
-name = "test"
-unit = "record"
-adjacency = "add-remove"
-epsilon_cap = 3.0
-epsilon_per_release_max = 2.0
-delta = { exponent = 1.1 }
-"#;
-
-/// Records whose label is the sign of a fixed direction, from a small linear congruential generator.
-fn records(n: usize, seed: u64) -> Records {
-    let mut state = seed;
-    let mut next = move || {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
-    };
-    let embeddings = Array2::from_shape_fn((n, 8), |_| next());
-    let labels = embeddings.rows().into_iter().map(|x| u32::from(x[0] + 0.5 * x[1] > 0.0)).collect();
-    Records {
-        header: RecordsHeader {
-            encoder: EncoderId { name: "tiny".into(), digest: Digest::of(b"tiny") },
-            label_names: vec!["no".into(), "yes".into()],
-            extraction: None,
-        },
-        ids: (0..n).map(|i| format!("record-{i}")).collect(),
-        embeddings,
-        features: None,
-        labels: Some(labels),
-    }
-}
+use main_job::{CONFIG, POLICY, records};
 
 fn command(folder: &Path, arguments: &str) -> Command {
     let mut command = Command::new(common::cryptotl());
@@ -115,7 +62,7 @@ fn prepared() -> tempfile::TempDir {
 fn finetune(epsilon: &str, features: &str, output: &str) -> String {
     format!(
         "--json finetune --features {features} --model lower.public.safetensors --ledger budget \
-         --epsilon {epsilon} --output {output}"
+         --epsilon {epsilon} --output {output} --run {output}"
     )
 }
 
@@ -213,6 +160,86 @@ fn the_charge_comes_before_the_data_and_survives_a_kill() {
     let after = succeed(path, "--json ledger show --ledger budget");
     assert_eq!(after, charged, "the charge stays");
     refuse(path, &finetune("2", "f.safetensors", "h2"), 3, "afford");
+}
+
+#[test]
+fn repeating_a_finished_run_gives_the_same_head_at_no_charge() {
+    let folder = prepared();
+    let path = folder.path();
+    let run = |output: &str, name: &str| {
+        finetune("2", "f.safetensors", output).replace(&format!("--run {output}"), name)
+    };
+    let first = succeed(path, &run("h1", ""));
+    let spent = succeed(path, "--json ledger show --ledger budget");
+    let again = succeed(path, &run("h2", ""));
+    assert_eq!((first["replayed"].as_bool(), again["replayed"].as_bool()), (Some(false), Some(true)));
+    assert_eq!(first["digest"], again["digest"]);
+    assert!(std::fs::read(path.join("h1")).unwrap() == std::fs::read(path.join("h2")).unwrap());
+    assert_eq!(succeed(path, "--json ledger show --ledger budget"), spent);
+    // A run of another name is another run, which there is no budget for.
+    refuse(path, &run("h3", "--run again"), 3, "afford");
+}
+
+#[test]
+fn persons_are_protected_with_all_their_records() {
+    let folder = prepared();
+    let path = folder.path();
+    std::fs::write(path.join("persons.toml"), POLICY.replace("\"record\"", "\"person:2\"")).unwrap();
+    succeed(
+        path,
+        "--json ledger init --ledger persons --policy persons.toml --population patients --public-size 100",
+    );
+    let run = |features: &str, output: &str| {
+        finetune("2", features, output).replace("--ledger budget", "--ledger persons")
+    };
+    refuse(path, &run("f.safetensors", "h"), 1, "--unit-column");
+    let mut records = Records::read(&path.join("f.safetensors")).unwrap();
+    records.persons = Some((0..records.len() as u32).map(|i| (i % 50 != 0).then_some(i % 90)).collect());
+    records.write(&path.join("persons.safetensors")).unwrap();
+    let released = succeed(path, &run("persons.safetensors", "h"));
+    assert_eq!(released["guarantee"]["unit"], "person:2");
+    assert!(released["sentence"].as_str().unwrap().contains("all records of one person"));
+    let groups = released["groups"].as_array().unwrap();
+    assert_eq!(groups.iter().map(|group| group["size"].as_u64().unwrap()).collect::<Vec<_>>(), [2, 5, 10]);
+    assert!(groups[0]["epsilon"].as_f64().unwrap() > 4.0, "a group of two loses four times the rho");
+    // The ledger of records cannot pay for a plan that protects persons, nor be made to.
+    let amend = "ledger amend --ledger budget --policy persons.toml --reason stronger";
+    refuse(path, amend, 1, "person:2");
+}
+
+#[test]
+fn slack_buys_more_dp_noise_for_the_same_epsilon() {
+    let folder = prepared();
+    let path = folder.path();
+    let scale = |head: &str| {
+        let audit = format!("--json audit --head {head} --ledger budget --output audit-{head}");
+        succeed(path, &audit)["event"]["scale"].as_f64().unwrap()
+    };
+    succeed(path, &finetune("1", "f.safetensors", "h1"));
+    succeed(path, &(finetune("1", "f.safetensors", "h2") + " --slack 0.5"));
+    assert!((scale("h2") / scale("h1") - 2.0).abs() < 1e-6, "the slack is as large as the clipping norm");
+    refuse(path, &(finetune("1", "f.safetensors", "h3") + " --slack -1"), 2, "-1");
+    refuse(path, &(finetune("1", "f.safetensors", "h3") + " --slack=-1"), 1, "slack");
+}
+
+#[test]
+fn a_cap_is_raised_by_an_entry_that_everybody_sees() {
+    let folder = prepared();
+    let path = folder.path();
+    succeed(path, &finetune("2", "f.safetensors", "h1"));
+    refuse(path, &finetune("2", "f.safetensors", "h2"), 3, "afford");
+    std::fs::write(path.join("raised.toml"), POLICY.replace("3.0", "4.0")).unwrap();
+    let amended =
+        succeed(path, "--json ledger amend --ledger budget --policy raised.toml --reason board-decision-7");
+    assert_eq!(amended["epsilon_cap"].as_f64(), Some(4.0));
+    let last = amended["entries"].as_array().unwrap().last().unwrap();
+    assert_eq!(
+        (last["kind"].as_str(), last["reason"].as_str()),
+        (Some("amendment"), Some("board-decision-7"))
+    );
+    succeed(path, &finetune("2", "f.safetensors", "h2"));
+    succeed(path, "--json ledger verify --ledger budget --witness h1");
+    refuse(path, "ledger amend --ledger budget --policy raised.toml --reason again", 1, "already");
 }
 
 #[test]

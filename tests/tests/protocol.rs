@@ -11,7 +11,7 @@ use std::path::Path;
 
 use cryptotl_model::Records;
 use ndarray::Array2;
-use parties::{DECRYPT, ENCRYPT, EVALUATE, KEYGEN, Parties, run, send, succeed};
+use parties::{DECRYPT, ENCRYPT, EVALUATE, KEYGEN, PLAN, Parties, run, send, succeed};
 
 fn refuse(folder: &Path, arguments: &str, code: i32, fact: &str) {
     let output = run(folder, arguments);
@@ -84,6 +84,29 @@ fn two_parties_get_what_extract_gets_and_hold_nothing_of_each_other() {
     assert_eq!((by_files.plan, by_files.public_model), (in_process.plan, in_process.public_model));
     assert_eq!(in_process.evaluator, "in-process");
     assert!(by_files.evaluator.contains("without authentication"), "{}", by_files.evaluator);
+}
+
+#[test]
+fn record_major_jobs_cross_in_files_too() {
+    let parties = Parties::new(70, 0.0);
+    let (model_owner, data_owner) = parties.folders();
+    succeed(model_owner, &PLAN.replace("bulk", "latency"));
+    send(model_owner, data_owner, "job.plan");
+    succeed(data_owner, KEYGEN);
+    assert_eq!(succeed(data_owner, ENCRYPT)["blocks"], 2, "64 records a block");
+    for file in ["job.keys", "job.query"] {
+        send(data_owner, model_owner, file);
+    }
+    succeed(model_owner, EVALUATE);
+    send(model_owner, data_owner, "job.response");
+    let decrypted = succeed(data_owner, DECRYPT);
+    assert_eq!(decrypted["packing"], "record-major");
+    let records = Records::read(&data_owner.join("features.safetensors")).unwrap();
+    let scaled = tiny::write_model(model_owner, "again", 0.0).1.apply(records.embeddings.view()).unwrap();
+    let difference =
+        records.features.unwrap().mapv(f64::from) - tiny::lower(0.0).network.forward(scaled.view()).unwrap();
+    let tolerance = decrypted["tolerance"].as_f64().unwrap() + 1e-6;
+    assert!(difference.iter().all(|d| d.abs() <= tolerance), "{difference}");
 }
 
 #[test]

@@ -4,8 +4,8 @@ mod protocol;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
-use cryptotl_encrypted::{Kernels, ParameterSet};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use cryptotl_encrypted::{Packing, ParameterSet, SecurityStandard};
 use cryptotl_model::HeadInputs;
 
 pub use protocol::{DecryptArgs, EncryptArgs, EvaluateArgs, KeygenArgs, PlanArgs};
@@ -65,29 +65,24 @@ pub struct EmbedArgs {
     /// The table of texts: .csv, .tsv or .jsonl
     #[arg(long, value_name = "FILE")]
     pub input: PathBuf,
-    /// Its columns.
-    #[command(flatten)]
-    pub table: TableArgs,
+    /// The column that holds the text
+    #[arg(long, value_name = "COLUMN")]
+    pub text_column: String,
     /// The column that holds the label
     #[arg(long, value_name = "COLUMN", requires = "labels")]
     pub label_column: Option<String>,
     /// The label list, in the order of the codes; any other label counts as unlabeled
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', requires = "label_column")]
     pub labels: Vec<String>,
-    /// Where to write the embeddings
-    #[arg(long, value_name = "FILE")]
-    pub output: PathBuf,
-}
-
-/// The columns of a table of texts.
-#[derive(Debug, Args)]
-pub struct TableArgs {
-    /// The column that holds the text
+    /// The column that says whose record it is, for a ledger that protects persons
     #[arg(long, value_name = "COLUMN")]
-    pub text_column: String,
+    pub unit_column: Option<String>,
     /// The column that identifies a record [default: number the records]
     #[arg(long, value_name = "COLUMN")]
     pub id_column: Option<String>,
+    /// Where to write the embeddings
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
 }
 
 /// Arguments of `extract`.
@@ -105,12 +100,63 @@ pub struct ExtractArgs {
     /// Where to write the embeddings with their features
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
-    /// The encryption parameters: n8192-q28x6-p34, n8192-q30x5-p38 or n8192-q25x5-p31
+    #[command(flatten)]
+    pub parameters: ParameterArgs,
+    /// How records are laid out in ciphertexts
+    #[arg(long, value_enum, default_value_t = PackingChoice::Auto)]
+    pub packing: PackingChoice,
+}
+
+/// The encryption parameters.
+#[derive(Debug, Args)]
+pub struct ParameterArgs {
+    /// The encryption parameters: n8192-q28x6-p34, n8192-q30x5-p38, n8192-q25x5-p31 or n16384-q30x5-p38
     #[arg(long, value_name = "NAME", default_value_t = ParameterSet::N8192Q28x6P34)]
     pub parameter_set: ParameterSet,
-    /// Who evaluates the ciphertexts: native, or seal for comparison
-    #[arg(long, value_name = "NAME", default_value_t)]
-    pub kernels: Kernels,
+    /// What 128 bits of security must rest on: he-2018-classical, guidelines-2024-classical or
+    /// guidelines-2024-quantum
+    #[arg(long, value_name = "BASIS", default_value = SecurityStandard::Guidelines2024Classical.name())]
+    pub security: SecurityStandard,
+}
+
+impl Default for ParameterArgs {
+    fn default() -> Self {
+        Self {
+            parameter_set: ParameterSet::N8192Q28x6P34,
+            security: SecurityStandard::Guidelines2024Classical,
+        }
+    }
+}
+
+/// A packing by its use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PackingChoice {
+    /// By the number of records
+    Auto,
+    /// Feature-major: many records at once
+    Bulk,
+    /// Record-major: few records, each answered quickly
+    Latency,
+}
+
+impl PackingChoice {
+    /// The packings to choose from by measuring them.
+    pub fn candidates(self) -> &'static [Packing] {
+        match self {
+            Self::Auto => &[Packing::FeatureMajor, Packing::RecordMajor],
+            Self::Bulk => &[Packing::FeatureMajor],
+            Self::Latency => &[Packing::RecordMajor],
+        }
+    }
+
+    /// The packing for a job of `rows` records.
+    pub fn packing(self, rows: usize) -> Packing {
+        match self {
+            Self::Auto => Packing::for_rows(rows),
+            Self::Bulk => Packing::FeatureMajor,
+            Self::Latency => Packing::RecordMajor,
+        }
+    }
 }
 
 /// The verbs of `ledger`.
@@ -120,6 +166,8 @@ pub enum LedgerCommand {
     Init(LedgerInitArgs),
     /// Show the terms, what was spent on what, and what is left
     Show(LedgerShowArgs),
+    /// Change the policy or the public size from here on, visibly and for ever
+    Amend(LedgerAmendArgs),
     /// Verify the whole ledger, and that it still holds a known entry
     Verify(LedgerVerifyArgs),
 }
@@ -147,6 +195,23 @@ pub struct LedgerShowArgs {
     /// The ledger
     #[arg(long, value_name = "FILE")]
     pub ledger: PathBuf,
+}
+
+/// Arguments of `ledger amend`.
+#[derive(Debug, Args)]
+pub struct LedgerAmendArgs {
+    /// The ledger
+    #[arg(long, value_name = "FILE")]
+    pub ledger: PathBuf,
+    /// The new privacy configuration, of the same unit and adjacency [default: the one in force]
+    #[arg(long, value_name = "FILE", required_unless_present = "public_size")]
+    pub policy: Option<PathBuf>,
+    /// The new public upper bound on the number of units [default: the one in force]
+    #[arg(long, value_name = "N")]
+    pub public_size: Option<u64>,
+    /// Why, in one public line
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
 }
 
 /// Arguments of `ledger verify`.
@@ -198,12 +263,20 @@ pub struct FinetuneArgs {
     /// The delta that the ledger must have; another is refused [default: the ledger's]
     #[arg(long, value_name = "D")]
     pub delta: Option<f64>,
-    /// The privacy configuration that the ledger must have been created with; another is refused
+    /// The privacy configuration that must be in force in the ledger; another is refused
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
     /// What the head reads
     #[arg(long, value_name = "PARTS", default_value = HeadInputs::EmbeddingAndFeatures.name(), value_parser = head_inputs)]
     pub inputs: HeadInputs,
+    /// How far all other units' clipped gradients may move together when one unit changes; adds to the
+    /// sensitivity
+    #[arg(long, value_name = "S", default_value_t = 0.0)]
+    pub slack: f64,
+    /// A name that makes this a new run. Without one, repeating a finished run gives the same head again at
+    /// no charge
+    #[arg(long, value_name = "NAME")]
+    pub run: Option<String>,
     /// Where to write the head
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
@@ -219,11 +292,14 @@ pub struct ClassifyArgs {
     #[arg(long, value_name = "FILE")]
     pub input: PathBuf,
     /// The sentence-transformers folder, for a table of texts
-    #[arg(long, value_name = "DIR", requires = "TableArgs")]
+    #[arg(long, value_name = "DIR", requires = "text_column")]
     pub encoder: Option<PathBuf>,
-    /// The columns of the table.
-    #[command(flatten)]
-    pub table: Option<TableArgs>,
+    /// The column that holds the text
+    #[arg(long, value_name = "COLUMN", requires = "encoder")]
+    pub text_column: Option<String>,
+    /// The column that identifies a record [default: number the records]
+    #[arg(long, value_name = "COLUMN", requires = "encoder")]
+    pub id_column: Option<String>,
     /// The secret half of the model, for a head that reads server features and records without them
     #[arg(long, value_name = "FILE")]
     pub model: Option<PathBuf>,

@@ -66,6 +66,7 @@ impl From<EncryptedError> for Failure {
     fn from(error: EncryptedError) -> Self {
         let code = match &error {
             EncryptedError::Unsupported { .. }
+            | EncryptedError::Insecure { .. }
             | EncryptedError::Input { .. }
             | EncryptedError::Message { .. } => Code::Cryptography,
             EncryptedError::Seal { .. } => Code::Bug,

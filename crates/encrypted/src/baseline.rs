@@ -12,16 +12,14 @@ use cryptotl_model::{AffineMap, Layer, Network};
 use ndarray::ArrayView1;
 
 use crate::error::{EncryptedError, Result};
+use crate::params::ParameterSet;
 use crate::seal::ckks::{
     Ciphertext, Context, Decryptor, Encoder, Encryptor, Evaluator, GaloisKeys, Plaintext, RelinKeys,
     SecretKey,
 };
 use crate::seal::wire;
 
-const DEGREE: usize = 8192;
-const DATA_PRIMES: [u64; 7] =
-    [0x3_fffe_4001, 0x1ff_c001, 0x1fc_0001, 0x1fa_4001, 0x1f9_8001, 0x1f6_8001, 0x1f6_0001];
-const SPECIAL_PRIME: u64 = 0x3_fffd_0001;
+const SET: ParameterSet = ParameterSet::N8192Q34Q25x6P34;
 const SCALE: f64 = (1u64 << 25) as f64;
 
 /// The paper's circuit with the keys of one job, both sides in one.
@@ -62,10 +60,10 @@ impl PaperCircuit {
             return Err(not_the_papers());
         };
         let cubic: [f64; 4] = polynomial.coefficients().try_into().map_err(|_| not_the_papers())?;
-        if 2 * width > DEGREE / 2 {
+        if 2 * width > SET.slots() {
             return Err(not_the_papers());
         }
-        let context = Context::from_primes(DEGREE, &DATA_PRIMES, SPECIAL_PRIME, 128)?;
+        let context = Context::new(SET)?;
         let (key, relin) = SecretKey::generate(&context)?;
         let babies = [width.div_ceil(24), width.div_ceil(2)];
         let (n, inner) = (width as i32, second.weight.ncols() as i32);
@@ -86,7 +84,7 @@ impl PaperCircuit {
                 &context,
                 &wire::keys_bytes(&context, &wire::parse_keys(&context, &relin)?),
             )?,
-            galois: GaloisKeys::generate(&context, &key, &steps)?,
+            galois: GaloisKeys::generate(&context, &key, &steps, false)?,
             encoder: Encoder::new(&context)?,
             evaluator: Evaluator::new(&context)?,
             key,
@@ -105,7 +103,7 @@ impl PaperCircuit {
                 "give records of the network's width",
             ));
         }
-        let top = DATA_PRIMES.len();
+        let top = SET.data_primes().len();
         let plain = self.encoder.encode(&self.context, &record.to_vec(), top, SCALE)?;
         let bytes = Encryptor::new(&self.context, &self.key)?.encrypt_seeded(&plain)?;
         let query = Value { ciphertext: Ciphertext::load(&self.context, &bytes)?, level: top };
@@ -224,7 +222,7 @@ impl PaperCircuit {
 
     /// Encodes at the top level and drops to `level`, as the published program does.
     fn weights(&self, values: &[f64], scale: f64, level: usize) -> Result<Plaintext> {
-        let mut plain = self.encoder.encode(&self.context, values, DATA_PRIMES.len(), scale)?;
+        let mut plain = self.encoder.encode(&self.context, values, SET.data_primes().len(), scale)?;
         self.evaluator.drop_plain(&self.context, &mut plain, level)?;
         Ok(plain)
     }

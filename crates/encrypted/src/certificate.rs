@@ -98,7 +98,7 @@ impl Certificate {
             feature_bound: plan.max_feature(),
         };
         let corner_error = largest(errors.slice(of_corners));
-        if !(corner_error <= MAX_CORNER_ERROR * certificate.feature_bound) {
+        if corner_error > MAX_CORNER_ERROR * certificate.feature_bound {
             return Err(EncryptedError::unsupported(
                 format!("a record at the input bound is {corner_error:.1e} off the network in the clear"),
                 "clamp inputs more tightly; please report this as a defect",
@@ -207,15 +207,15 @@ impl fmt::Display for Certificate {
 /// Records at the input bound, `[corners, input_width]`: for each of the units of the first layer that
 /// can get furthest, the two records that take it to its ends.
 fn corners(plan: &EvaluationPlan) -> Array2<f64> {
-    let first = &plan.levels().first;
-    let reach = |unit: usize| first.row(unit).iter().map(|w| w.abs()).sum::<f64>();
-    let mut units: Vec<usize> = (0..first.rows()).collect();
+    let first = plan.first_weights();
+    let reach = |unit: usize| first.row(unit).mapv(f64::abs).sum();
+    let mut units: Vec<usize> = (0..first.nrows()).collect();
     units.sort_by(|a, b| reach(*b).total_cmp(&reach(*a)));
     units.truncate(CORNER_UNITS);
     let bound = plan.contract().input_bound().max_abs();
-    Array2::from_shape_fn((2 * units.len(), first.columns()), |(corner, input)| {
+    Array2::from_shape_fn((2 * units.len(), first.ncols()), |(corner, input)| {
         let sign = if corner % 2 == 0 { bound } else { -bound };
-        sign * first.row(units[corner / 2])[input].signum()
+        sign * first[[units[corner / 2], input]].signum()
     })
 }
 

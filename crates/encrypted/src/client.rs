@@ -1,13 +1,13 @@
 //! The data owner's side: the secret key, encryption and decryption.
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 use zeroize::Zeroizing;
 
 use crate::error::{EncryptedError, Result};
 use crate::message::{EvaluationKeys, JobId, Place, Query, Request, Response};
 use crate::plan::Contract;
-use crate::seal::ckks::{Ciphertext, Context, Decryptor, Encoder, Encryptor, SecretKey};
+use crate::seal::ckks::{Ciphertext, Context, Decryptor, Encoder, Encryptor, GaloisKeys, SecretKey};
 use crate::seal::wire::{self, Level};
 
 /// Holds the secret key of one job.
@@ -30,8 +30,14 @@ impl Client {
     /// [`EncryptedError::Seal`] when SEAL fails.
     pub fn generate(contract: &Contract) -> Result<(Self, EvaluationKeys)> {
         let context = Context::new(contract.parameter_set())?;
-        let (key, relin_bytes) = SecretKey::generate(&context)?;
-        let keys = EvaluationKeys::new(contract, wire::parse_keys(&context, &relin_bytes)?);
+        let (key, relin) = SecretKey::generate(&context)?;
+        let mut parts = wire::parse_keys(&context, &relin)?;
+        if let Some(layout) = contract.layout() {
+            let steps: Vec<i32> = layout.rotations().into_iter().map(|steps| steps as i32).collect();
+            let galois = GaloisKeys::generate(&context, &key, &steps, true)?.save()?;
+            parts.extend(wire::parse_galois(&context, &layout.galois_elements(), &galois)?);
+        }
+        let keys = EvaluationKeys::new(contract, parts);
         Ok((Self::assemble(contract, context, key, keys.job())?, keys))
     }
 
@@ -75,7 +81,8 @@ impl Client {
     }
 
     /// Encrypts one block, `[rows, input_width]` with `1 ..= block_rows` rows: number `i` of record `j`
-    /// goes to slot `j` of ciphertext `i`. Unused slots hold zeros.
+    /// goes to slot `j` of ciphertext `i`, or to several slots of ciphertext `j` in record-major packing. Unused slots hold
+    /// zeros.
     ///
     /// # Errors
     /// [`EncryptedError::Input`] when the shape does not fit, or a number is not finite or beyond the input
@@ -83,12 +90,15 @@ impl Client {
     pub fn encrypt_block(&self, rows: ArrayView2<f64>, place: Place) -> Result<Query> {
         self.check(rows)?;
         let contract = &self.contract;
-        let features: Vec<_> = rows.axis_iter(Axis(1)).collect();
-        let ciphertexts = features
+        let (count, slots): (_, &(dyn Fn(usize) -> Vec<f64> + Sync)) = match contract.layout() {
+            None => (rows.ncols(), &|feature| rows.column(feature).to_vec()),
+            Some(layout) => (rows.nrows(), &|record| layout.place(&rows.row(record).to_vec())),
+        };
+        let ciphertexts = (0..count)
             .into_par_iter()
-            .map(|feature| {
+            .map(|i| {
                 let (level, scale) = (contract.input_level(), contract.input_scale());
-                let plain = self.encoder.encode(&self.context, &feature.to_vec(), level, scale)?;
+                let plain = self.encoder.encode(&self.context, &slots(i), level, scale)?;
                 let bytes = self.encryptor.encrypt_seeded(&plain)?;
                 let (c0, seed) = wire::parse_seeded(&self.context, Level::Data(level), &bytes)?;
                 Ok((c0.into_iter().map(|residue| residue as u32).collect(), seed))
@@ -150,7 +160,7 @@ impl Client {
         let rows = request.rows;
         let contract = &self.contract;
         let level = Level::Data(contract.output_level());
-        let features = response
+        let slots = response
             .ciphertexts
             .par_iter()
             .map_init(
@@ -166,6 +176,9 @@ impl Client {
                 },
             )
             .collect::<Result<Vec<_>>>()?;
-        Ok(Array2::from_shape_fn((rows, contract.output_width()), |(row, feature)| features[feature][row]))
+        Ok(Array2::from_shape_fn((rows, contract.output_width()), |(row, feature)| match contract.layout() {
+            None => slots[feature][row],
+            Some(layout) => slots[row][layout.feature_slot(feature)],
+        }))
     }
 }

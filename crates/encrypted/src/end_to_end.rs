@@ -1,9 +1,10 @@
 //! Whole jobs through SEAL, compared with the f64 network.
 
-use cryptotl_model::{Layer, Network, Polynomial};
+use cryptotl_model::{Network, Polynomial};
 use ndarray::{Array2, array};
 use proptest::prelude::*;
 
+use crate::testkit::network;
 use crate::{
     Client, EncryptedError, EvaluationKeys, EvaluationPlan, InputBound, Kernels, Packing, ParameterSet,
     Query, Server, extract_in_process, testkit,
@@ -42,16 +43,6 @@ fn errors(network: &Network, set: ParameterSet, rows: &Array2<f64>, bound: f64) 
         (extraction.bytes_up, extraction.bytes_down, extraction.key_bytes)
     );
     (max, rms)
-}
-
-fn network(coefficients: Vec<f64>, widths: [usize; 3], seed: u64) -> Network {
-    let [inputs, hidden, outputs] = widths;
-    let layers = vec![
-        testkit::dense(hidden, inputs, seed),
-        Layer::Activation(Polynomial::new(coefficients).unwrap()),
-        testkit::dense(outputs, hidden, seed + 1),
-    ];
-    Network::new(inputs, layers).unwrap()
 }
 
 #[test]

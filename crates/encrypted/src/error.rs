@@ -16,6 +16,14 @@ pub enum EncryptedError {
         /// What to do.
         remedy: String,
     },
+    /// The parameters do not have the security that was asked for.
+    #[error("the parameters are refused: {fact}; {remedy}")]
+    Insecure {
+        /// Which limit they exceed.
+        fact: String,
+        /// What to do.
+        remedy: String,
+    },
     /// Values given by the caller break a rule.
     #[error("{fact}; {remedy}")]
     Input {

@@ -75,7 +75,9 @@ mod message;
 mod params;
 mod plan;
 mod plan_file;
+mod planner;
 mod progress;
+mod record_major;
 mod residues;
 mod ring;
 mod seal;
@@ -94,6 +96,7 @@ pub use message::{
 pub use params::{Packing, ParameterSet, SecurityBasis, SecurityStandard};
 pub use plan::{Contract, Cost, EvaluationPlan, InputBound};
 pub use plan_file::PlanFile;
+pub use planner::{Choice, Estimate, choose};
 pub use progress::{Progress, Stage};
 pub use server::Server;
 

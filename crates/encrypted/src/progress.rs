@@ -13,6 +13,8 @@ pub enum Stage {
     Activation,
     /// The second matrix.
     SecondLayer,
+    /// Both layers and the activation of whole records, in record-major packing. Counted in records.
+    Records,
     /// The data owner decrypts the features. Counted in records.
     Decrypt,
 }

@@ -12,7 +12,7 @@ use crate::gemm::IntegerMatrix;
 
 /// Columns of a block: divides every ring degree, so that a block belongs to one prime, and keeps a
 /// block of 768 rows of `f64` within a few megabytes.
-const COLUMNS: usize = 512;
+pub(crate) const COLUMNS: usize = 512;
 
 /// `rows` ciphertexts of two polynomials modulo the same primes.
 pub(crate) struct ResidueMatrix {

@@ -1,6 +1,6 @@
 //! Deterministic networks and records for this crate's tests.
 
-use cryptotl_model::{Layer, Polynomial};
+use cryptotl_model::{Layer, Network, Polynomial};
 use ndarray::{Array1, Array2};
 
 /// A small generator of independent standard normal numbers (SplitMix64 and Box-Muller).
@@ -25,9 +25,10 @@ impl Normal {
     }
 }
 
-/// Standardized records, clamped to `+-bound`.
+/// Standardized records, clamped to `+-bound`. They are independent of the weights of a network with the same seed: records
+/// that *are* rows of the first layer drive a unit 13 deviations out.
 pub(crate) fn records(rows: usize, width: usize, bound: f64, seed: u64) -> Array2<f64> {
-    let mut normal = Normal::new(seed);
+    let mut normal = Normal::new(seed + (1 << 32));
     Array2::from_shape_simple_fn((rows, width), || normal.next().clamp(-bound, bound))
 }
 
@@ -39,6 +40,17 @@ pub(crate) fn dense(outputs: usize, inputs: usize, seed: u64) -> Layer {
         weight: Array2::from_shape_simple_fn((outputs, inputs), || deviation * normal.next()),
         bias: Array1::from_shape_simple_fn(outputs, || 0.1 * normal.next()),
     }
+}
+
+/// Dense, activation, dense.
+pub(crate) fn network(coefficients: Vec<f64>, widths: [usize; 3], seed: u64) -> Network {
+    let [inputs, hidden, outputs] = widths;
+    let layers = vec![
+        dense(hidden, inputs, seed),
+        Layer::Activation(Polynomial::new(coefficients).unwrap()),
+        dense(outputs, hidden, seed + 1),
+    ];
+    Network::new(inputs, layers).unwrap()
 }
 
 /// The paper's lower network at another width: convolution of 9 taps, dense, cubic, pooling over 3, dense.

@@ -19,7 +19,7 @@ pub enum ModelError {
         remedy: String,
     },
     /// A file cannot be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}; check the path and its permissions", path.display())]
     Io {
         /// `read`, `write`, ...
         action: &'static str,

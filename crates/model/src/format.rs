@@ -278,6 +278,11 @@ impl<H: Header> Outline<H> {
         // The library's own reader wants the tensors' bytes as well, and an outline is for not reading them.
         let metadata: safetensors::tensor::Metadata = serde_json::from_slice(&bytes[8..])
             .or_else(|e| malformed::<H, _>(path, format!("it is not safetensors ({e})")))?;
+        // A file cut short shows here already, before anything is paid for or read.
+        let (found, stated) = (file.metadata().map_err(io)?.len(), 8 + length + metadata.data_len() as u64);
+        if found != stated {
+            return malformed::<H, _>(path, format!("it has {found} bytes and its header states {stated}"));
+        }
         let header = typed_header::<H>(metadata.metadata().as_ref(), path)?;
         let shapes = metadata.tensors().into_iter().map(|(name, info)| (name, info.shape.clone())).collect();
         Ok(Self { header, shapes })

@@ -100,7 +100,13 @@ pub struct Records {
     pub features: Option<Array2<f32>>,
     /// A code a record, or [`UNLABELED`].
     pub labels: Option<Vec<u32>>,
+    /// Whose record it is: the person's number in the order of first appearance, or `None` where the table
+    /// does not say.
+    pub persons: Option<Vec<Option<u32>>>,
 }
+
+/// The number that stands in a file for a record whose person is unknown.
+const NOBODY: u32 = u32::MAX;
 
 impl Records {
     /// How many records.
@@ -146,17 +152,16 @@ impl Records {
         })
     }
 
-    /// Fails when an embedding or a feature is not finite.
-    pub fn check_finite(&self) -> Result<()> {
+    /// Fails when an embedding or a feature is not finite; `name` says whose records these are.
+    pub fn check_finite(&self, name: &str) -> Result<()> {
         fn finite(rows: ArrayView2<f32>) -> bool {
             rows.iter().all(|x| x.is_finite())
         }
         if finite(self.embeddings.view()) && self.features.as_ref().is_none_or(|f| finite(f.view())) {
             return Ok(());
         }
-        Err(ModelError::invalid(
-            "records",
-            "an embedding holds NaN or infinity",
+        Err(ModelError::mismatch(
+            format!("{name} holds NaN or infinity"),
             "embed the texts again and check the encoder's files",
         ))
     }
@@ -169,6 +174,7 @@ impl Records {
             embeddings: self.embeddings.select(Axis(0), rows),
             features: self.features.as_ref().map(|f| f.select(Axis(0), rows)),
             labels: self.labels.as_ref().map(|l| rows.iter().map(|&r| l[r]).collect()),
+            persons: self.persons.as_ref().map(|p| rows.iter().map(|&r| p[r]).collect()),
         }
     }
 
@@ -189,6 +195,10 @@ impl Records {
         }
         if let Some(labels) = &self.labels {
             document = document.with("labels", Data::U32(labels.clone()));
+        }
+        if let Some(persons) = &self.persons {
+            let numbers = persons.iter().map(|person| person.unwrap_or(NOBODY)).collect();
+            document = document.with("persons", Data::U32(numbers));
         }
         document.write(path)
     }
@@ -229,18 +239,21 @@ impl Records {
             true => Some(document.take_matrix_f32("features", path)?),
             false => None,
         };
-        let labels = match document.tensors.contains_key("labels") {
-            true => Some(document.take_list("labels", path, |d| match d {
-                Data::U32(v) => Some(v),
-                _ => None,
-            })?),
-            false => None,
+        let mut codes = |name: &str| match document.tensors.contains_key(name) {
+            true => document
+                .take_list(name, path, |d| match d {
+                    Data::U32(v) => Some(v),
+                    _ => None,
+                })
+                .map(Some),
+            false => Ok(None),
         };
+        let (labels, persons) = (codes("labels")?, codes("persons")?);
         let header = document.finish(path)?;
         let n_records = embeddings.nrows();
         if ends.len() != n_records
             || features.as_ref().is_some_and(|f| f.nrows() != n_records)
-            || labels.as_ref().is_some_and(|l| l.len() != n_records)
+            || [&labels, &persons].into_iter().flatten().any(|codes| codes.len() != n_records)
         {
             return Err(malformed("its columns do not have one entry a record"));
         }
@@ -261,7 +274,9 @@ impl Records {
         let n_labels = header.label_names.len() as u32;
         let labels =
             labels.map(|codes| codes.into_iter().map(|c| if c < n_labels { c } else { UNLABELED }).collect());
-        Ok(Self { header, ids, embeddings, features, labels })
+        let persons =
+            persons.map(|numbers| numbers.into_iter().map(|n| Some(n).filter(|&n| n != NOBODY)).collect());
+        Ok(Self { header, ids, embeddings, features, labels, persons })
     }
 }
 
@@ -276,6 +291,8 @@ pub struct RecordsOutline {
     pub feature_width: Option<usize>,
     /// Whether the file has a label column.
     pub has_labels: bool,
+    /// Whether the file says whose records they are.
+    pub has_persons: bool,
 }
 
 impl RecordsOutline {
@@ -287,7 +304,42 @@ impl RecordsOutline {
             embedding_width: width("embeddings").unwrap_or(0),
             feature_width: width("features"),
             has_labels: outline.shapes.contains_key("labels"),
+            has_persons: outline.shapes.contains_key("persons"),
             header: outline.header,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn whose_records_they_are_survives_the_file() {
+        let encoder = EncoderId { name: "tiny".into(), digest: Digest::of(b"tiny") };
+        let records = Records {
+            header: RecordsHeader { encoder, label_names: vec!["no".into(), "yes".into()], extraction: None },
+            ids: vec!["a".into(), "b".into(), "c".into()],
+            embeddings: array![[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],
+            features: None,
+            labels: Some(vec![0, UNLABELED, 1]),
+            persons: Some(vec![Some(0), None, Some(1)]),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.safetensors");
+        records.write(&path).unwrap();
+        assert!(RecordsOutline::read(&path).unwrap().has_persons);
+        assert_eq!(Records::read(&path).unwrap(), records);
+        assert_eq!(records.select(&[2, 1]).persons, Some(vec![Some(1), None]));
+
+        let mut short = records.clone();
+        short.persons = Some(vec![Some(0)]);
+        short.write(&path).unwrap();
+        assert!(Records::read(&path).unwrap_err().to_string().contains("one entry a record"));
+        let unknown = Records { persons: None, ..records };
+        unknown.write(&path).unwrap();
+        assert!(!RecordsOutline::read(&path).unwrap().has_persons);
+        assert_eq!(Records::read(&path).unwrap(), unknown);
     }
 }

@@ -23,6 +23,11 @@ impl Digest {
     /// What stands before the first entry of a chain.
     pub(crate) const ZERO: Digest = Digest([0; 32]);
 
+    /// The plain SHA-256 of a byte string, as other programs compute it of a file.
+    pub fn of_bytes(bytes: &[u8]) -> Digest {
+        Digest(Sha256::digest(bytes).into())
+    }
+
     /// Hashes `fields` after a `purpose` that keeps digests of different things apart.
     ///
     /// Each part is preceded by its length in bytes as a 64-bit little-endian number, so that no two
@@ -80,6 +85,12 @@ impl From<Digest> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_digest_of_bytes_is_plain_sha_256() {
+        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(Digest::of_bytes(b"abc").to_string(), expected);
+    }
 
     #[test]
     fn moving_a_byte_between_fields_changes_the_digest() {

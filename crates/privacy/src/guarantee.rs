@@ -5,6 +5,8 @@
 //! and its meaning in one value, and refuse numbers that promise nothing.
 
 use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +33,14 @@ pub enum ParameterError {
     Delta {
         /// The number given.
         value: f64,
+    },
+    /// Not a privacy unit.
+    #[error(
+        "{text:?} is no privacy unit; give record, or person:K with K records of one person at most, such as person:4"
+    )]
+    Unit {
+        /// The text given, shortened.
+        text: String,
     },
     /// Not a usable rho.
     #[error(
@@ -150,20 +160,70 @@ impl fmt::Display for Delta {
 }
 
 /// What one unit of protection is.
+///
+/// In text, JSON and policies it is `record`, or `person:K` with K the bound on contributions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
 pub enum PrivacyUnit {
     /// One record: one row of the private table. A person with three rows is protected as three
     /// units, that is with nine times the rho.
     Record,
+    /// One person with all of their records, told apart by a unit column.
+    Person {
+        /// K, how many records of one person are used at most: the first ones in the order of the file,
+        /// whatever they say.
+        contributions: NonZeroU32,
+    },
+}
+
+impl PrivacyUnit {
+    /// What one unit is called in a sentence.
+    pub fn noun(self) -> &'static str {
+        match self {
+            PrivacyUnit::Record => "record",
+            PrivacyUnit::Person { .. } => "person",
+        }
+    }
 }
 
 impl fmt::Display for PrivacyUnit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            PrivacyUnit::Record => "record",
-        })
+        match self {
+            PrivacyUnit::Record => f.pad("record"),
+            PrivacyUnit::Person { contributions } => f.pad(&format!("person:{contributions}")),
+        }
+    }
+}
+
+impl FromStr for PrivacyUnit {
+    type Err = ParameterError;
+
+    fn from_str(text: &str) -> Result<PrivacyUnit, ParameterError> {
+        let person =
+            |bound: &str| bound.parse().ok().map(|contributions| PrivacyUnit::Person { contributions });
+        let unit = match text.split_once(':') {
+            None if text == "record" => Some(PrivacyUnit::Record),
+            Some(("person", bound)) => person(bound),
+            _ => None,
+        };
+        // One spelling each, so that digests over a unit are digests of its meaning.
+        unit.filter(|unit| unit.to_string() == text)
+            .ok_or_else(|| ParameterError::Unit { text: text.chars().take(80).collect() })
+    }
+}
+
+impl TryFrom<String> for PrivacyUnit {
+    type Error = ParameterError;
+
+    fn try_from(text: String) -> Result<PrivacyUnit, ParameterError> {
+        text.parse()
+    }
+}
+
+impl From<PrivacyUnit> for String {
+    fn from(unit: PrivacyUnit) -> String {
+        unit.to_string()
     }
 }
 
@@ -174,12 +234,26 @@ impl fmt::Display for PrivacyUnit {
 pub enum Adjacency {
     /// One unit is added or removed; the number of units is private as well.
     AddRemove,
+    /// One unit is replaced by another; the number of units is the same and may be known.
+    Replace,
+}
+
+impl Adjacency {
+    /// In how many clipped contributions neighbors differ at most: one that is there or not, or two of
+    /// which one stands for the other.
+    pub(crate) fn contributions_changed(self) -> u64 {
+        match self {
+            Adjacency::AddRemove => 1,
+            Adjacency::Replace => 2,
+        }
+    }
 }
 
 impl fmt::Display for Adjacency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Adjacency::AddRemove => "add-remove",
+            Adjacency::Replace => "replace",
         })
     }
 }
@@ -217,11 +291,31 @@ impl Guarantee {
         Ok(Guarantee { epsilon: zcdp::epsilon(rho, delta)?, delta, rho, unit, adjacency })
     }
 
+    /// The epsilon at the same delta for a group of `size` units that change together, such as the
+    /// records of one person where the unit is a record.
+    ///
+    /// rho-zCDP for one unit is size^2 * rho-zCDP for a group (Bun and Steinke 2016, Proposition 1.9).
+    ///
+    /// # Errors
+    /// [`AccountantError`] if the group's rho is too large to write down or the conversion fails.
+    pub fn group_epsilon(&self, size: NonZeroU32) -> Result<Epsilon, AccountantError> {
+        let rho = self.rho.times(size.get()).and_then(|rho| rho.times(size.get()));
+        let too_large = || ParameterError::Rho { value: format!("{size}^2 times {}", self.rho) };
+        zcdp::epsilon(rho.ok_or_else(too_large)?, self.delta)
+    }
+
     /// The definition of (epsilon, delta)-differential privacy with this guarantee's numbers, unit
     /// and adjacency filled in (Dwork and Roth 2014, Definition 2.4).
     pub fn formal_sentence(&self) -> String {
         let neighbors = match (self.adjacency, self.unit) {
             (Adjacency::AddRemove, PrivacyUnit::Record) => "adding or removing one record",
+            (Adjacency::AddRemove, PrivacyUnit::Person { .. }) => {
+                "adding or removing all records of one person"
+            }
+            (Adjacency::Replace, PrivacyUnit::Record) => "replacing one record by another",
+            (Adjacency::Replace, PrivacyUnit::Person { .. }) => {
+                "replacing all records of one person by those of another"
+            }
         };
         format!(
             "For every pair of datasets that differ by {neighbors}, and for every set S of possible \
@@ -257,6 +351,33 @@ mod tests {
         assert_eq!(Epsilon::new(0.1234561).unwrap().to_string(), "0.123457");
         assert_eq!(Delta::new(1e-5).unwrap().to_string(), "1e-5");
         assert_eq!(Delta::new(3.98107e-5).unwrap().to_string(), "3.982e-5");
+    }
+
+    #[test]
+    fn a_unit_has_one_spelling() {
+        for text in ["record", "person:1", "person:40"] {
+            assert_eq!(text.parse::<PrivacyUnit>().unwrap().to_string(), text);
+        }
+        for text in
+            ["", "Record", "record:1", "person", "person:", "person:0", "person:04", "person:+4", "person:-1"]
+        {
+            let error = text.parse::<PrivacyUnit>().unwrap_err().to_string();
+            assert!(error.contains("person:4"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_group_pays_the_square() {
+        let guarantee = |rho: &str| {
+            let delta = Delta::new(1e-5).unwrap();
+            Guarantee::from_rho(rho.parse().unwrap(), delta, PrivacyUnit::Record, Adjacency::AddRemove)
+                .unwrap()
+        };
+        let size = |size: u32| NonZeroU32::new(size).unwrap();
+        let one = guarantee("0.02");
+        assert_eq!(one.group_epsilon(size(1)).unwrap(), one.epsilon);
+        assert_eq!(one.group_epsilon(size(5)).unwrap(), guarantee("0.5").epsilon);
+        assert!(one.group_epsilon(size(u32::MAX)).is_err(), "beyond what can be written down");
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! touched, in one exclusive transaction that first verifies the whole hash chain; it is never undone.
 //! What cannot be read and verified is refused: a corrupt ledger never counts as an empty one.
 
+mod artifacts;
 mod chain;
 mod entries;
 mod error;
+mod schema;
 mod status;
 
 use std::fs::{self, File};
@@ -16,25 +18,25 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use crate::calibrate::largest_rho;
 use crate::config::{Policy, is_name};
 use crate::digest::Digest;
 use crate::mechanism::{RNG_NAME, Receipt};
 use crate::plan::{ChargedPlan, ReleasePlan};
 use chain::History;
-use entries::{Body, Charge, Genesis, Release};
+use entries::{Amendment, Body, Charge, Genesis, Release, Terms};
 
+pub use artifacts::{MAX_ARTIFACT_BYTES, StoredRelease};
 pub use entries::EntryKind;
 pub use error::{ChargeError, LedgerError};
 pub use status::{ChargeSummary, EntrySummary, Refusal, RefusalReason, Status, Witness};
 
-const SCHEMA: &str = include_str!("ledger/schema.sql");
-const SCHEMA_VERSION: i64 = 1;
 /// "CTLG" in ASCII, in the header of the file.
 const APPLICATION_ID: i64 = 0x4354_4C47;
 /// The first bytes of every SQLite file.
 const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest reason of an amendment, in characters.
+pub const MAX_REASON_LENGTH: usize = 200;
 
 /// An open ledger.
 ///
@@ -64,13 +66,13 @@ impl Ledger {
         if !is_name(population) {
             return Err(LedgerError::Population { name: population.chars().take(80).collect() });
         }
-        let delta = policy.delta(public_size)?;
+        let Terms { public_size, policy, delta, rho_cap } = Terms::new(policy, public_size)?;
         let genesis = Genesis {
             population: population.to_owned(),
             public_size,
-            policy: policy.clone(),
+            policy,
             delta,
-            rho_cap: largest_rho(policy.epsilon_cap(), delta)?,
+            rho_cap,
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             rng: RNG_NAME.to_owned(),
         };
@@ -120,15 +122,12 @@ impl Ledger {
         if application != APPLICATION_ID {
             return Err(not_ours("an SQLite file of another program".to_owned()));
         }
-        let found: i64 = connection.pragma_query_value(None, "user_version", |r| r.get(0))?;
-        if found != SCHEMA_VERSION {
-            return Err(LedgerError::SchemaVersion { found, expected: SCHEMA_VERSION });
-        }
+        let version = schema::version(&connection)?;
         let report: String = connection.pragma_query_value(None, "integrity_check", |r| r.get(0))?;
         if report != "ok" {
             return Err(LedgerError::corrupt(None, report));
         }
-        check_schema(&connection)?;
+        schema::check(&connection, version)?;
         let ledger = Ledger { connection, path: path.to_owned() };
         ledger.history()?;
         Ok(ledger)
@@ -142,14 +141,19 @@ impl Ledger {
     /// Pays for a plan: verifies the ledger, checks the plan against its terms and what is left, and
     /// writes the charge to disk, in one exclusive transaction.
     ///
-    /// There is no refund: if the program ends after this, the loss is spent.
+    /// There is no refund: if the program ends after this, the loss is spent. A plan from which something
+    /// was released before is not charged again.
     ///
     /// # Errors
-    /// [`ChargeError::Refused`] if the policy does not allow it, with what is left and what spent it;
-    /// [`ChargeError::Ledger`] if the ledger cannot be used.
+    /// [`ChargeError::Finished`] with the earlier release of the same plan, which can be used again at no
+    /// charge; [`ChargeError::Refused`] if the policy does not allow it, with what is left and what spent
+    /// it; [`ChargeError::Ledger`] if the ledger cannot be used.
     pub fn charge(&mut self, plan: ReleasePlan) -> Result<ChargedPlan, ChargeError> {
         let transaction = self.exclusive()?;
         let history = chain::load(&transaction)?;
+        if let Some(release) = artifacts::find(&transaction, &history, &plan)? {
+            return Err(ChargeError::Finished(Box::new(release)));
+        }
         if let Some(refusal) = status::refusal(&history, &plan)? {
             return Err(ChargeError::Refused(Box::new(refusal)));
         }
@@ -166,17 +170,13 @@ impl Ledger {
 
     /// Records what was released from a charge; costs nothing.
     ///
-    /// `head_digest` is the digest of the released artifact, in the artifact's own notation.
+    /// `artifact` is what will be published, byte for byte. Its digest is recorded, and the bytes are kept
+    /// up to [`MAX_ARTIFACT_BYTES`], so that a run that is killed before it has published them can be
+    /// repeated at no charge.
     ///
     /// # Errors
-    /// [`LedgerError::Receipt`] if the receipt is of another ledger or was recorded before,
-    /// [`LedgerError::HeadDigest`] if the digest is no short word.
-    pub fn record_release(&mut self, receipt: Receipt, head_digest: &str) -> Result<Witness, LedgerError> {
-        let is_word =
-            (1..=128).contains(&head_digest.len()) && head_digest.bytes().all(|byte| byte.is_ascii_graphic());
-        if !is_word {
-            return Err(LedgerError::HeadDigest { digest: head_digest.chars().take(80).collect() });
-        }
+    /// [`LedgerError::Receipt`] if the receipt is of another ledger or was recorded before.
+    pub fn record_release(&mut self, receipt: Receipt, artifact: &[u8]) -> Result<Witness, LedgerError> {
         let charge = *receipt.witness();
         let transaction = self.exclusive()?;
         let history = chain::load(&transaction)?;
@@ -194,9 +194,59 @@ impl Ledger {
             charge_seq: charge.seq,
             charge_hash: charge.hash,
             steps_used: receipt.steps_used(),
-            head_digest: head_digest.to_owned(),
+            head_digest: artifacts::store(&transaction, artifact)?.to_string(),
         });
         let witness = chain::append(&transaction, Some(&history), &body)?;
+        transaction.commit()?;
+        Ok(witness)
+    }
+
+    /// What was released from an earlier run of the same plan, if anything.
+    ///
+    /// # Errors
+    /// [`LedgerError::Corrupt`] if the ledger no longer verifies, or keeps other bytes than were released.
+    pub fn find_release(&self, plan: &ReleasePlan) -> Result<Option<StoredRelease>, LedgerError> {
+        let transaction = self.connection.unchecked_transaction()?;
+        artifacts::find(&transaction, &chain::load(&transaction)?, plan)
+    }
+
+    /// Changes the policy or the public size, from here on. What was spent stays spent, and the change stays
+    /// visible for ever.
+    ///
+    /// `reason` is public. Unit and adjacency cannot change, because losses that were counted in other terms
+    /// cannot be added.
+    ///
+    /// # Errors
+    /// [`LedgerError::Amendment`] if unit or adjacency would change, nothing would, or the reason is no line
+    /// of text; [`LedgerError::Policy`] if the policy does not suit the size.
+    pub fn amend(&mut self, policy: &Policy, public_size: u64, reason: &str) -> Result<Witness, LedgerError> {
+        let refuse = |fact: String| Err(LedgerError::Amendment { fact });
+        let is_line = (1..=MAX_REASON_LENGTH).contains(&reason.chars().count())
+            && !reason.chars().any(char::is_control)
+            && !reason.trim().is_empty();
+        if !is_line {
+            return refuse(format!("the reason is not one line of 1 to {MAX_REASON_LENGTH} characters"));
+        }
+        let terms = Terms::new(policy, public_size)?;
+        let transaction = self.exclusive()?;
+        let history = chain::load(&transaction)?;
+        if !history.terms.count_the_same(policy) {
+            let old = &history.terms.policy;
+            return refuse(format!(
+                "the ledger counts by {} and {} adjacency, the new policy by {} and {}",
+                old.unit(),
+                old.adjacency(),
+                policy.unit(),
+                policy.adjacency()
+            ));
+        }
+        if history.terms == terms {
+            return refuse("the terms are these already".to_owned());
+        }
+        let Terms { public_size, policy, delta, rho_cap } = terms;
+        let (reason, tool_version) = (reason.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        let amendment = Amendment { public_size, policy, delta, rho_cap, reason, tool_version };
+        let witness = chain::append(&transaction, Some(&history), &Body::Amendment(Box::new(amendment)))?;
         transaction.commit()?;
         Ok(witness)
     }
@@ -232,9 +282,12 @@ impl Ledger {
         chain::load(&transaction)
     }
 
+    /// A transaction for writing, with the tables brought up to date in it.
     fn exclusive(&mut self) -> Result<Transaction<'_>, LedgerError> {
         // `BEGIN IMMEDIATE`: no other process can read the remainder and then charge against it.
-        Ok(self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        schema::migrate(&transaction)?;
+        Ok(transaction)
     }
 }
 
@@ -245,8 +298,7 @@ fn write_genesis(path: &Path, genesis: Genesis) -> Result<(), LedgerError> {
     configure(&connection)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-    transaction.execute_batch(SCHEMA)?;
+    schema::create(&transaction)?;
     chain::append(&transaction, None, &Body::Genesis(Box::new(genesis)))?;
     transaction.commit()?;
     connection.close().map_err(|(_, error)| error.into())
@@ -293,21 +345,4 @@ fn check_is_sqlite_file(path: &Path) -> Result<(), LedgerError> {
     let is_sqlite =
         File::open(path).map_err(io)?.read_exact(&mut start).is_ok_and(|()| start == *SQLITE_MAGIC);
     if is_sqlite { Ok(()) } else { Err(not_ours("it does not begin like an SQLite file")) }
-}
-
-/// Compares the file's schema with the one this crate would create, statement by statement.
-fn check_schema(connection: &Connection) -> Result<(), LedgerError> {
-    let read = |connection: &Connection| -> Result<Vec<(String, Option<String>)>, rusqlite::Error> {
-        connection
-            .prepare("SELECT name, sql FROM sqlite_schema ORDER BY name")?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect()
-    };
-    let reference = Connection::open_in_memory()?;
-    reference.execute_batch(SCHEMA)?;
-    if read(connection)? == read(&reference)? {
-        Ok(())
-    } else {
-        Err(LedgerError::corrupt(None, "its tables are not those of a ledger"))
-    }
 }

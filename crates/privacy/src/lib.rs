@@ -21,8 +21,7 @@
 //!
 //! ```
 //! use cryptotl_privacy::{
-//!     Adjacency, Description, Epsilon, GaussianSumRequest, Ledger, NoisySum, Policy, PrivacyUnit,
-//!     ReleasePlan,
+//!     Adjacency, Description, Epsilon, Ledger, NoisySum, Policy, PrivacyUnit, ReleasePlan, SumRequest,
 //! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -42,11 +41,12 @@
 //! let mut ledger = Ledger::create(folder.path().join("clinic.ledger"), &policy, "clinic-2026", 10_000)?;
 //!
 //! // A plan costs nothing and touches no data.
-//! let plan = ReleasePlan::gaussian_sums(GaussianSumRequest {
+//! let plan = ReleasePlan::gaussian_sums(SumRequest {
 //!     epsilon: Epsilon::new(0.5)?,
 //!     delta: ledger.status()?.delta,
 //!     dimension: 2,
 //!     clipping_norm: 1.0,
+//!     slack: 0.0,
 //!     steps: 1,
 //!     unit: PrivacyUnit::Record,
 //!     adjacency: Adjacency::AddRemove,
@@ -59,16 +59,17 @@
 //! let mut mechanism = charged.into_mechanism()?;
 //!
 //! let records = [[0.3, -0.1], [0.2, 0.9], [7.0, 1.0]]; // the last one is clipped to norm 1
-//! let mut sum = mechanism.begin_step()?;
-//! for record in &records {
-//!     sum.add(record);
-//! }
-//! let noisy: Vec<f64> = sum.release()?;
+//! let units = mechanism.units(records.len(), None)?;
+//! let noisy: Vec<f64> = mechanism.step(&units, |row, out| {
+//!     out.copy_from_slice(&records[row]);
+//!     true
+//! })?;
 //! assert_eq!(noisy.len(), 2);
-//! assert!(mechanism.begin_step().is_err()); // one step was paid for
+//! assert!(mechanism.step(&units, |_, _| false).is_err()); // one step was paid for
 //!
 //! let receipt = mechanism.finish();
-//! ledger.record_release(receipt, "sha256:0f1e2d")?;
+//! let published: Vec<u8> = noisy.iter().flat_map(|x| x.to_le_bytes()).collect();
+//! ledger.record_release(receipt, &published)?;
 //! assert!(ledger.status()?.epsilon_spent.get() <= 0.5);
 //! # Ok(())
 //! # }
@@ -120,20 +121,20 @@
 //! impl cryptotl_privacy::NoisySum for NoNoise {}
 //! ```
 //!
-//! A released sum that is used again:
+//! A second answer from one paid query:
 //!
 //! ```compile_fail,E0382
-//! fn cheat(mut sum: cryptotl_privacy::StepSum<'_>) {
-//!     let released = sum.release();
-//!     sum.add(&[1.0]);
+//! fn cheat(counts: cryptotl_privacy::ChargedCounts) {
+//!     let first = counts.release(1, None, |_| Some(0));
+//!     let second = counts.release(1, None, |_| Some(0));
 //! }
 //! ```
 //!
 //! # What it leaves out
 //!
 //! It cannot see releases made without it, an administrator can delete a ledger (a [`Witness`] in a
-//! released artifact reveals it), the sampler's running time is not hardened, and there is one
-//! mechanism: full-batch Gaussian sums. `docs/privacy.md` states the proof, the references and the
+//! released artifact reveals it), the sampler's running time is not hardened, and no mechanism samples
+//! records: sums, counts and choices are over all of them. `docs/privacy.md` states the proof, the references and the
 //! limits.
 
 pub mod accountant;
@@ -151,14 +152,15 @@ pub use accountant::AccountantError;
 pub use calibrate::{CalibrationError, GaussianCalibration, largest_rho};
 pub use config::{DeltaPolicy, Policy, PolicyError};
 pub use digest::{Digest, DigestError};
-pub use event::{Event, EventError};
+pub use event::{CountsEvent, Event, EventError, NoisyMaxEvent, SumEvent};
 pub use guarantee::{Adjacency, Delta, Epsilon, Guarantee, ParameterError, PrivacyUnit};
 pub use ledger::{
     ChargeError, ChargeSummary, EntryKind, EntrySummary, Ledger, LedgerError, Refusal, RefusalReason, Status,
-    Witness,
+    StoredRelease, Witness,
 };
 pub use mechanism::{
-    BenchmarkGaussian, ChargedGaussian, MechanismError, NoisySum, PublicData, Receipt, StepSum,
+    BenchmarkSums, ChargedCounts, ChargedNoisyMax, ChargedSums, MechanismError, NoisySum, PublicData,
+    Receipt, Units,
 };
-pub use plan::{ChargedPlan, Description, GaussianSumRequest, PlanError, ReleasePlan};
+pub use plan::{ChargedPlan, Description, PlanError, QueryRequest, ReleasePlan, SumRequest};
 pub use rho::Rho;

@@ -1,13 +1,23 @@
 //! Mechanisms: the only code that touches private numbers and the only way to DP noise.
 
 mod clip;
-mod gaussian;
+mod queries;
 mod sampler;
+mod sums;
+mod units;
 
 pub use clip::GRID_RADIUS;
-pub use gaussian::{BenchmarkGaussian, ChargedGaussian, NoisySum, PublicData, Receipt, StepSum};
-pub(crate) use sampler::rho_of_one_step;
+pub use queries::{ChargedCounts, ChargedNoisyMax};
+pub(crate) use sampler::{Noise, rho_of_gaussian, rho_of_noisy_max, rho_of_one_step, rho_of_one_sum};
 pub use sampler::{RNG_NAME, SAMPLER_NAME};
+pub use sums::{BenchmarkSums, ChargedSums, NoisySum, PublicData, Receipt};
+pub use units::Units;
+
+use crate::guarantee::PrivacyUnit;
+
+/// The largest slack, in clipping norms: it keeps sensitivities far inside the integers that are exact
+/// in an `f64`.
+pub const MAX_SLACK: f64 = 100.0;
 
 /// A mechanism could not be built or could not go on. No variant depends on a record's content.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -36,6 +46,14 @@ pub enum MechanismError {
     Sampler {
         /// OpenDP's own words.
         message: String,
+    },
+    /// The plan protects persons, and whose rows are whose is not known.
+    #[error(
+        "the plan protects a {unit}, and the records do not say whose they are; embed the texts with --unit-column"
+    )]
+    Units {
+        /// The plan's unit.
+        unit: PrivacyUnit,
     },
     /// The plan's stated loss does not cover the mechanism.
     #[error("the plan does not describe the mechanism: {fact}; make a new plan with this version")]

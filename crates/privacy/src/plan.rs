@@ -8,30 +8,54 @@ use serde::Serialize;
 use crate::accountant::AccountantError;
 use crate::calibrate::{CalibrationError, GaussianCalibration, largest_rho};
 use crate::digest::Digest;
-use crate::event::Event;
+use crate::event::{CountsEvent, Event, NoisyMaxEvent, SumEvent};
 use crate::guarantee::{Adjacency, Delta, Epsilon, Guarantee, PrivacyUnit};
 use crate::ledger::Witness;
-use crate::mechanism::{ChargedGaussian, GRID_RADIUS, MechanismError};
+use crate::mechanism::{
+    self, ChargedCounts, ChargedNoisyMax, ChargedSums, GRID_RADIUS, MAX_SLACK, MechanismError, Noise,
+};
+use crate::rho::Rho;
 
 /// What a release is for, in the caller's words: method, label set, feature inputs and so on.
 ///
 /// It is written into the ledger and into reports, so it must hold nothing private.
 pub type Description = BTreeMap<String, String>;
 
-/// A request for noisy sums over all records.
+/// A request for noisy sums over all units.
 #[derive(Clone, Debug, PartialEq)]
-pub struct GaussianSumRequest {
+pub struct SumRequest {
     /// The epsilon this release alone may cost at `delta`.
     pub epsilon: Epsilon,
     /// The delta of the ledger that will be charged.
     pub delta: Delta,
     /// Coordinates of one contribution, at least 1 and at most [`MAX_DIMENSION`].
     pub dimension: usize,
-    /// C, the Euclidean norm to which one unit's contribution is clipped, in input units; from
+    /// C, the norm to which one unit's contribution is clipped, in input units; from
     /// [`MIN_CLIPPING_NORM`] to [`MAX_CLIPPING_NORM`]. Chosen without looking at private data.
     pub clipping_norm: f64,
+    /// How far the clipped contributions of all *other* units together may move when one unit changes, as a
+    /// sum of norms in input units; 0 if each contribution is a function of its own unit's rows alone.
+    /// It is added to the sensitivity. At most [`MAX_SLACK`] clipping norms; a public number.
+    pub slack: f64,
     /// T, the number of sums, at least 1.
     pub steps: u32,
+    /// What one unit of protection is.
+    pub unit: PrivacyUnit,
+    /// Which datasets count as neighbors.
+    pub adjacency: Adjacency,
+    /// What the release is for; public.
+    pub description: Description,
+}
+
+/// A request for a query that is answered at once: counts, or a choice among candidates.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueryRequest {
+    /// The epsilon this release alone may cost at `delta`.
+    pub epsilon: Epsilon,
+    /// The delta of the ledger that will be charged.
+    pub delta: Delta,
+    /// How many bins or candidates, at least 1 and at most [`MAX_DIMENSION`]; public, like their meaning.
+    pub size: usize,
     /// What one unit of protection is.
     pub unit: PrivacyUnit,
     /// Which datasets count as neighbors.
@@ -59,18 +83,85 @@ pub struct ReleasePlan {
 }
 
 impl ReleasePlan {
-    /// Plans `steps` noisy sums with the least DP noise that the request allows.
+    /// Plans `steps` sums with the least Gaussian DP noise that the request allows; norms are Euclidean.
     ///
     /// The plan's own epsilon is at most the requested one, and below it by rounding only.
     ///
     /// # Errors
     /// [`PlanError`] naming the field of the request that cannot be met.
-    pub fn gaussian_sums(request: GaussianSumRequest) -> Result<ReleasePlan, PlanError> {
-        let GaussianSumRequest {
+    pub fn gaussian_sums(request: SumRequest) -> Result<ReleasePlan, PlanError> {
+        ReleasePlan::sums(Noise::Gaussian, request)
+    }
+
+    /// Plans `steps` sums with the least Laplace DP noise that the request allows; norms are 1-norms.
+    ///
+    /// One sum alone is epsilon-DP with epsilon = 1 / noise multiplier. It is charged as what that implies
+    /// in zCDP, like everything in the ledger.
+    ///
+    /// # Errors
+    /// [`PlanError`] naming the field of the request that cannot be met.
+    pub fn laplace_sums(request: SumRequest) -> Result<ReleasePlan, PlanError> {
+        ReleasePlan::sums(Noise::Laplace, request)
+    }
+
+    /// Plans counts of units in bins, with the least Gaussian DP noise that the request allows. Each unit is
+    /// in one bin or in none.
+    ///
+    /// # Errors
+    /// [`PlanError`] naming the field of the request that cannot be met.
+    pub fn counts(request: QueryRequest) -> Result<ReleasePlan, PlanError> {
+        let sensitivity = CountsEvent::sensitivity_of(request.adjacency, request.size);
+        let cost = |noise_multiplier| mechanism::rho_of_gaussian(noise_multiplier, sensitivity);
+        ReleasePlan::query(request, 1.0, cost, |bins, noise_multiplier, rho| {
+            Event::Counts(CountsEvent { bins, noise_multiplier, sensitivity, rho })
+        })
+    }
+
+    /// Plans the choice of the candidate with the largest sum of scores, each unit scoring every candidate
+    /// from 0 to 1: the exponential mechanism, with the least DP noise that the request allows.
+    ///
+    /// # Errors
+    /// [`PlanError`] naming the field of the request that cannot be met.
+    pub fn noisy_max(request: QueryRequest) -> Result<ReleasePlan, PlanError> {
+        let adjacency = request.adjacency;
+        let cost = |noise_multiplier| mechanism::rho_of_noisy_max(noise_multiplier, adjacency);
+        // A choice costs (range / scale)^2 / 8 where a Gaussian costs (sensitivity / scale)^2 / 2; the range
+        // is 1 when a unit is added, and 2 when one is replaced.
+        let ratio = adjacency.contributions_changed() as f64 / 2.0;
+        ReleasePlan::query(request, ratio, cost, |candidates, noise_multiplier, rho| {
+            Event::NoisyMax(NoisyMaxEvent { candidates, noise_multiplier, rho })
+        })
+    }
+
+    /// Calibrates a query whose multiplier is about `ratio` times that of a Gaussian release of the same cost.
+    fn query(
+        request: QueryRequest,
+        ratio: f64,
+        cost: impl Fn(f64) -> Result<Rho, MechanismError>,
+        event: impl FnOnce(usize, f64, Rho) -> Event,
+    ) -> Result<ReleasePlan, PlanError> {
+        let QueryRequest { epsilon, delta, size, unit, adjacency, description } = request;
+        if !(1..=MAX_DIMENSION).contains(&size) {
+            return Err(PlanError::Dimension { dimension: size });
+        }
+        let most = largest_rho(epsilon, delta)?;
+        let mut noise_multiplier = GaussianCalibration::from_rho(most, 1)?.noise_multiplier * ratio;
+        // The formula is right up to how OpenDP rounds.
+        while cost(noise_multiplier)? > most {
+            noise_multiplier = noise_multiplier.next_up();
+        }
+        let rho = cost(noise_multiplier)?;
+        let guarantee = Guarantee::from_rho(rho, delta, unit, adjacency)?;
+        Ok(ReleasePlan { event: event(size, noise_multiplier, rho), guarantee, description })
+    }
+
+    fn sums(noise: Noise, request: SumRequest) -> Result<ReleasePlan, PlanError> {
+        let SumRequest {
             epsilon,
             delta,
             dimension,
             clipping_norm,
+            slack,
             steps,
             unit,
             adjacency,
@@ -82,19 +173,35 @@ impl ReleasePlan {
         if !(MIN_CLIPPING_NORM..=MAX_CLIPPING_NORM).contains(&clipping_norm) {
             return Err(PlanError::ClippingNorm { clipping_norm });
         }
+        if !(0.0..=MAX_SLACK * clipping_norm).contains(&slack) {
+            return Err(PlanError::Slack { slack, clipping_norm });
+        }
+        // Dividing by a power of two is exact in the range of norms allowed above.
+        let grid = clipping_norm / GRID_RADIUS as f64;
+        let sensitivity = SumEvent::sensitivity_of(adjacency, slack, grid);
         let calibration = GaussianCalibration::from_rho(largest_rho(epsilon, delta)?, steps)?;
-        let event = Event::GaussianSum {
+        let GaussianCalibration { mut noise_multiplier, rho_per_step, rho, .. } = calibration;
+        // The same multiplier costs the same in all cases, except for how OpenDP rounds.
+        while mechanism::rho_of_one_sum(noise, noise_multiplier, sensitivity)? > rho_per_step {
+            noise_multiplier = noise_multiplier.next_up();
+        }
+        let sum = SumEvent {
             dimension,
             clipping_norm,
-            noise_multiplier: calibration.noise_multiplier,
-            scale: calibration.scale(clipping_norm),
-            // Dividing by a power of two is exact in the range of norms allowed above.
-            grid: clipping_norm / GRID_RADIUS as f64,
+            noise_multiplier,
+            scale: noise_multiplier * (sensitivity as f64 * grid),
+            grid,
             steps,
-            rho_per_step: calibration.rho_per_step,
-            rho: calibration.rho,
+            rho_per_step,
+            rho,
+            slack,
+            sensitivity,
         };
-        let guarantee = Guarantee::from_rho(calibration.rho, delta, unit, adjacency)?;
+        let event = match noise {
+            Noise::Gaussian => Event::GaussianSum(sum),
+            Noise::Laplace => Event::LaplaceSum(sum),
+        };
+        let guarantee = Guarantee::from_rho(rho, delta, unit, adjacency)?;
         Ok(ReleasePlan { event, guarantee, description })
     }
 
@@ -123,11 +230,20 @@ impl ReleasePlan {
 
 impl fmt::Display for ReleasePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Event::GaussianSum { dimension, clipping_norm, noise_multiplier, steps, .. } = &self.event;
-        writeln!(
-            f,
-            "{steps} noisy sums of {dimension} coordinates, clipping norm {clipping_norm}, noise multiplier {noise_multiplier:.6}"
-        )?;
+        match &self.event {
+            Event::GaussianSum(sum) => write_sum(f, "Gaussian", sum)?,
+            Event::LaplaceSum(sum) => write_sum(f, "Laplace", sum)?,
+            Event::Counts(CountsEvent { bins, noise_multiplier, sensitivity, .. }) => {
+                let scale = noise_multiplier * sensitivity;
+                writeln!(f, "{bins} counts with Gaussian DP noise of standard deviation {scale:.6}")?;
+            }
+            Event::NoisyMax(NoisyMaxEvent { candidates, noise_multiplier, .. }) => {
+                writeln!(
+                    f,
+                    "a choice among {candidates} candidates, noise multiplier {noise_multiplier:.6}"
+                )?;
+            }
+        }
         let Guarantee { epsilon, delta, rho, unit, adjacency } = &self.guarantee;
         write!(
             f,
@@ -138,6 +254,18 @@ impl fmt::Display for ReleasePlan {
         }
         Ok(())
     }
+}
+
+fn write_sum(f: &mut fmt::Formatter<'_>, noise: &str, sum: &SumEvent) -> fmt::Result {
+    let SumEvent { dimension, clipping_norm, noise_multiplier, steps, slack, .. } = sum;
+    write!(
+        f,
+        "{steps} sums of {dimension} coordinates with {noise} DP noise, clipping norm {clipping_norm}, "
+    )?;
+    if *slack > 0.0 {
+        write!(f, "slack {slack}, ")?;
+    }
+    writeln!(f, "noise multiplier {noise_multiplier:.6}")
 }
 
 /// A plan that has been paid for. The only way to DP noise for private data.
@@ -170,13 +298,29 @@ impl ChargedPlan {
         &self.witness
     }
 
-    /// The mechanism that was paid for.
+    /// The noisy sums that were paid for.
     ///
     /// # Errors
-    /// [`MechanismError::Inconsistent`] if the plan's stated loss does not cover its noise. The charge
-    /// stays spent.
-    pub fn into_mechanism(self) -> Result<ChargedGaussian, MechanismError> {
-        ChargedGaussian::new(self)
+    /// [`MechanismError::Inconsistent`] if the plan's stated loss does not cover its noise, or the plan is
+    /// for something else. The charge stays spent.
+    pub fn into_mechanism(self) -> Result<ChargedSums, MechanismError> {
+        ChargedSums::new(self)
+    }
+
+    /// The counts that were paid for.
+    ///
+    /// # Errors
+    /// As those of [`ChargedPlan::into_mechanism`], also if the plan is for something else.
+    pub fn into_counts(self) -> Result<ChargedCounts, MechanismError> {
+        ChargedCounts::new(self)
+    }
+
+    /// The choice that was paid for.
+    ///
+    /// # Errors
+    /// As those of [`ChargedPlan::into_mechanism`], also if the plan is for something else.
+    pub fn into_noisy_max(self) -> Result<ChargedNoisyMax, MechanismError> {
+        ChargedNoisyMax::new(self)
     }
 }
 
@@ -198,9 +342,22 @@ pub enum PlanError {
         /// The norm given.
         clipping_norm: f64,
     },
+    /// The slack is out of range.
+    #[error(
+        "slack is {slack}; give a finite number from 0 to {MAX_SLACK:e} times the clipping norm {clipping_norm}, in the same units"
+    )]
+    Slack {
+        /// The slack given.
+        slack: f64,
+        /// The clipping norm given.
+        clipping_norm: f64,
+    },
     /// No DP noise fits.
     #[error(transparent)]
     Calibration(#[from] CalibrationError),
+    /// The mechanism refuses the DP noise.
+    #[error(transparent)]
+    Mechanism(#[from] MechanismError),
     /// The accountant has no figure.
     #[error(transparent)]
     Accountant(#[from] AccountantError),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use cryptotl_privacy::{Policy, largest_rho};
+use cryptotl_privacy::{Adjacency, Policy, PrivacyUnit, largest_rho};
 
 const GOOD: &str = r#"
 version = 1
@@ -47,6 +47,19 @@ fn the_shipped_policies_resolve_to_pinned_numbers() {
 }
 
 #[test]
+fn a_policy_may_protect_persons_and_count_by_replacement() {
+    let text = GOOD.replace("\"record\"", "\"person:4\"").replace("\"add-remove\"", "\"replace\"");
+    let policy = Policy::from_toml(&text).unwrap();
+    let contributions = 4.try_into().unwrap();
+    assert_eq!(policy.unit(), PrivacyUnit::Person { contributions });
+    assert_eq!(policy.adjacency(), Adjacency::Replace);
+    assert_ne!(policy.digest(), Policy::from_toml(GOOD).unwrap().digest());
+    // Neither changes what an epsilon is worth: the cap in rho is that of the unit and adjacency chosen.
+    let delta = policy.delta(10_000).unwrap();
+    assert_eq!(largest_rho(policy.epsilon_cap(), delta).unwrap().to_string(), "0.423312541705");
+}
+
+#[test]
 fn three_releases_at_the_limit_fit_the_standard_and_strict_caps() {
     for file in ["standard.toml", "strict.toml"] {
         let policy = shipped(file);
@@ -74,8 +87,12 @@ fn an_error_names_the_field_and_the_remedy() {
         ("version", "", ["missing field `version`", "README"]),
         ("name", "name = \"two words\"", ["`name`", "letters"]),
         ("name", "name = \"\"", ["`name`", "letters"]),
-        ("unit", "unit = \"household\"", ["household", "record"]),
-        ("adjacency", "adjacency = \"replace\"", ["replace", "add-remove"]),
+        ("unit", "unit = \"household\"", ["household", "person:4"]),
+        ("unit", "unit = \"person\"", ["person", "person:4"]),
+        ("unit", "unit = \"person:0\"", ["person:0", "person:4"]),
+        ("unit", "unit = { person = 4 }", ["unit", "string"]),
+        ("unit", "unit = \"record\"\ncontributions = 4", ["unknown field `contributions`", "unit"]),
+        ("adjacency", "adjacency = \"swap\"", ["swap", "add-remove"]),
         ("epsilon_cap", "epsilon_cap = nan", ["epsilon_cap", "finite"]),
         ("epsilon_cap", "epsilon_cap = inf", ["epsilon_cap", "finite"]),
         ("epsilon_cap", "epsilon_cap = -1.0", ["epsilon_cap", "above 0"]),

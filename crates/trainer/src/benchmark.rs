@@ -5,7 +5,9 @@
 
 use cryptotl_model::{HeadInputs, PublicModel, Records};
 use cryptotl_privacy::accountant::gdp;
-use cryptotl_privacy::{Adjacency, BenchmarkGaussian, Delta, Epsilon, PrivacyUnit, PublicData};
+use cryptotl_privacy::{
+    Adjacency, BenchmarkSums, Delta, Description, Epsilon, NoisySum, PrivacyUnit, PublicData,
+};
 use ndarray::Array1;
 use serde::Serialize;
 
@@ -108,10 +110,13 @@ pub fn run(benchmark: &Benchmark, on_progress: OnProgress) -> Result<Vec<Benchma
             let (unit, adjacency) = (PrivacyUnit::Record, Adjacency::AddRemove);
             // The loss depends on epsilon and delta alone, so any settings tell its mu.
             let probe = HeadSettings::auto(public, inputs, 1.0, n as u64)?;
-            let loss = probe.plan(public, epsilon, delta, unit, adjacency)?.guarantee().rho;
+            let plan_of = |settings: &HeadSettings| {
+                settings.plan(public, epsilon, delta, unit, adjacency, Description::new())
+            };
+            let loss = plan_of(&probe)?.guarantee().rho;
             let mu = gdp::Mu::from_rho(loss);
             let settings = HeadSettings::auto(public, inputs, mu.get(), n as u64)?;
-            let plan = settings.plan(public, epsilon, delta, unit, adjacency)?;
+            let plan = plan_of(&settings)?;
             let projection = view.projection.truncated(settings.rank);
             let projected = projection.apply(train_inputs.view())?;
             let projected_test = projection.apply(test_inputs.view())?;
@@ -119,8 +124,9 @@ pub fn run(benchmark: &Benchmark, on_progress: OnProgress) -> Result<Vec<Benchma
             let mut accuracies = Vec::with_capacity(seeds);
             for _ in 0..seeds {
                 let declared = PublicData::declare("a benchmark on a published corpus");
-                let mut mechanism = BenchmarkGaussian::for_public_data(&plan, declared)?;
-                let weights = settings.fit_rows(view, &projected, labels, &mut mechanism)?;
+                let mut mechanism = BenchmarkSums::for_public_data(&plan, declared)?;
+                let units = mechanism.units(n, None)?;
+                let weights = settings.fit_rows(view, &projected, labels, &units, &mut mechanism)?;
                 accuracies.push(accuracy(&projected_test.dot(&weights), &test_targets));
                 done += 1;
                 on_progress(Progress { done, total });

@@ -20,7 +20,7 @@ pub enum TrainerError {
     #[error(transparent)]
     Plan(#[from] cryptotl_privacy::PlanError),
     /// A file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {source}; check the path and its permissions", path.display())]
     Io {
         /// The file.
         path: PathBuf,

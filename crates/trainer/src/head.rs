@@ -7,14 +7,14 @@
 //! w <- w - eta (G/4 + lambda I)^-1 (sum_i clip_C(g_i) + DP noise) / n,   g_i = (sigmoid(w.z_i) - y_i) z_i
 //! ```
 //!
-//! where `G` is the second moment of the *source's* rows: `G/4` bounds the Hessian of the logistic loss,
+//! with one term a unit: `g_i` is a record's gradient, or the mean over a person's. `G` is the second moment of the *source's* rows: `G/4` bounds the Hessian of the logistic loss,
 //! so the step is close to Newton's. It starts at the source's head and gives the mean of the last
 //! iterates. All but the sum is public; `n` is the population's declared public size, never the number
 //! of private records.
 
 use cryptotl_model::{HeadInputs, PublicModel, Records, SourceView, UNLABELED};
 use cryptotl_privacy::{
-    Adjacency, Delta, Description, Epsilon, GaussianSumRequest, NoisySum, PrivacyUnit, ReleasePlan,
+    Adjacency, Delta, Description, Epsilon, NoisySum, PrivacyUnit, ReleasePlan, SumRequest, Units,
 };
 use ndarray::{Array1, Array2};
 
@@ -32,8 +32,10 @@ pub struct HeadSettings {
     pub lambda: f64,
     /// T, the number of noisy sums.
     pub steps: u32,
-    /// C, the norm to which a record's gradient is clipped.
+    /// C, the norm to which a unit's gradient is clipped: a record's own, or the mean over a person's records.
     pub clipping_norm: f64,
+    /// How far the clipped gradients of all other units may move together when one unit changes.
+    pub slack: f64,
     /// eta.
     pub learning_rate: f64,
     /// The public size that the sum is divided by.
@@ -70,12 +72,16 @@ impl HeadSettings {
             lambda: (20.0 / signal).clamp(0.01, 0.3),
             steps: 20,
             clipping_norm: 0.5,
+            slack: 0.0,
             learning_rate: 1.0,
             public_size,
         })
     }
 
     /// Plans the release: free, and without a look at any record.
+    ///
+    /// `about` is added to the description. Two plans with the same description and numbers are the same
+    /// run, so it names whatever else tells this run from others, such as the model's digest.
     pub fn plan(
         &self,
         public: &PublicModel,
@@ -83,8 +89,9 @@ impl HeadSettings {
         delta: Delta,
         unit: PrivacyUnit,
         adjacency: Adjacency,
+        about: Description,
     ) -> Result<ReleasePlan> {
-        let description = Description::from([
+        let mut description = Description::from([
             ("method".to_owned(), "dp-fc".to_owned()),
             ("inputs".to_owned(), self.inputs.name().to_owned()),
             ("rank".to_owned(), self.rank.to_string()),
@@ -93,11 +100,13 @@ impl HeadSettings {
             ("labels".to_owned(), public.label_names.join(",")),
             ("encoder".to_owned(), public.encoder.name.clone()),
         ]);
-        Ok(ReleasePlan::gaussian_sums(GaussianSumRequest {
+        description.extend(about);
+        Ok(ReleasePlan::gaussian_sums(SumRequest {
             epsilon,
             delta,
             dimension: view(public, self.inputs)?.projection.dimension_at(self.rank),
             clipping_norm: self.clipping_norm,
+            slack: self.slack,
             steps: self.steps,
             unit,
             adjacency,
@@ -107,11 +116,12 @@ impl HeadSettings {
 
     /// Trains the head: `[dimension]` weights for rows of the view's projection at this rank.
     ///
-    /// A record without a declared label contributes nothing; no record can make it fail.
+    /// A record without a declared label contributes nothing; no record can make it fail. Where the plan
+    /// protects persons, each gives the mean gradient of their first records.
     ///
     /// # Errors
     /// [`TrainerError::Training`] when the mechanism was planned for another dimension, and the
-    /// mechanism's own errors.
+    /// mechanism's own errors, one of which is that persons are protected and not known.
     pub fn fit(
         &self,
         public: &PublicModel,
@@ -120,7 +130,8 @@ impl HeadSettings {
     ) -> Result<Array1<f64>> {
         let view = view(public, self.inputs)?;
         let rows = view.projection.truncated(self.rank).apply(records.inputs(self.inputs)?.view())?;
-        self.fit_rows(view, &rows, records.require_labels()?, mechanism)
+        let units = mechanism.units(records.len(), records.persons.as_deref())?;
+        self.fit_rows(view, &rows, records.require_labels()?, &units, mechanism)
     }
 
     /// The same for rows that are projected already, as benchmarks with many seeds want.
@@ -129,6 +140,7 @@ impl HeadSettings {
         view: &SourceView,
         rows: &Array2<f64>,
         labels: &[u32],
+        units: &Units,
         mechanism: &mut impl NoisySum,
     ) -> Result<Array1<f64>> {
         let statistics = view.ranks.get(&self.rank).ok_or_else(|| {
@@ -149,19 +161,17 @@ impl HeadSettings {
         let mut weights = statistics.start.clone();
         let mut averaged = Array1::<f64>::zeros(dimension);
         let n_averaged = self.steps.div_ceil(2);
-        let mut gradient = vec![0.0; dimension];
         for step in 0..self.steps {
             let scores = rows.dot(&weights);
-            let mut sum = mechanism.begin_step()?;
-            for ((row, &score), &label) in rows.rows().into_iter().zip(&scores).zip(labels) {
-                if label == UNLABELED {
-                    continue;
+            let sum = mechanism.step(units, |row, gradient| {
+                if labels[row] == UNLABELED {
+                    return false;
                 }
-                let residual = sigmoid(score) - f64::from(label);
-                gradient.iter_mut().zip(row).for_each(|(g, z)| *g = residual * z);
-                sum.add(&gradient);
-            }
-            let noisy = Array1::from_vec(sum.release()?) / self.public_size as f64;
+                let residual = sigmoid(scores[row]) - f64::from(labels[row]);
+                gradient.iter_mut().zip(rows.row(row)).for_each(|(g, z)| *g = residual * z);
+                true
+            })?;
+            let noisy = Array1::from_vec(sum) / self.public_size as f64;
             weights -= &(preconditioner.solve(&noisy) * self.learning_rate);
             if step >= self.steps - n_averaged {
                 averaged += &(&weights / f64::from(n_averaged));

@@ -122,7 +122,7 @@ fn gather(sources: &[Source]) -> Result<(Array2<f64>, Array1<f64>, Vec<SourceId>
                 "embed them with one encoder and one --labels list",
             ));
         }
-        source.records.check_finite()?;
+        source.records.check_finite(&format!("the source {}", source.name))?;
         let (rows, codes) = labeled(&source.records)?;
         blocks.push(source.records.embeddings.select(Axis(0), &rows).mapv(f64::from));
         targets.extend(codes);

@@ -134,14 +134,14 @@ impl Head {
             .collect())
     }
 
-    /// Writes the file and returns its digest.
-    pub fn write(&self, path: &Path) -> Result<Digest> {
+    /// The file's bytes, to be recorded in the ledger before they are written anywhere.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let document = Document::new(self.header.clone())
             .with("projection.mean", &self.projection.mean)
             .with("projection.components", &self.projection.components)
             .with("projection.score", &self.projection.score.to_vector())
             .with("weights", &self.weights);
-        Ok(document.write(path)?)
+        Ok(document.to_bytes()?)
     }
 
     /// Reads the file and its digest.

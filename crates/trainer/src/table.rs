@@ -1,5 +1,6 @@
 //! Text tables: CSV, TSV and JSON lines with named columns.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -20,6 +21,8 @@ pub struct Columns {
     pub label: Option<String>,
     /// The identifier; without one, records are named by their line.
     pub id: Option<String>,
+    /// Whose record it is, where persons are the unit of privacy.
+    pub person: Option<String>,
 }
 
 /// Texts with identifiers and label codes.
@@ -31,6 +34,9 @@ pub struct Texts {
     pub texts: Vec<String>,
     /// One code a record: the label's place in the declared list, or [`UNLABELED`].
     pub labels: Option<Vec<u32>>,
+    /// One number a record: its person's place in the order of first appearance, or `None` where the field
+    /// is empty.
+    pub persons: Option<Vec<Option<u32>>>,
 }
 
 /// Reads a table; the file's ending names its format (`.csv`, `.tsv`, `.jsonl`).
@@ -78,17 +84,27 @@ fn code_of(label: &str, label_names: &[String]) -> u32 {
 struct Collector<'a> {
     texts: Texts,
     label_names: &'a [String],
+    numbers: HashMap<String, u32>,
 }
 
 impl<'a> Collector<'a> {
     fn new(columns: &Columns, label_names: &'a [String]) -> Self {
         let labels = columns.label.is_some().then(Vec::new);
-        Self { texts: Texts { labels, ..Texts::default() }, label_names }
+        let persons = columns.person.is_some().then(Vec::new);
+        let texts = Texts { labels, persons, ..Texts::default() };
+        Self { texts, label_names, numbers: HashMap::new() }
     }
 
-    fn push(&mut self, id: &str, text: &str, label: &str) {
+    fn push(&mut self, id: &str, text: &str, label: &str, person: &str) {
         self.texts.ids.push(id.to_owned());
         self.texts.texts.push(text.to_owned());
+        if let Some(persons) = &mut self.texts.persons {
+            let next = self.numbers.len() as u32;
+            persons.push(match person.trim() {
+                "" => None,
+                name => Some(*self.numbers.entry(name.to_owned()).or_insert(next)),
+            });
+        }
         if let Some(labels) = &mut self.texts.labels {
             labels.push(code_of(label, self.label_names));
         }
@@ -128,11 +144,12 @@ fn read_separated(path: &Path, columns: &Columns, label_names: &[String], separa
     let text = position(&columns.text)?;
     let label = columns.label.as_ref().map(position).transpose()?;
     let id = columns.id.as_ref().map(position).transpose()?;
+    let person = columns.person.as_ref().map(position).transpose()?;
     let mut collector = Collector::new(columns, label_names);
     for record in reader.records() {
         let record = record.map_err(unreadable)?;
         let field = |i: Option<usize>| i.and_then(|i| record.get(i)).unwrap_or("");
-        collector.push(field(id), field(Some(text)), field(label));
+        collector.push(field(id), field(Some(text)), field(label), field(person));
     }
     Ok(collector.texts)
 }
@@ -166,7 +183,8 @@ fn read_json_lines(path: &Path, columns: &Columns, label_names: &[String]) -> Re
                 )
             })?;
         if number == 1 {
-            let named = [Some(&columns.text), columns.label.as_ref(), columns.id.as_ref()];
+            let Columns { text, label, id, person } = columns;
+            let named = [Some(text), label.as_ref(), id.as_ref(), person.as_ref()];
             if let Some(name) = named.into_iter().flatten().find(|name| !object.contains_key(*name)) {
                 return Err(TrainerError::table(
                     path,
@@ -180,8 +198,8 @@ fn read_json_lines(path: &Path, columns: &Columns, label_names: &[String]) -> Re
             Some(value @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => value.to_string(),
             _ => String::new(),
         };
-        let (id, label) = (field(columns.id.as_ref()), field(columns.label.as_ref()));
-        collector.push(&id, &field(Some(&columns.text)), &label);
+        let [id, label, person] = [&columns.id, &columns.label, &columns.person].map(|c| field(c.as_ref()));
+        collector.push(&id, &field(Some(&columns.text)), &label, &person);
     }
     Ok(collector.texts)
 }
@@ -191,7 +209,7 @@ mod tests {
     use super::*;
 
     fn columns(id: Option<&str>) -> Columns {
-        Columns { text: "text".into(), label: Some("label".into()), id: id.map(Into::into) }
+        Columns { text: "text".into(), label: Some("label".into()), id: id.map(Into::into), person: None }
     }
 
     fn labels() -> Vec<String> {
@@ -214,11 +232,26 @@ mod tests {
             ids: vec!["a".into(), "b".into()],
             texts: vec!["good, really".into(), String::new()],
             labels: Some(vec![1, UNLABELED]),
+            persons: None,
         };
         for (name, content) in [("t.csv", csv), ("t.tsv", tsv), ("t.jsonl", jsonl)] {
             let (_folder, path) = write(name, content.as_bytes());
             assert_eq!(read_texts(&path, &columns(Some("id")), &labels()).unwrap(), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn persons_are_numbered_as_they_appear() {
+        let columns = Columns { person: Some("who".into()), label: None, ..columns(None) };
+        let csv = "text,who\na,Zoe\nb, Adam \nc,\nd,Zoe\ne\n";
+        let jsonl = "{\"text\":\"a\",\"who\":7}\n{\"text\":\"b\",\"who\":3}\n{\"text\":\"c\"}\n{\"text\":\"d\",\"who\":7}\n{\"text\":\"e\",\"who\":\"\"}\n";
+        for (name, content) in [("t.csv", csv), ("t.jsonl", jsonl)] {
+            let (_folder, path) = write(name, content.as_bytes());
+            let persons = read_texts(&path, &columns, &[]).unwrap().persons.unwrap();
+            assert_eq!(persons, [Some(0), Some(1), None, Some(0), None], "{name}");
+        }
+        let (_folder, path) = write("t.csv", b"text\na\n");
+        assert!(read_texts(&path, &columns, &[]).unwrap_err().to_string().contains("no column `who`"));
     }
 
     #[test]

@@ -22,7 +22,8 @@ pub fn send(from: &Path, to: &Path, file: &str) {
     std::fs::copy(from.join(file), to.join(file)).unwrap();
 }
 
-pub const PLAN: &str = "plan --model lower.safetensors --source public.safetensors --output job.plan";
+pub const PLAN: &str =
+    "plan --model lower.safetensors --packing bulk --source public.safetensors --output job.plan";
 pub const KEYGEN: &str = "keygen --plan job.plan --secret-key job.secret --keys job.keys";
 pub const ENCRYPT: &str = "encrypt --plan job.plan --model lower.public.safetensors --secret-key job.secret \
                        --input records.safetensors --query job.query";

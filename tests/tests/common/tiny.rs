@@ -59,5 +59,6 @@ pub fn records(n: usize, encoder_name: &str) -> Records {
         embeddings: Array2::from_shape_fn((n, 2), |(i, j)| (7.3 * i as f32 + 1.9 * j as f32).sin() * 2.5),
         features: None,
         labels: None,
+        persons: None,
     }
 }

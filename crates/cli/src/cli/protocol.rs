@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use cryptotl_encrypted::ParameterSet;
+
+use super::{PackingChoice, ParameterArgs};
 
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
@@ -14,9 +15,17 @@ pub struct PlanArgs {
     /// The public half of the model [default: the model's path, ending in .public.safetensors]
     #[arg(long, value_name = "FILE")]
     pub public: Option<PathBuf>,
-    /// The encryption parameters: n8192-q28x6-p34, n8192-q30x5-p38 or n8192-q25x5-p31
-    #[arg(long, value_name = "NAME", default_value_t = ParameterSet::N8192Q28x6P34)]
-    pub parameter_set: ParameterSet,
+    #[command(flatten)]
+    pub parameters: ParameterArgs,
+    /// How records are laid out in ciphertexts
+    #[arg(long, value_enum, default_value_t = PackingChoice::Auto)]
+    pub packing: PackingChoice,
+    /// How many records a job has: what the estimate is for
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rows: u32,
+    /// The speed of the link between the parties in megabits a second; without it, bytes take no time
+    #[arg(long, value_name = "MBPS", value_parser = positive)]
+    pub link_mbps: Option<f64>,
     /// Public records to measure the encryption error on, for the certificate of the plan file
     #[arg(long, value_name = "FILE", requires = "output")]
     pub source: Option<PathBuf>,
@@ -97,4 +106,11 @@ pub struct DecryptArgs {
     /// Where to write the embeddings with their features
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
+        _ => Err("give a positive number".to_owned()),
+    }
 }

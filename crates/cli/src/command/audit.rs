@@ -37,8 +37,6 @@ impl fmt::Display for Audited {
 pub fn run(args: AuditArgs, output: &Output) -> Result<()> {
     let (head, digest) = Head::read(&args.head)?;
     let ledger = Ledger::open(&args.ledger)?;
-    // A ledger that no longer holds the entry that paid for this head was rolled back or is another one.
-    ledger.verify_witness(head.header.witness.seq, &head.header.witness.hash)?;
     let status = ledger.status()?;
     if status.population != head.header.population {
         return Err(Failure::new(
@@ -49,6 +47,8 @@ pub fn run(args: AuditArgs, output: &Output) -> Result<()> {
             ),
         ));
     }
+    // A ledger that no longer holds the entry that paid for this head was rolled back or is another one.
+    ledger.verify_witness(head.header.witness.seq, &head.header.witness.hash)?;
     let report = Report::new(&head, digest.to_string(), status)?;
     std::fs::create_dir_all(&args.output).map_err(|e| {
         Failure::failed(format!("cannot make {}: {e}", args.output.display()), "give a folder")

@@ -54,7 +54,7 @@ pub fn run(args: BenchPrivacyArgs, output: &Output) -> Result<()> {
                 "run `cryptotl embed` with the model's encoder",
             ));
         }
-        records.check_finite()?;
+        records.check_finite("a records file of the benchmark")?;
     }
     let epsilons =
         args.epsilons.iter().map(|e| Epsilon::new(*e)).collect::<std::result::Result<Vec<_>, _>>()?;

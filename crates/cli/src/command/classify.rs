@@ -2,7 +2,6 @@
 
 use std::io::Write;
 
-use cryptotl_encrypted::{Kernels, ParameterSet};
 use cryptotl_model::format::{check_writable, write_atomically};
 use cryptotl_model::{Records, RecordsHeader};
 use cryptotl_trainer::Head;
@@ -11,7 +10,7 @@ use cryptotl_trainer::table::{Columns, read_texts};
 
 use super::embed::embed_texts;
 use super::extract::Model;
-use crate::cli::{ClassifyArgs, TableArgs};
+use crate::cli::{ClassifyArgs, PackingChoice, ParameterArgs};
 use crate::exit::{Code, Failure, Result};
 
 /// Runs the verb.
@@ -20,9 +19,8 @@ pub fn run(args: ClassifyArgs) -> Result<()> {
         check_writable(path)?;
     }
     let (head, _) = Head::read(&args.head)?;
-    let records = match (&args.encoder, &args.table) {
-        (Some(folder), Some(table)) => embedded(&args, &Encoder::load(folder)?, table)?,
-        (None, Some(_)) => return Err(Failure::new(Code::Usage, "--text-column needs --encoder; give both")),
+    let records = match (&args.encoder, &args.text_column) {
+        (Some(folder), Some(column)) => embedded(&args, &Encoder::load(folder)?, column)?,
         _ => Records::read(&args.input).map_err(|e| not_texts(&args, e.into()))?,
     };
     let records = with_features(&args, &head, records)?;
@@ -42,12 +40,13 @@ pub fn run(args: ClassifyArgs) -> Result<()> {
     }
 }
 
-fn embedded(args: &ClassifyArgs, encoder: &Encoder, table: &TableArgs) -> Result<Records> {
-    let columns = Columns { text: table.text_column.clone(), label: None, id: table.id_column.clone() };
+fn embedded(args: &ClassifyArgs, encoder: &Encoder, text_column: &str) -> Result<Records> {
+    let columns =
+        Columns { text: text_column.to_owned(), label: None, id: args.id_column.clone(), person: None };
     let texts = read_texts(&args.input, &columns, &[])?;
     let embeddings = embed_texts(encoder, &texts.texts)?;
     let header = RecordsHeader { encoder: encoder.id().clone(), label_names: Vec::new(), extraction: None };
-    Ok(Records { header, ids: texts.ids, embeddings, features: None, labels: None })
+    Ok(Records { header, ids: texts.ids, embeddings, features: None, labels: None, persons: None })
 }
 
 /// A head that reads server features gets them from the model, when it is given.
@@ -69,7 +68,7 @@ fn with_features(args: &ClassifyArgs, head: &Head, records: Records) -> Result<R
             "give that model with --model",
         ));
     }
-    Ok(model.extract(records, &input, ParameterSet::N8192Q28x6P34, Kernels::default())?.0)
+    Ok(model.extract(records, &input, &ParameterArgs::default(), PackingChoice::Auto)?.0)
 }
 
 /// Says what to do with a table of texts that was given as records.

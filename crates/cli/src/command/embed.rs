@@ -6,11 +6,11 @@ use std::time::Instant;
 use cryptotl_model::format::check_writable;
 use cryptotl_model::{Records, RecordsHeader};
 use cryptotl_trainer::encoder::Encoder;
-use cryptotl_trainer::table::{Columns, read_texts};
+use cryptotl_trainer::table::{Columns, Texts, read_texts};
 use ndarray::Array2;
 use serde::Serialize;
 
-use crate::cli::{EmbedArgs, TableArgs};
+use crate::cli::EmbedArgs;
 use crate::exit::{Code, Failure, Result};
 use crate::output::Output;
 use crate::progress::Bar;
@@ -33,8 +33,12 @@ impl fmt::Display for Embedded {
 pub fn run(args: EmbedArgs, output: &Output) -> Result<()> {
     check_labels(&args.labels)?;
     check_writable(&args.output)?;
-    let TableArgs { text_column, id_column } = args.table;
-    let columns = Columns { text: text_column, label: args.label_column, id: id_column };
+    let columns = Columns {
+        text: args.text_column,
+        label: args.label_column,
+        id: args.id_column,
+        person: args.unit_column,
+    };
     let texts = read_texts(&args.input, &columns, &args.labels)?;
     let encoder = Encoder::load(&args.encoder)?;
 
@@ -42,7 +46,8 @@ pub fn run(args: EmbedArgs, output: &Output) -> Result<()> {
     let embeddings = embed_texts(&encoder, &texts.texts)?;
     let seconds = start.elapsed().as_secs_f64();
     let header = RecordsHeader { encoder: encoder.id().clone(), label_names: args.labels, extraction: None };
-    let records = Records { header, ids: texts.ids, embeddings, features: None, labels: texts.labels };
+    let Texts { ids, labels, persons, .. } = texts;
+    let records = Records { header, ids, embeddings, features: None, labels, persons };
     records.write(&args.output)?;
     let rows = records.len();
     output.result(&Embedded { rows, seconds, sentences_per_second: rows as f64 / seconds })

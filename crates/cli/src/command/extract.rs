@@ -4,14 +4,15 @@ use std::fmt;
 use std::path::Path;
 
 use cryptotl_encrypted::{
-    Contract, EvaluationPlan, InputBound, Kernels, Packing, ParameterSet, Stage, extract_in_process,
+    Choice, Contract, EvaluationPlan, InputBound, Kernels, Packing, ParameterSet, Stage, choose,
+    extract_in_process,
 };
 use cryptotl_model::format::check_writable;
 use cryptotl_model::{Digest, Extraction, LowerModel, Network, PublicModel, Records};
 use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
 
-use crate::cli::ExtractArgs;
+use crate::cli::{ExtractArgs, PackingChoice, ParameterArgs};
 use crate::exit::{Code, Failure, Result};
 use crate::output::Output;
 use crate::progress::Bar;
@@ -63,7 +64,7 @@ pub fn run(args: ExtractArgs, output: &Output) -> Result<()> {
     let model = Model::read(&args.model, args.public.as_deref())?;
     let records = Records::read(&args.input)?;
     let (records, extracted) =
-        model.extract(records, &args.input.display().to_string(), args.parameter_set, args.kernels)?;
+        model.extract(records, &args.input.display().to_string(), &args.parameters, args.packing)?;
     records.write(&args.output)?;
     output.result(&extracted)
 }
@@ -109,13 +110,13 @@ impl Model {
         &self,
         mut records: Records,
         input: &str,
-        parameter_set: ParameterSet,
-        kernels: Kernels,
+        parameters: &ParameterArgs,
+        packing: PackingChoice,
     ) -> Result<(Records, Extracted)> {
         let scaled = self.scaled(input, &records)?;
-        let plan = self.compile(parameter_set)?;
+        let plan = self.compile(parameters, packing.packing(records.len()))?;
         let bar = Bar::new("encrypting");
-        let done = extract_in_process(&plan, kernels, scaled.view(), &|p| {
+        let done = extract_in_process(&plan, Kernels::default(), scaled.view(), &|p| {
             bar.show_step(step_name(p.stage), p.done, p.total);
         })?;
         drop(bar);
@@ -151,10 +152,24 @@ impl Model {
         Ok((records, extracted))
     }
 
-    /// Compiles the lower network for encrypted evaluation.
-    pub(super) fn compile(&self, parameter_set: ParameterSet) -> Result<EvaluationPlan> {
+    /// Compiles the lower network for encrypted evaluation. Fails for parameters without the security that was asked for.
+    pub(super) fn compile(&self, parameters: &ParameterArgs, packing: Packing) -> Result<EvaluationPlan> {
         let bound = InputBound::new(self.public.scaler.bound())?;
-        Ok(EvaluationPlan::compile(&self.lower.network, parameter_set, Packing::default(), bound)?)
+        parameters.parameter_set.require(parameters.security)?;
+        Ok(EvaluationPlan::compile(&self.lower.network, parameters.parameter_set, packing, bound)?)
+    }
+
+    /// Compiles it for each of the packings and keeps the one that takes less time for `rows` records.
+    pub(super) fn choose(
+        &self,
+        parameters: &ParameterArgs,
+        packings: &[Packing],
+        rows: usize,
+        link_mbps: Option<f64>,
+    ) -> Result<Choice> {
+        let bound = InputBound::new(self.public.scaler.bound())?;
+        parameters.parameter_set.require(parameters.security)?;
+        Ok(choose(&self.lower.network, parameters.parameter_set, bound, packings, rows, link_mbps)?)
     }
 
     /// What is encrypted of the records, `[records, input width]`. Fails unless the two halves and the
@@ -199,7 +214,7 @@ pub(super) fn scaled(input: &str, records: &Records, public: &PublicModel) -> Re
             "run `cryptotl embed` with the model's encoder",
         ));
     }
-    records.check_finite()?;
+    records.check_finite(input)?;
     Ok(public.scaler.apply(records.embeddings.view())?)
 }
 
@@ -242,6 +257,7 @@ pub(super) fn step_name(stage: Stage) -> &'static str {
         Stage::FirstLayer => "first layer",
         Stage::Activation => "activation",
         Stage::SecondLayer => "second layer",
+        Stage::Records => "evaluating",
         Stage::Decrypt => "decrypting",
     }
 }

@@ -1,11 +1,16 @@
 //! `finetune`: a private head under the budget. The charge is on disk before a label is read.
 
 use std::fmt;
+use std::num::NonZeroU32;
+use std::path::Path;
 
-use cryptotl_model::format::check_writable;
-use cryptotl_model::{HeadInputs, PublicModel, Records, RecordsOutline};
+use cryptotl_model::format::{check_writable, write_atomically};
+use cryptotl_model::{Digest, HeadInputs, PublicModel, Records, RecordsOutline};
 use cryptotl_privacy::accountant::gdp::Mu;
-use cryptotl_privacy::{Delta, Epsilon, Guarantee, Ledger, Rho, Status, Witness, largest_rho};
+use cryptotl_privacy::{
+    ChargeError, Delta, Description, Epsilon, Guarantee, Ledger, PrivacyUnit, Rho, Status, StoredRelease,
+    Witness, largest_rho,
+};
 use cryptotl_trainer::{Head, HeadSettings};
 use serde::Serialize;
 
@@ -14,13 +19,26 @@ use crate::cli::FinetuneArgs;
 use crate::exit::{Code, Failure, Result};
 use crate::output::Output;
 
+/// The sizes of groups whose epsilon is printed.
+const GROUP_SIZES: [u32; 3] = [2, 5, 10];
+
+/// What the guarantee is worth to units that change together.
+#[derive(Serialize)]
+struct Group {
+    size: u32,
+    epsilon: Epsilon,
+}
+
 #[derive(Serialize)]
 struct Released {
     head: String,
     digest: String,
     inputs: HeadInputs,
+    /// Whether this is the head of an earlier run of the same plan, at no charge.
+    replayed: bool,
     guarantee: Guarantee,
     sentence: String,
+    groups: Vec<Group>,
     witness: Witness,
     rho_remaining: Rho,
     epsilon_affordable: Option<Epsilon>,
@@ -29,7 +47,21 @@ struct Released {
 impl fmt::Display for Released {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "released {} ({})", self.head, self.inputs.name())?;
+        if self.replayed {
+            writeln!(
+                f,
+                "this plan was run before: it is the same head, and nothing was charged; for a new one from \
+                 other records, name the run with --run"
+            )?;
+        }
         writeln!(f, "{}", self.sentence)?;
+        if let [first, ..] = &self.groups[..] {
+            write!(f, "groups of {} {}s: epsilon {}", first.size, self.guarantee.unit.noun(), first.epsilon)?;
+            for Group { size, epsilon } in &self.groups[1..] {
+                write!(f, ", of {size}: {epsilon}")?;
+            }
+            writeln!(f)?;
+        }
         writeln!(f, "charged as entry {} of the ledger, {}", self.witness.seq, self.witness.hash)?;
         match self.epsilon_affordable {
             Some(epsilon) => {
@@ -44,26 +76,36 @@ impl fmt::Display for Released {
 pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
     check_writable(&args.output)?;
     let (public, public_digest) = PublicModel::read(&args.model)?;
+    let mut ledger = Ledger::open(&args.ledger)?;
+    let status = ledger.status()?;
+    check_policy(&args, &status)?;
     // A file that plainly does not fit is refused before it costs anything. Its header holds no record; a
     // pipe has none to look at.
     if args.features.is_file() {
-        check_outline(&args, &public, &RecordsOutline::read(&args.features)?)?;
+        check_outline(&args, &public, status.policy.unit(), &RecordsOutline::read(&args.features)?)?;
     } else if !args.features.exists() {
         return Err(Failure::failed(
             format!("there is no file {}", args.features.display()),
             "give the records file that `cryptotl extract` wrote",
         ));
     }
-    let mut ledger = Ledger::open(&args.ledger)?;
-    let status = ledger.status()?;
-    check_policy(&args, &status)?;
     let epsilon = Epsilon::new(args.epsilon)?;
     let delta = args.delta.map_or(Ok(status.delta), Delta::new)?;
     let mu = Mu::from_rho(largest_rho(epsilon, delta)?);
-    let settings = HeadSettings::auto(&public, args.inputs, mu.get(), status.public_size)?;
-    let plan = settings.plan(&public, epsilon, delta, status.policy.unit(), status.policy.adjacency())?;
+    let auto = HeadSettings::auto(&public, args.inputs, mu.get(), status.public_size)?;
+    let settings = HeadSettings { slack: args.slack, ..auto };
+    let (unit, adjacency) = (status.policy.unit(), status.policy.adjacency());
+    let mut about = Description::from([("public-model".to_owned(), public_digest.to_string())]);
+    about.extend(args.run.clone().map(|name| ("run".to_owned(), name)));
+    let plan = settings.plan(&public, epsilon, delta, unit, adjacency, about)?;
 
-    let charged = ledger.charge(plan)?;
+    let charged = match ledger.charge(plan) {
+        Err(ChargeError::Finished(earlier)) => {
+            publish_again(&args.output, &earlier)?;
+            return report(&args, &ledger, true, output);
+        }
+        other => other?,
+    };
     // From here on the loss is spent, whatever happens; private data may be read.
     let mut mechanism = charged.into_mechanism()?;
     let records = Records::read(&args.features)?;
@@ -79,14 +121,44 @@ pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
         records.header.extraction.clone(),
         weights,
     );
-    let digest = head.write(&args.output)?;
-    ledger.record_release(receipt, &digest.to_string())?;
+    // Recorded before it is published: if this process is killed in between, repeating the run is free.
+    let bytes = head.to_bytes()?;
+    ledger.record_release(receipt, &bytes)?;
+    write_atomically(&args.output, &bytes)?;
+    report(&args, &ledger, false, output)
+}
+
+/// Puts the head of an earlier run of the same plan where this run's would be.
+fn publish_again(path: &Path, earlier: &StoredRelease) -> Result<()> {
+    if let Some(bytes) = &earlier.artifact {
+        return Ok(write_atomically(path, bytes)?);
+    }
+    let is_there = std::fs::read(path).is_ok_and(|bytes| Digest::of(&bytes).to_string() == earlier.digest);
+    if is_there {
+        return Ok(());
+    }
+    Err(Failure::failed(
+        format!(
+            "this run was finished at {} and released the head {}, of which the ledger keeps no copy, and {} is not it",
+            earlier.recorded_at,
+            earlier.digest,
+            path.display()
+        ),
+        "use that file, or name the run with --run to pay for a new one",
+    ))
+}
+
+/// Says what was released, from the released file itself.
+fn report(args: &FinetuneArgs, ledger: &Ledger, replayed: bool, output: &Output) -> Result<()> {
+    let (head, digest) = Head::read(&args.output)?;
     let status = ledger.status()?;
     output.result(&Released {
         head: args.output.display().to_string(),
         digest: digest.to_string(),
-        inputs: settings.inputs,
+        inputs: head.inputs(),
+        replayed,
         sentence: head.header.guarantee.formal_sentence(),
+        groups: groups(&head.header.guarantee),
         guarantee: head.header.guarantee,
         witness: head.header.witness,
         rho_remaining: status.rho_remaining,
@@ -94,7 +166,13 @@ pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
     })
 }
 
-/// Fails when the ledger was created with another policy than the one named.
+/// What the guarantee says to groups, as far as there is a figure.
+fn groups(guarantee: &Guarantee) -> Vec<Group> {
+    let epsilon = |size: u32| NonZeroU32::new(size).and_then(|size| guarantee.group_epsilon(size).ok());
+    GROUP_SIZES.iter().filter_map(|&size| Some(Group { size, epsilon: epsilon(size)? })).collect()
+}
+
+/// Fails when another policy than the one named is in force.
 fn check_policy(args: &FinetuneArgs, status: &Status) -> Result<()> {
     let Some(path) = &args.policy else { return Ok(()) };
     if read_policy(path)? == status.policy {
@@ -103,7 +181,7 @@ fn check_policy(args: &FinetuneArgs, status: &Status) -> Result<()> {
     Err(Failure::new(
         Code::RefusedByBudget,
         format!(
-            "{} was created with the policy `{}` as it then was, not with {}; leave --policy out to accept it",
+            "{} has the policy `{}` in force, which is not that of {}; leave --policy out to accept it",
             args.ledger.display(),
             status.policy.name(),
             path.display()
@@ -111,7 +189,12 @@ fn check_policy(args: &FinetuneArgs, status: &Status) -> Result<()> {
     ))
 }
 
-fn check_outline(args: &FinetuneArgs, public: &PublicModel, outline: &RecordsOutline) -> Result<()> {
+fn check_outline(
+    args: &FinetuneArgs,
+    public: &PublicModel,
+    unit: PrivacyUnit,
+    outline: &RecordsOutline,
+) -> Result<()> {
     let features = args.features.display();
     let header = &outline.header;
     if header.encoder.digest != public.encoder.digest {
@@ -137,6 +220,12 @@ fn check_outline(args: &FinetuneArgs, public: &PublicModel, outline: &RecordsOut
         return Err(Failure::failed(
             format!("{features} does not declare the model's labels, {}", public.label_names.join(",")),
             "embed the texts with --label-column and this --labels list",
+        ));
+    }
+    if unit != PrivacyUnit::Record && !outline.has_persons {
+        return Err(Failure::failed(
+            format!("{features} does not say whose records they are, and the ledger protects a {unit}"),
+            "embed the texts with --unit-column",
         ));
     }
     if args.inputs.needs_features() && outline.feature_width != Some(public.feature_width) {

@@ -1,4 +1,4 @@
-//! `ledger init`, `ledger show` and `ledger verify`: the privacy budget of a population.
+//! `ledger init`, `show`, `amend` and `verify`: the privacy budget of a population.
 
 use std::fmt;
 use std::path::Path;
@@ -7,7 +7,7 @@ use cryptotl_privacy::{EntryKind, Ledger, Policy, Status, Witness};
 use cryptotl_trainer::Head;
 use serde::Serialize;
 
-use crate::cli::{LedgerCommand, LedgerInitArgs, LedgerShowArgs, LedgerVerifyArgs};
+use crate::cli::{LedgerAmendArgs, LedgerCommand, LedgerInitArgs, LedgerShowArgs, LedgerVerifyArgs};
 use crate::exit::{Code, Failure, Result};
 use crate::output::Output;
 
@@ -56,6 +56,7 @@ impl fmt::Display for Shown {
                 EntryKind::Genesis => "created",
                 EntryKind::Charge => "charge",
                 EntryKind::Release => "release",
+                EntryKind::Amendment => "amended",
                 _ => "other",
             })?;
             if let Some(epsilon) = entry.epsilon {
@@ -67,7 +68,20 @@ impl fmt::Display for Shown {
             if let Some(released) = &entry.released {
                 write!(f, ", released {released}")?;
             }
+            if let Some(cap) = entry.epsilon_cap {
+                write!(f, ", cap {cap}")?;
+            }
+            if let Some(reason) = &entry.reason {
+                write!(f, ": {reason}")?;
+            }
             writeln!(f)?;
+        }
+        if !status.clock_went_back.is_empty() {
+            writeln!(
+                f,
+                "clock      went back at {:?}; the order of entries does not depend on it",
+                status.clock_went_back
+            )?;
         }
         write!(f, "head       {} {}", status.head.seq, status.head.hash)
     }
@@ -78,6 +92,7 @@ pub fn run(command: LedgerCommand, output: &Output) -> Result<()> {
     match command {
         LedgerCommand::Init(args) => init(args, output),
         LedgerCommand::Show(args) => show(args, output),
+        LedgerCommand::Amend(args) => amend(args, output),
         LedgerCommand::Verify(args) => verify(args, output),
     }
 }
@@ -92,6 +107,15 @@ fn init(args: LedgerInitArgs, output: &Output) -> Result<()> {
 
 fn show(args: LedgerShowArgs, output: &Output) -> Result<()> {
     output.result(&Shown { status: Ledger::open(&args.ledger)?.status()?, note: String::new() })
+}
+
+fn amend(args: LedgerAmendArgs, output: &Output) -> Result<()> {
+    let mut ledger = Ledger::open(&args.ledger)?;
+    let before = ledger.status()?;
+    let policy = args.policy.as_deref().map_or(Ok(before.policy), read_policy)?;
+    let witness = ledger.amend(&policy, args.public_size.unwrap_or(before.public_size), &args.reason)?;
+    let note = format!("amended {} by entry {}", args.ledger.display(), witness.seq);
+    output.result(&Shown { status: ledger.status()?, note })
 }
 
 fn verify(args: LedgerVerifyArgs, output: &Output) -> Result<()> {

@@ -1,8 +1,8 @@
-//! `plan`: compiles the model for encrypted evaluation, and writes what the data owner needs of it.
+//! `plan`: what a job costs and which packing serves it, and the plan file that the data owner needs.
 
 use std::fmt;
 
-use cryptotl_encrypted::{Certificate, EvaluationPlan, PlanFile};
+use cryptotl_encrypted::{Certificate, Choice, Estimate, EvaluationPlan, Packing, PlanFile};
 use cryptotl_model::format::check_writable;
 use cryptotl_model::{Digest, Records};
 use ndarray::Axis;
@@ -14,14 +14,23 @@ use crate::exit::Result;
 use crate::output::Output;
 use crate::progress::Bar;
 
-/// The most public records that a certificate is measured on. With the corners they fill a block.
-const MAX_CERTIFIED: usize = 4000;
+/// The most public records that a certificate is measured on, by packing. With the corners they fill a block.
+fn max_certified(packing: Packing) -> usize {
+    match packing {
+        Packing::RecordMajor => 100,
+        _ => 4000,
+    }
+}
 
 #[derive(Serialize)]
 struct Planned {
     plan: Digest,
     #[serde(skip)]
     words: String,
+    rows: u32,
+    reason: String,
+    /// What was chosen comes first.
+    estimates: Vec<Estimate>,
     predicted_rms_error: f64,
     #[serde(flatten)]
     certified: Option<Certified>,
@@ -41,7 +50,23 @@ struct Certified {
 
 impl fmt::Display for Planned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.words.trim_end())?;
+        write!(f, "{}\nchosen        {}", self.words.trim_end(), self.reason)?;
+        for e in &self.estimates {
+            let mb = |bytes: u64| bytes as f64 / 1e6;
+            write!(
+                f,
+                "\nestimate      {}: {:.2} s for {} records and {:.2} s of transfer; {:.1} MB up, {:.1} MB down, \
+                 {:.1} MB of keys; {:.0} MB of memory",
+                e.packing,
+                e.seconds,
+                self.rows,
+                e.transfer_seconds,
+                mb(e.bytes_up),
+                mb(e.bytes_down),
+                mb(e.key_bytes),
+                mb(e.peak_bytes)
+            )?;
+        }
         let Some(certified) = &self.certified else { return Ok(()) };
         write!(
             f,
@@ -63,7 +88,8 @@ pub fn run(args: PlanArgs, output: &Output) -> Result<()> {
         check_writable(path)?;
     }
     let model = Model::read(&args.model, args.public.as_deref())?;
-    let plan = model.compile(args.parameter_set)?;
+    let Choice { plan, estimates, reason } =
+        model.choose(&args.parameters, args.packing.candidates(), args.rows as usize, args.link_mbps)?;
     let certified = match (&args.source, &args.output) {
         (Some(source), Some(path)) => {
             let certificate = certify(&model, &plan, source)?;
@@ -82,15 +108,22 @@ pub fn run(args: PlanArgs, output: &Output) -> Result<()> {
         }
         _ => None,
     };
-    let predicted_rms_error = plan.predicted_error();
-    output.result(&Planned { plan: plan.digest(), words: plan.to_string(), predicted_rms_error, certified })
+    output.result(&Planned {
+        plan: plan.digest(),
+        words: plan.to_string(),
+        rows: args.rows,
+        reason,
+        estimates,
+        predicted_rms_error: plan.predicted_error(),
+        certified,
+    })
 }
 
 /// Measures the plan on public records, spread over the whole file.
 fn certify(model: &Model, plan: &EvaluationPlan, source: &std::path::Path) -> Result<Certificate> {
     let (records, digest) = Records::read_with_digest(source)?;
     let scaled = model.scaled(&source.display().to_string(), &records)?;
-    let step = records.len().div_ceil(MAX_CERTIFIED);
+    let step = records.len().div_ceil(max_certified(plan.contract().packing()));
     let rows: Vec<usize> = (0..records.len()).step_by(step).collect();
     let bar = Bar::new("encrypting");
     let certificate =

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use cryptotl_privacy::{EntryKind, Event};
+use cryptotl_privacy::{EntryKind, Event, SumEvent};
 
 use super::Report;
 
@@ -67,17 +67,21 @@ fn write_page(page: &mut String, report: &Report) -> std::fmt::Result {
         "<p class=\"soft\">Every point of a curve holds at once: for the delta below it, the loss is at most the \
          epsilon beside it. OpenDP's zCDP conversion.</p>",
     )?;
-    let Event::GaussianSum { dimension, clipping_norm, noise_multiplier, steps, .. } = &report.event else {
-        return page.write_str("<h2>Mechanism</h2><p>not assessed: this version does not know it</p>");
+    let (noise, sum) = match &report.event {
+        Event::GaussianSum(sum) => ("Gaussian", sum),
+        Event::LaplaceSum(sum) => ("Laplace", sum),
+        _ => return page.write_str("<h2>Mechanism</h2><p>not assessed: this version does not know it</p>"),
     };
+    let SumEvent { dimension, clipping_norm, noise_multiplier, steps, slack, .. } = sum;
     page.write_str("<h2>Mechanism</h2>")?;
     let gdp = report.gaussian_dp.1.map_or("no figure".to_owned(), |e| format!("epsilon {e}"));
     table(
         page,
         &[
-            ("What ran", format!("{steps} noisy sums of {dimension} numbers over all records, no sampling")),
+            ("What ran", format!("{steps} noisy sums of {dimension} numbers over all units, no sampling")),
             ("Clipping norm", clipping_norm.to_string()),
-            ("Noise multiplier", format!("{noise_multiplier:.4} (discrete Gaussian of OpenDP)")),
+            ("Slack for other units", slack.to_string()),
+            ("Noise multiplier", format!("{noise_multiplier:.4} (discrete {noise} of OpenDP)")),
             ("Random numbers", ledger.rng.to_string()),
             ("Loss", format!("rho {} of zero-concentrated DP", report.guarantee.rho)),
             (

@@ -44,7 +44,7 @@ impl Native {
         let ring = Ring::new(set);
         let primes = [set.data_primes(), &[set.special_prime()]].concat();
         let parts: Vec<Vec<u64>> = keys
-            .parts
+            .relinearization()
             .iter()
             .map(|(c0, seed)| [&c0[..], &expand::polynomial(&seed.bytes, &primes, set.degree())].concat())
             .collect();

@@ -21,7 +21,7 @@ impl Seal {
     pub(super) fn new(plan: &EvaluationPlan, keys: &EvaluationKeys) -> Result<Self> {
         let context = Context::new(plan.contract().parameter_set())?;
         Ok(Self {
-            keys: RelinKeys::load(&context, &wire::keys_bytes(&context, &keys.parts))?,
+            keys: RelinKeys::load(&context, &wire::keys_bytes(&context, keys.relinearization()))?,
             encoder: Encoder::new(&context)?,
             evaluator: Evaluator::new(&context)?,
             plan: plan.clone(),

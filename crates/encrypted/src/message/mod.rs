@@ -7,7 +7,7 @@
 //! | 0 | magic `CTLE` |
 //! | 4 | version u16: 2 |
 //! | 6 | kind u8: 1 evaluation keys, 2 query, 3 response |
-//! | 7 | packing u8: 1 feature-major |
+//! | 7 | packing u8: 1 feature-major, 2 record-major |
 //! | 8 | parameter set u16, see [`crate::ParameterSet::id`] |
 //! | 10 | primes of each ciphertext u16 (keys: all data primes and the special prime) |
 //! | 12 | number of ciphertexts u32 |
@@ -23,10 +23,11 @@
 //! A polynomial is, for each prime in order, `N` residues in SEAL's order (transformed, bit-reversed),
 //! each packed at the bit width of its prime, low bits first: 30 bits each for `n8192-q30x5-p38`.
 //!
-//! * **Query**: ciphertext `i` holds feature `i`: its first polynomial, the kind u8 of the generator (1,
-//!   BLAKE2xb) and the public seed, 64 bytes, from which SEAL expands the second polynomial.
-//! * **Evaluation keys**: the relinearization key, one such seeded ciphertext for each data prime.
-//! * **Response**: ciphertext `i` holds output feature `i`: both polynomials in full.
+//! * **Query**: ciphertext `i` holds feature `i`, or record `i` in record-major packing: its first polynomial, the kind
+//!   u8 of the generator (1, BLAKE2xb) and the public seed, 64 bytes, from which SEAL expands the second polynomial.
+//! * **Evaluation keys**: the relinearization key, one such seeded ciphertext for each data prime; then, in record-major
+//!   packing, as many for each Galois key, by ascending Galois element.
+//! * **Response**: ciphertext `i` holds output feature `i`, or the features of record `i`: both polynomials in full.
 //!
 //! A query file or a response file is the messages of all blocks of a job, in order, and nothing else
 //! ([`crate::QueryFile`]).
@@ -58,19 +59,26 @@ use crate::error::Result;
 use crate::plan::Contract;
 use crate::seal::wire::Seed;
 
-/// Bytes of a query, whatever the number of its records.
-pub(crate) fn query_bytes(contract: &Contract) -> usize {
-    Shape::new(Kind::Query, contract).total_bytes()
+/// Bytes of all queries of a job of `rows` records.
+pub(crate) fn query_bytes(contract: &Contract, rows: usize) -> usize {
+    job_bytes(contract, Kind::Query, rows)
 }
 
-/// Bytes of a response.
-pub(crate) fn response_bytes(contract: &Contract) -> usize {
-    Shape::new(Kind::Response, contract).total_bytes()
+/// Bytes of all responses.
+pub(crate) fn response_bytes(contract: &Contract, rows: usize) -> usize {
+    job_bytes(contract, Kind::Response, rows)
+}
+
+fn job_bytes(contract: &Contract, kind: Kind, rows: usize) -> usize {
+    let shape = Shape::new(kind, contract);
+    let full = contract.block_rows();
+    let rest = rows % full;
+    rows / full * shape.total_bytes(full) + if rest > 0 { shape.total_bytes(rest) } else { 0 }
 }
 
 /// Bytes of the evaluation keys.
 pub(crate) fn key_bytes(contract: &Contract) -> usize {
-    Shape::new(Kind::EvaluationKeys, contract).total_bytes()
+    Shape::new(Kind::EvaluationKeys, contract).total_bytes(0)
 }
 
 /// The digest that stands in a header where there is nothing to name.
@@ -78,12 +86,13 @@ fn nothing() -> Digest {
     Digest::from_bytes([0; 32])
 }
 
-/// What the server needs to multiply ciphertexts: the relinearization key of one job. It is public.
+/// What the server needs to multiply and rotate ciphertexts: the relinearization key of one job and, in record-major
+/// packing, its Galois keys. They are public.
 #[derive(Clone)]
 pub struct EvaluationKeys {
     shape: Shape,
-    /// For each data prime the first polynomial, `[prime][i]`, and the seed of the second.
-    pub(crate) parts: Vec<(Vec<u64>, Seed)>,
+    /// Key after key, for each data prime the first polynomial, `[prime][i]`, and the seed of the second.
+    parts: Vec<(Vec<u64>, Seed)>,
     job: JobId,
 }
 
@@ -98,6 +107,16 @@ impl EvaluationKeys {
     /// Whether it is a message of this contract.
     pub(crate) fn fits(&self, contract: &Contract) -> bool {
         self.shape == Shape::new(self.shape.kind, contract)
+    }
+
+    /// The relinearization key.
+    pub(crate) fn relinearization(&self) -> &[(Vec<u64>, Seed)] {
+        &self.parts[..self.shape.set.data_primes().len()]
+    }
+
+    /// The Galois keys, in the order of the elements of [`crate::record_major::Layout::galois_elements`].
+    pub(crate) fn galois(&self) -> impl Iterator<Item = &[(Vec<u64>, Seed)]> {
+        self.parts.chunks(self.shape.set.data_primes().len()).skip(1)
     }
 
     /// The job that they are the keys of.
@@ -135,9 +154,8 @@ impl EvaluationKeys {
 
     fn from_reader(contract: &Contract, from: &mut dyn Read) -> Result<Self> {
         let shape = Shape::new(Kind::EvaluationKeys, contract);
-        let (header, digest, parts) = whole(shape.kind, from, |from| {
-            shape.open(from, |part| shape.unpack_seeded(part, |residue| residue))
-        })?;
+        let (header, parts, digest) =
+            whole(shape.kind, from, |from| shape.open(from, |part| shape.unpack_seeded(part, |x| x)))?;
         if (header.place, header.job.0, header.request.0) != (Place::ONLY, nothing(), nothing()) {
             return shape.refuse("its header names a block, a job or a request", "make the keys again");
         }
@@ -220,7 +238,7 @@ impl Block for Query {
 
     fn read(contract: &Contract, from: &mut dyn Read) -> Result<Self> {
         let shape = Shape::new(Kind::Query, contract);
-        let (header, digest, ciphertexts) = shape.open(from, |part| shape.unpack_seeded(part, narrow))?;
+        let (header, ciphertexts, digest) = shape.open(from, |part| shape.unpack_seeded(part, narrow))?;
         if header.request.0 != nothing() {
             return shape.refuse("its header names a request", "encrypt again");
         }
@@ -298,7 +316,7 @@ impl Block for Response {
     fn read(contract: &Contract, from: &mut dyn Read) -> Result<Self> {
         let shape = Shape::new(Kind::Response, contract);
         let half = shape.primes.len() * shape.set.degree();
-        let (header, _, ciphertexts) = shape.open(from, |part| {
+        let (header, ciphertexts, _) = shape.open(from, |part| {
             let mut residues = Vec::with_capacity(2 * half);
             for polynomial in part.chunks(shape.polynomial_bytes()) {
                 shape.unpack_polynomial(polynomial, &mut residues, narrow)?;

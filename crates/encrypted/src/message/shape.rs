@@ -18,7 +18,7 @@ const VERSION: u16 = 2;
 const HEADER_BYTES: usize = 124;
 const DIGEST_BYTES: usize = 32;
 const SEED_BYTES: usize = 65;
-/// Ciphertexts that are packed, or read, in parallel.
+/// Ciphertexts that are packed and unpacked at a time, in parallel.
 const BATCH: usize = 32;
 /// SEAL's number for BLAKE2xb, the generator of its default factory.
 const BLAKE2XB: u8 = 1;
@@ -55,6 +55,13 @@ pub struct Header {
     pub(crate) request: RequestId,
 }
 
+/// How many ciphertexts a message has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Count {
+    Fixed(usize),
+    OnePerRecord,
+}
+
 /// What a message of one kind looks like under a contract.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Shape {
@@ -63,7 +70,7 @@ pub(super) struct Shape {
     packing: Packing,
     plan: Digest,
     pub(super) primes: Vec<u64>,
-    pub(super) count: usize,
+    count: Count,
     /// The most records that the message may claim; 0 for keys.
     max_rows: usize,
 }
@@ -72,13 +79,19 @@ impl Shape {
     pub(super) fn new(kind: Kind, contract: &Contract) -> Self {
         let set = contract.parameter_set();
         let data = set.data_primes();
+        let per_block = |count| match contract.packing() {
+            Packing::FeatureMajor => Count::Fixed(count),
+            Packing::RecordMajor => Count::OnePerRecord,
+        };
+        let rows = contract.block_rows();
         let (primes, count, max_rows) = match kind {
-            Kind::EvaluationKeys => ([data, &[set.special_prime()]].concat(), data.len(), 0),
-            Kind::Query => {
-                (data[..contract.input_level()].to_vec(), contract.input_width(), contract.block_rows())
+            Kind::EvaluationKeys => {
+                let keys = 1 + contract.galois_elements().len();
+                ([data, &[set.special_prime()]].concat(), Count::Fixed(keys * data.len()), 0)
             }
+            Kind::Query => (data[..contract.input_level()].to_vec(), per_block(contract.input_width()), rows),
             Kind::Response => {
-                (data[..contract.output_level()].to_vec(), contract.output_width(), contract.block_rows())
+                (data[..contract.output_level()].to_vec(), per_block(contract.output_width()), rows)
             }
         };
         let (packing, plan) = (contract.packing(), contract.digest());
@@ -96,8 +109,15 @@ impl Shape {
         }
     }
 
-    pub(super) fn total_bytes(&self) -> usize {
-        HEADER_BYTES + self.count * self.ciphertext_bytes() + DIGEST_BYTES
+    fn count(&self, rows: usize) -> usize {
+        match self.count {
+            Count::Fixed(count) => count,
+            Count::OnePerRecord => rows,
+        }
+    }
+
+    pub(super) fn total_bytes(&self, rows: usize) -> usize {
+        HEADER_BYTES + self.count(rows) * self.ciphertext_bytes() + DIGEST_BYTES
     }
 
     fn header_bytes(&self, header: &Header) -> Vec<u8> {
@@ -107,10 +127,12 @@ impl Shape {
         bytes.push(self.kind as u8);
         bytes.push(match self.packing {
             Packing::FeatureMajor => 1,
+            Packing::RecordMajor => 2,
         });
         bytes.extend(self.set.id().to_le_bytes());
         bytes.extend((self.primes.len() as u16).to_le_bytes());
-        for number in [self.count as u32, header.rows as u32, header.place.block, header.place.blocks] {
+        let count = self.count(header.rows) as u32;
+        for number in [count, header.rows as u32, header.place.block, header.place.blocks] {
             bytes.extend(number.to_le_bytes());
         }
         for digest in [self.plan, header.job.0, header.request.0] {
@@ -119,15 +141,15 @@ impl Shape {
         bytes
     }
 
-    /// A whole message and its digest: the header, `ciphertexts` as `pack`, which calls [`Shape::pack_seeded`] or
-    /// [`Shape::pack_polynomial`], writes each of them, in parallel, and the SHA-256 of both.
+    /// A whole message and its digest: the header, the ciphertexts as `pack` writes them, in parallel, and the
+    /// SHA-256 of both.
     pub(super) fn seal<C: Sync>(
         &self,
         header: &Header,
         ciphertexts: &[C],
         pack: impl Fn(&C, &mut Vec<u8>) + Sync,
     ) -> (Vec<u8>, Digest) {
-        let mut bytes = Vec::with_capacity(self.total_bytes());
+        let mut bytes = Vec::with_capacity(self.total_bytes(header.rows));
         bytes.extend(self.header_bytes(header));
         for batch in ciphertexts.chunks(BATCH) {
             let packed: Vec<_> = batch
@@ -149,28 +171,29 @@ impl Shape {
         self.kind.refuse(fact, remedy)
     }
 
-    /// Reads one message: checks its header, then reads its ciphertexts with `read_ciphertext`, a batch at a time in
-    /// parallel, then checks its digest. Nothing is allocated beyond one batch that `read_ciphertext` did not ask
-    /// for.
+    /// Reads one message: checks its header, then its ciphertexts with `unpack` as they arrive, some in
+    /// parallel, then its digest. What is allocated follows from the plan and from what has arrived.
     pub(super) fn open<C: Send>(
         &self,
         from: &mut dyn Read,
-        read_ciphertext: impl Fn(&[u8]) -> Result<C> + Sync,
-    ) -> Result<(Header, Digest, Vec<C>)> {
+        unpack: impl Fn(&[u8]) -> Result<C> + Sync,
+    ) -> Result<(Header, Vec<C>, Digest)> {
         let mut hash = Sha256::new();
         let mut bytes = [0; HEADER_BYTES];
         self.fill(from, &mut bytes, "its header")?;
         hash.update(bytes);
         let header = self.check_header(&bytes)?;
-        let size = self.ciphertext_bytes();
-        let mut batch = vec![0; self.count.min(BATCH) * size];
+        let count = self.count(header.rows);
         let mut ciphertexts = Vec::new();
-        while ciphertexts.len() < self.count {
-            batch.truncate((self.count - ciphertexts.len()) * size);
-            self.fill(from, &mut batch, "a ciphertext")?;
-            hash.update(&batch);
-            let read: Result<Vec<C>> = batch.par_chunks_exact(size).map(&read_ciphertext).collect();
-            ciphertexts.extend(read?);
+        let mut batch = vec![0; BATCH.min(count) * self.ciphertext_bytes()];
+        while ciphertexts.len() < count {
+            let n = BATCH.min(count - ciphertexts.len());
+            let batch = &mut batch[..n * self.ciphertext_bytes()];
+            self.fill(from, batch, "a ciphertext")?;
+            hash.update(&*batch);
+            let parts: Vec<C> =
+                batch.par_chunks_exact(self.ciphertext_bytes()).map(&unpack).collect::<Result<_>>()?;
+            ciphertexts.extend(parts);
         }
         let mut trailer = [0; DIGEST_BYTES];
         self.fill(from, &mut trailer, "its digest")?;
@@ -178,7 +201,7 @@ impl Shape {
         if *digest.as_bytes() != trailer {
             return self.refuse("its digest is not that of its content", "send it again");
         }
-        Ok((header, digest, ciphertexts))
+        Ok((header, ciphertexts, digest))
     }
 
     fn fill(&self, from: &mut dyn Read, to: &mut [u8], what: &str) -> Result<()> {
@@ -220,16 +243,16 @@ impl Shape {
             job: JobId(digest_at(60)),
             request: RequestId(digest_at(92)),
         };
-        // Packing, parameter set, level and count.
-        if bytes != self.header_bytes(&header) {
-            return self.refuse("its parameters or counts are not those of the plan", SAME_PLAN);
-        }
         let Header { rows, place, .. } = header;
         if rows > self.max_rows || (rows == 0) != (self.max_rows == 0) {
             return self.refuse(
                 format!("it claims {rows} records, a block holds up to {}", self.max_rows),
                 "split the records into blocks",
             );
+        }
+        // Packing, parameter set, level and count.
+        if bytes != self.header_bytes(&header) {
+            return self.refuse("its parameters or counts are not those of the plan", SAME_PLAN);
         }
         if place.block >= place.blocks {
             return self.refuse(

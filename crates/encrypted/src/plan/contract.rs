@@ -7,7 +7,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::error::{EncryptedError, Result};
 use crate::message::Place;
 use crate::params::{Packing, ParameterSet};
+use crate::plan::RECORDS_PER_QUERY;
 use crate::plan::levels::output_level;
+use crate::record_major::Layout;
 
 /// The largest magnitude that an input may have.
 ///
@@ -71,6 +73,9 @@ pub struct Contract {
     pub(super) output_scale: f64,
     pub(super) output_level: usize,
     pub(super) block_rows: usize,
+    /// Record-major packing alone has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) layout: Option<Layout>,
     /// Over everything that the server computes with, weights and biases included.
     pub(super) circuit: Digest,
 }
@@ -121,9 +126,19 @@ impl Contract {
         self.output_level
     }
 
-    /// Records that one query carries at most: `N / 2`.
+    /// Records that one query carries at most: `N / 2` in feature-major packing, 64 in record-major.
     pub fn block_rows(&self) -> usize {
         self.block_rows
+    }
+
+    /// Where numbers stand in the slots, in record-major packing.
+    pub(crate) fn layout(&self) -> Option<&Layout> {
+        self.layout.as_ref()
+    }
+
+    /// The Galois elements that need a key, ascending; feature-major packing has none.
+    pub fn galois_elements(&self) -> Vec<u32> {
+        self.layout.map_or_else(Vec::new, |layout| layout.galois_elements())
     }
 
     /// Where block `block` of a job of `rows` records stands.
@@ -138,19 +153,27 @@ impl Contract {
             [self.input_width, self.output_width, self.input_level, self.output_level, self.block_rows]
                 .map(|n| (n as u64).to_le_bytes());
         let scales = [self.input_bound.max_abs(), self.input_scale, self.output_scale].map(f64::to_le_bytes);
+        let layout = self.layout.map(|layout| layout.numbers().map(|n| (n as u64).to_le_bytes()));
+        let layout: Vec<_> = layout.into_iter().flatten().collect();
         let names = [self.parameter_set.name().to_owned(), self.packing.to_string()];
         let parts = [&b"cryptotl contract 1"[..], self.circuit.as_bytes()];
         Digest::of_parts(
             parts
                 .into_iter()
                 .chain(names.iter().map(String::as_bytes))
-                .chain(numbers.iter().chain(&scales).map(<[u8; 8]>::as_slice)),
+                .chain(numbers.iter().chain(&scales).chain(&layout).map(<[u8; 8]>::as_slice)),
         )
     }
 
-    /// The largest magnitude that a feature can have in a response before it wraps.
+    /// The largest magnitude that a feature can have in a response before it wraps, if all others are 0. In feature-major
+    /// packing the others do not matter; in record-major packing it is the mean magnitude of all slots that must
+    /// stay below this number divided by the slots.
     pub fn capacity(&self) -> f64 {
-        self.modulus(self.output_level) / 2.0 / self.output_scale
+        let slots = match self.packing {
+            Packing::FeatureMajor => 1.0,
+            Packing::RecordMajor => self.parameter_set.slots() as f64,
+        };
+        slots * self.modulus(self.output_level) / 2.0 / self.output_scale
     }
 
     fn modulus(&self, level: usize) -> f64 {
@@ -159,14 +182,26 @@ impl Contract {
 
     /// Fails unless a plan could have made this contract.
     fn check(&self) -> Result<()> {
+        self.parameter_set.check_evaluable()?;
         let last = output_level(self.parameter_set);
+        let (layout_fits, block_rows) = match (self.packing, &self.layout) {
+            (Packing::FeatureMajor, None) => (true, self.parameter_set.slots()),
+            (Packing::RecordMajor, Some(layout)) => (
+                layout.slots == self.parameter_set.slots()
+                    && (layout.input_width, layout.output_width) == (self.input_width, self.output_width)
+                    && layout.is_sound(),
+                RECORDS_PER_QUERY,
+            ),
+            _ => (false, self.block_rows),
+        };
         let facts = [
             ((1..=MAX_WIDTH).contains(&self.input_width), "input width"),
             ((1..=MAX_WIDTH).contains(&self.output_width), "output width"),
             (self.output_level == last, "output level"),
             // One affine layer, and an activation of degree 2 or 3.
             ((last + 2..=last + 3).contains(&self.input_level), "input level"),
-            (self.block_rows == self.parameter_set.slots(), "block size"),
+            (layout_fits, "layout"),
+            (self.block_rows == block_rows, "block size"),
         ];
         for (fits, what) in facts {
             if !fits {
@@ -227,6 +262,41 @@ mod tests {
         let json = serde_json::to_string(&contract).unwrap();
         let again: Contract = serde_json::from_str(&json).unwrap();
         assert_eq!((&again, again.digest()), (&contract, contract.digest()));
+    }
+
+    #[test]
+    fn layouts_that_no_plan_makes_are_refused() {
+        let network = cryptotl_model::Network::new(12, testkit::paper_layers(12, 3)).unwrap();
+        let bound = InputBound::new(4.0).unwrap();
+        let plan =
+            EvaluationPlan::compile(&network, ParameterSet::default(), Packing::RecordMajor, bound).unwrap();
+        let contract = plan.contract();
+        let json = serde_json::to_value(contract).unwrap();
+        let again: Contract = serde_json::from_value(json.clone()).unwrap();
+        assert_eq!((&again, again.digest()), (contract, contract.digest()));
+        for (field, values) in [
+            ("slots", vec![2048, 8192]),
+            ("input_width", vec![11, 1 << 20]),
+            ("output_width", vec![9, 11]),
+            ("block", vec![0, 3, 8192, 1usize << 40]),
+            ("baby", vec![0, 1 << 20]),
+        ] {
+            for value in values {
+                let mut altered = json.clone();
+                altered["layout"][field] = value.into();
+                assert!(serde_json::from_value::<Contract>(altered).is_err(), "{field} = {value}");
+            }
+        }
+        for diagonals in [[0, 1], [1 << 13, 1], [1, 3], [1, 0], [1, 1 << 13]] {
+            let mut altered = json.clone();
+            altered["layout"]["diagonals"] = diagonals.to_vec().into();
+            assert!(serde_json::from_value::<Contract>(altered).is_err(), "{diagonals:?}");
+        }
+        for (field, value) in [("packing", "feature-major".into()), ("layout", serde_json::Value::Null)] {
+            let mut altered = json.clone();
+            altered[field] = value;
+            assert!(serde_json::from_value::<Contract>(altered).is_err(), "{field}");
+        }
     }
 
     #[test]

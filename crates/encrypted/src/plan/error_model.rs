@@ -21,7 +21,6 @@
 
 use ndarray::{Array1, Array2, Axis};
 
-use crate::gemm::IntegerMatrix;
 use crate::params::ParameterSet;
 use crate::plan::fold::{Core, FoldedNetwork};
 use crate::plan::levels::Scales;
@@ -34,6 +33,13 @@ pub(crate) fn slot_error(set: ParameterSet) -> f64 {
     (n / 24.0 * (1.0 + 2.0 * n / 3.0)).sqrt()
 }
 
+/// The deviation of one real slot of an encoded plaintext, times the scale: rounding the coefficients to integers adds
+/// uniform errors of variance 1/12 to each, `sqrt(N/12)`. All of it is in the real parts, because the coefficients of real
+/// slots come in pairs `m_j = -m_(N-j)`, rounded alike.
+pub(crate) fn encoding_error(set: ParameterSet) -> f64 {
+    (set.degree() as f64 / 12.0).sqrt()
+}
+
 /// What typical records do to each unit of the activation layer.
 pub(crate) struct Moments {
     /// The mean of `t(u_j)`.
@@ -44,15 +50,16 @@ pub(crate) struct Moments {
     slope_squared: Array1<f64>,
     /// The mean of `u_j^2`.
     square: Array1<f64>,
-    /// The variance of the error of `u_j` that comes from rounded weights.
+    /// The variance of the error of `u_j` that is there before its rescale, from rounded weights above all.
     rounding: Array1<f64>,
     /// The mean square of the weights that carry unit `j` to the features.
     carried: Array1<f64>,
 }
 
 impl Moments {
-    /// The moments for normal inputs of deviation `min(1, max_abs)`.
-    pub(crate) fn of_units(network: &FoldedNetwork, first: &IntegerMatrix, scale: f64, max_abs: f64) -> Self {
+    /// The moments for normal inputs of deviation `min(1, max_abs)`; `rounding` is the variance of the error of each
+    /// unit before its rescale.
+    pub(crate) fn of_units(network: &FoldedNetwork, rounding: Array1<f64>, max_abs: f64) -> Self {
         let input_variance = max_abs.min(1.0).powi(2);
         let n = network.first.bias.len();
         let mut moments = Self {
@@ -60,13 +67,11 @@ impl Moments {
             variance: Array1::zeros(n),
             slope_squared: Array1::zeros(n),
             square: Array1::zeros(n),
-            rounding: Array1::zeros(n),
+            rounding,
             carried: mean_squares(&network.second.weight),
         };
         for (j, (row, m)) in network.first.weight.rows().into_iter().zip(&network.first.bias).enumerate() {
             let variance = input_variance * row.dot(&row);
-            let rounded = row.iter().zip(first.row(j)).map(|(w, integer)| (w - integer / scale).powi(2));
-            moments.rounding[j] = input_variance * rounded.sum::<f64>();
             // Raw moments of a normal variable of mean m and this variance.
             let m2 = m * m;
             let second = m2 + variance;
@@ -92,16 +97,17 @@ impl Moments {
         moments
     }
 
-    /// The predicted rms error over all features, with second weights rounded at `second_scale`.
+    /// The predicted rms error over all features. `weight_rounding` is the variance of one rounded weight of the
+    /// second layer, `rescales` how many errors of a rescale an activated unit has.
     pub(crate) fn error(
         &self,
         network: &FoldedNetwork,
         scales: &Scales,
         set: ParameterSet,
-        second_scale: f64,
+        weight_rounding: f64,
+        rescales: f64,
     ) -> f64 {
         let slot = slot_error(set);
-        let weight_rounding = 1.0 / (12.0 * second_scale * second_scale);
         let mut per_unit = Array1::zeros(self.mean.len());
         for (j, error) in per_unit.iter_mut().enumerate() {
             let of_u = (slot / scales.u).powi(2) + self.rounding[j];
@@ -109,7 +115,7 @@ impl Moments {
                 Core::Square => 0.0,
                 Core::Cube { .. } => self.square[j] * (slot / scales.square).powi(2),
             };
-            *error = self.slope_squared[j] * of_u + of_square + (slot / scales.activated).powi(2);
+            *error = self.slope_squared[j] * of_u + of_square + rescales * (slot / scales.activated).powi(2);
         }
         (self.carried.dot(&per_unit) + weight_rounding * self.variance.sum()).sqrt()
     }

@@ -29,7 +29,9 @@ use crate::gemm::IntegerMatrix;
 use crate::params::ParameterSet;
 use crate::plan::error_model::Moments;
 use crate::plan::fold::{Core, FoldedNetwork};
-use crate::plan::quantize::{intervals, largest_magnitude, largest_scale, quantize, weighted_bound};
+use crate::plan::quantize::{
+    intervals, largest_magnitude, largest_scale, quantize, rounding_variance, weighted_bound,
+};
 
 /// How many data primes a response keeps: those that the three rescalings of a cubic leave. They carry the
 /// unrescaled product of the second layer.
@@ -56,23 +58,42 @@ pub(crate) struct Scales {
     pub(crate) output: f64,
 }
 
-/// Everything that the server computes with, and what was proved about it.
+/// The scales of a compiled circuit, and what was proved about it.
 #[derive(Debug, Clone)]
 pub(crate) struct Levels {
     pub(crate) input_level: usize,
     pub(crate) scales: Scales,
-    pub(crate) first: IntegerMatrix,
-    pub(crate) first_bias: Vec<i128>,
-    pub(crate) second: IntegerMatrix,
-    pub(crate) second_bias: Vec<i128>,
     /// The largest `|u|` and `|feature|` that an input within the bound can give.
     pub(crate) max_u: f64,
     pub(crate) max_feature: f64,
     pub(crate) predicted_error: f64,
 }
 
+/// The integers that the server computes with in feature-major packing.
+#[derive(Debug, Clone)]
+pub(crate) struct FeatureMajor {
+    pub(crate) first: IntegerMatrix,
+    pub(crate) first_bias: Vec<i128>,
+    pub(crate) second: IntegerMatrix,
+    pub(crate) second_bias: Vec<i128>,
+}
+
+/// Bounds on the coefficients of the plaintext polynomials, at scale 1, at each step of the circuit.
+pub(crate) struct Bounds {
+    pub(crate) u: f64,
+    /// Of `u^2`.
+    pub(crate) square: f64,
+    /// Of the activation.
+    pub(crate) activated: f64,
+    pub(crate) feature: f64,
+}
+
 /// Chooses integers and scales for a folded network whose inputs satisfy `|x| <= max_abs`.
-pub(crate) fn choose(network: &FoldedNetwork, set: ParameterSet, max_abs: f64) -> Result<Levels> {
+pub(crate) fn choose(
+    network: &FoldedNetwork,
+    set: ParameterSet,
+    max_abs: f64,
+) -> Result<(FeatureMajor, Levels)> {
     let primes = set.data_primes();
     let largest_prime = primes.iter().copied().max().unwrap_or(0);
     let input_level = output_level(set) + 1 + network.core.depth();
@@ -82,15 +103,22 @@ pub(crate) fn choose(network: &FoldedNetwork, set: ParameterSet, max_abs: f64) -
     let u = intervals(&first, bias, &vec![(-max_abs, max_abs); weight.ncols()]);
     let max_u = largest_magnitude(&u);
     let activated: Vec<(f64, f64)> = u.iter().map(|(low, high)| network.core.range(*low, *high)).collect();
-    let moments = Moments::of_units(network, &first.integers, first.scale, max_abs);
+    let moments = Moments::of_units(network, rounding_variance(weight, &first, max_abs), max_abs);
+    let circuit = |second_scale: f64, max_feature: f64| {
+        let activated = largest_magnitude(&activated);
+        let bounds = Bounds { u: max_u, square: max_u * max_u, activated, feature: max_feature };
+        let dropped = primes[input_level - 1] as f64;
+        let u = largest_u(network.core, set, second_scale, &bounds);
+        let input = (u * dropped / first.scale).min(MAX_INPUT_SCALE);
+        let scales = Scales::chain(network.core, set, input, first.scale, second_scale);
+        let weight_rounding = 1.0 / (12.0 * second_scale * second_scale);
+        (scales, moments.error(network, &scales, set, weight_rounding, 1.0))
+    };
 
     // Coarse choice of S2 with the rounding of the second matrix taken as random, then one exact pass.
     let start = largest_scale(&network.second.weight, largest_prime, "second")?;
     let unrounded = weighted_bound(&network.second, &activated);
-    let estimate = |second_scale: f64| {
-        let scales = scales(network.core, set, first.scale, second_scale, max_u, unrounded, &activated);
-        moments.error(network, &scales, set, second_scale)
-    };
+    let estimate = |second_scale: f64| circuit(second_scale, unrounded).1;
     let second_scale = (0..64)
         .map(|step| start * 2f64.powf(-f64::from(step) / 4.0))
         .min_by(|a, b| estimate(*a).total_cmp(&estimate(*b)))
@@ -103,77 +131,83 @@ pub(crate) fn choose(network: &FoldedNetwork, set: ParameterSet, max_abs: f64) -
     });
     let second_bias = &network.second.bias + &(&network.second.weight - &rounded).dot(&moments.mean);
     let max_feature = largest_magnitude(&intervals(&second, &second_bias, &activated));
-    let scales = scales(network.core, set, first.scale, second_scale, max_u, max_feature, &activated);
-    let predicted_error = moments.error(network, &scales, set, second_scale);
-    let deviation = moments.feature_deviation();
-    if !(scales.u > 1.0 && predicted_error <= MAX_RELATIVE_ERROR * deviation) {
-        return Err(EncryptedError::unsupported(
-            format!(
-                "the encryption error would be {predicted_error:.1e} for features of deviation \
-                 {deviation:.1e}: inputs up to {max_abs} can give |u| up to {max_u:.1e} and \
-                 features up to {max_feature:.1e}"
-            ),
-            "clamp inputs more tightly, use smaller weights or a parameter set with larger primes",
-        ));
-    }
+    let (scales, predicted_error) = circuit(second_scale, max_feature);
+    let levels = Levels { input_level, scales, max_u, max_feature, predicted_error };
+    check_precision(&levels, moments.feature_deviation(), max_abs)?;
     let scaled = |bias: &Array1<f64>, scale: f64| bias.iter().map(|b| (b * scale).round() as i128).collect();
-    Ok(Levels {
-        input_level,
+    let integers = FeatureMajor {
         first_bias: scaled(bias, scales.first_product),
         second_bias: scaled(&second_bias, scales.output),
-        scales,
         first: first.integers,
         second: second.integers,
-        max_u,
-        max_feature,
-        predicted_error,
-    })
+    };
+    Ok((integers, levels))
 }
 
-/// The largest scales at which nothing wraps at any level.
-fn scales(
-    core: Core,
-    set: ParameterSet,
-    first_scale: f64,
-    second_scale: f64,
-    max_u: f64,
-    max_feature: f64,
-    activated: &[(f64, f64)],
-) -> Scales {
+/// Refuses a plan whose predicted error is too large for features of this deviation.
+pub(crate) fn check_precision(levels: &Levels, deviation: f64, max_abs: f64) -> Result<()> {
+    let Levels { scales, predicted_error, max_u, max_feature, .. } = levels;
+    if scales.u > 1.0 && *predicted_error <= MAX_RELATIVE_ERROR * deviation {
+        return Ok(());
+    }
+    Err(EncryptedError::unsupported(
+        format!(
+            "the encryption error would be {predicted_error:.1e} for features of deviation \
+             {deviation:.1e}: inputs up to {max_abs} can give |u| up to {max_u:.1e} and \
+             features up to {max_feature:.1e}"
+        ),
+        "clamp inputs more tightly, use smaller weights or a parameter set with larger primes",
+    ))
+}
+
+/// The largest scale of `u` at which nothing wraps at any level.
+pub(crate) fn largest_u(core: Core, set: ParameterSet, second_scale: f64, bounds: &Bounds) -> f64 {
     let primes: Vec<f64> = set.data_primes().iter().map(|q| *q as f64).collect();
     let half_modulus = |level: usize| FILL * primes[..level].iter().product::<f64>() / 2.0;
-    let max_u = max_u.max(f64::MIN_POSITIVE);
-    let max_activated = largest_magnitude(activated).max(f64::MIN_POSITIVE);
+    let positive = |bound: f64| bound.max(f64::MIN_POSITIVE);
+    let (square, activated) = (positive(bounds.square), positive(bounds.activated));
     let last = output_level(set);
     // At the output level: activations before and features after the second layer.
-    let at_output = (half_modulus(last) / max_activated)
-        .min(half_modulus(last) / (second_scale * max_feature.max(f64::MIN_POSITIVE)));
-    let (limit, dropped) = match core {
+    let at_output =
+        (half_modulus(last) / activated).min(half_modulus(last) / (second_scale * positive(bounds.feature)));
+    let first = half_modulus(last + 1 + core.depth()) / primes[last + core.depth()] / positive(bounds.u);
+    match core {
         Core::Square => {
-            let dropped = primes[last + 1];
             // u^2, before its rescale.
-            let inside = half_modulus(last + 1).sqrt() / max_u;
-            ((at_output * primes[last]).sqrt().min(inside), dropped)
+            let inside = (half_modulus(last + 1) / square).sqrt();
+            (at_output * primes[last]).sqrt().min(inside).min(first)
         }
         Core::Cube { .. } => {
-            let dropped = primes[last + 2];
             // u^2 and u^3 + k u, before their rescales.
-            let square = half_modulus(last + 2).sqrt() / max_u;
-            let cube = (half_modulus(last + 1) * primes[last + 1] / max_activated).cbrt();
-            ((at_output * primes[last] * primes[last + 1]).cbrt().min(square).min(cube), dropped)
+            let square = (half_modulus(last + 2) / square).sqrt();
+            let cube = (half_modulus(last + 1) * primes[last + 1] / activated).cbrt();
+            (at_output * primes[last] * primes[last + 1]).cbrt().min(square).min(cube).min(first)
         }
-    };
-    let input = (limit * dropped / first_scale).min(MAX_INPUT_SCALE);
-    let first_product = input * first_scale;
-    let u = first_product / dropped;
-    let (square, activated) = match core {
-        Core::Square => (u, u * u / primes[last]),
-        Core::Cube { .. } => {
-            let square = u * u / primes[last + 1];
-            (square, square * u / primes[last])
-        }
-    };
-    Scales { input, first_product, u, square, activated, output: activated * second_scale }
+    }
+}
+
+impl Scales {
+    /// The scales that follow from those of the query and of the two layers' weights.
+    pub(crate) fn chain(
+        core: Core,
+        set: ParameterSet,
+        input: f64,
+        first_scale: f64,
+        second_scale: f64,
+    ) -> Self {
+        let prime = |i: usize| set.data_primes()[i] as f64;
+        let last = output_level(set);
+        let first_product = input * first_scale;
+        let u = first_product / prime(last + core.depth());
+        let (square, activated) = match core {
+            Core::Square => (u, u * u / prime(last)),
+            Core::Cube { .. } => {
+                let square = u * u / prime(last + 1);
+                (square, square * u / prime(last))
+            }
+        };
+        Self { input, first_product, u, square, activated, output: activated * second_scale }
+    }
 }
 
 #[cfg(test)]
@@ -185,7 +219,7 @@ mod tests {
 
     fn levels(width: usize, set: ParameterSet, bound: f64) -> Levels {
         let network = Network::new(width, testkit::paper_layers(width, 5)).unwrap();
-        choose(&FoldedNetwork::fold(&network).unwrap(), set, bound).unwrap()
+        choose(&FoldedNetwork::fold(&network).unwrap(), set, bound).unwrap().1
     }
 
     #[test]
@@ -207,7 +241,7 @@ mod tests {
     fn the_bounds_hold_for_the_worst_input_of_a_row() {
         let network = Network::new(32, testkit::paper_layers(32, 5)).unwrap();
         let folded = FoldedNetwork::fold(&network).unwrap();
-        let levels = choose(&folded, ParameterSet::default(), 2.0).unwrap();
+        let (_, levels) = choose(&folded, ParameterSet::default(), 2.0).unwrap();
         let mut largest = 0.0f64;
         for row in folded.first.weight.rows() {
             for sign in [2.0, -2.0] {

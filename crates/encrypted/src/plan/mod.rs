@@ -9,20 +9,29 @@ mod cost;
 mod error_model;
 pub(crate) mod fold;
 pub(crate) mod levels;
+mod norm;
 mod quantize;
+pub(crate) mod record_major;
 
 use std::fmt;
+use std::sync::Arc;
 
-use cryptotl_model::{Digest, Network};
+use cryptotl_model::{AffineMap, Digest, Network};
+use ndarray::Array2;
 use sha2::{Digest as _, Sha256};
 
 pub use contract::{Contract, InputBound};
 pub use cost::Cost;
 use fold::{Core, FoldedNetwork};
-use levels::{Levels, output_level};
+use levels::{FeatureMajor, Levels, output_level};
+use record_major::RecordMajor;
 
 use crate::error::Result;
 use crate::params::{Packing, ParameterSet};
+use crate::record_major::{Layout, Linear};
+
+/// How many ciphertexts, each with its record, a query of record-major packing carries at most.
+const RECORDS_PER_QUERY: usize = 64;
 
 /// A network compiled for encrypted evaluation. Cloning is cheap.
 #[derive(Debug, Clone)]
@@ -30,6 +39,14 @@ pub struct EvaluationPlan {
     contract: Contract,
     core: Core,
     levels: Levels,
+    body: Arc<Body>,
+}
+
+/// What a server computes with, by packing.
+#[derive(Debug)]
+pub(crate) enum Body {
+    FeatureMajor(Arc<FeatureMajor>),
+    RecordMajor(Box<RecordMajor>),
 }
 
 impl EvaluationPlan {
@@ -37,16 +54,32 @@ impl EvaluationPlan {
     ///
     /// # Errors
     /// [`crate::EncryptedError::Unsupported`] when the network is not affine layers, one
-    /// activation of degree 2 or 3, affine layers; when a unit does not depend on its input; or when the
-    /// input bound leaves too little precision.
+    /// activation of degree 2 or 3, affine layers; when a unit does not depend on its input (feature-major) or a layer is
+    /// wider than the slots (record-major); when the input bound leaves too little precision; or when
+    /// the set is one of [`ParameterSet::PAPER`].
     pub fn compile(
         network: &Network,
         set: ParameterSet,
         packing: Packing,
         bound: InputBound,
     ) -> Result<Self> {
+        set.check_evaluable()?;
         let folded = FoldedNetwork::fold(network)?;
-        let levels = levels::choose(&folded, set, bound.max_abs())?;
+        let core = folded.core;
+        let (body, levels) = match packing {
+            Packing::FeatureMajor => {
+                let (integers, levels) = levels::choose(&folded, set, bound.max_abs())?;
+                (Body::FeatureMajor(Arc::new(integers)), levels)
+            }
+            Packing::RecordMajor => {
+                let (record_major, levels) = RecordMajor::choose(folded, set, bound.max_abs())?;
+                (Body::RecordMajor(Box::new(record_major)), levels)
+            }
+        };
+        let (layout, block_rows) = match &body {
+            Body::FeatureMajor(_) => (None, set.slots()),
+            Body::RecordMajor(body) => (Some(body.layout), RECORDS_PER_QUERY),
+        };
         let mut contract = Contract {
             parameter_set: set,
             packing,
@@ -57,11 +90,12 @@ impl EvaluationPlan {
             input_level: levels.input_level,
             output_scale: levels.scales.output,
             output_level: output_level(set),
-            block_rows: set.slots(),
+            block_rows,
+            layout,
             circuit: Digest::of(&[]),
         };
-        contract.circuit = circuit_digest(&contract, folded.core, &levels);
-        Ok(Self { contract, core: folded.core, levels })
+        contract.circuit = circuit_digest(&contract, core, &levels, &body);
+        Ok(Self { contract, core, levels, body: Arc::new(body) })
     }
 
     /// What the data owner has to know.
@@ -92,10 +126,33 @@ impl EvaluationPlan {
     pub(crate) fn core(&self) -> Core {
         self.core
     }
+
+    /// How many units the activation has.
+    fn units(&self) -> usize {
+        match self.body() {
+            Body::FeatureMajor(integers) => integers.first.rows(),
+            Body::RecordMajor(body) => body.map(Linear::First).bias.len(),
+        }
+    }
+
+    /// The first layer's weights, `[units, input_width]`, up to one positive factor.
+    pub(crate) fn first_weights(&self) -> Array2<f64> {
+        match self.body() {
+            Body::FeatureMajor(integers) => {
+                let shape = (integers.first.rows(), integers.first.columns());
+                Array2::from_shape_fn(shape, |(unit, input)| integers.first.row(unit)[input])
+            }
+            Body::RecordMajor(body) => body.map(Linear::First).weight.clone(),
+        }
+    }
+
+    pub(crate) fn body(&self) -> &Body {
+        &self.body
+    }
 }
 
 /// The canonical encoding: a domain, then each number in a fixed order and width, little endian.
-fn circuit_digest(contract: &Contract, core: Core, levels: &Levels) -> Digest {
+fn circuit_digest(contract: &Contract, core: Core, levels: &Levels, body: &Body) -> Digest {
     let mut hash = Sha256::new();
     hash.update(b"cryptotl evaluation plan 1\0");
     hash.update(contract.parameter_set.name());
@@ -119,18 +176,35 @@ fn circuit_digest(contract: &Contract, core: Core, levels: &Levels) -> Digest {
     ] {
         hash.update(number.to_le_bytes());
     }
-    for (matrix, bias) in [(&levels.first, &levels.first_bias), (&levels.second, &levels.second_bias)] {
-        hash.update((matrix.rows() as u64).to_le_bytes());
-        hash.update((matrix.columns() as u64).to_le_bytes());
-        matrix.values().iter().for_each(|w| hash.update((*w as i64).to_le_bytes()));
-        bias.iter().for_each(|b| hash.update(b.to_le_bytes()));
+    match body {
+        Body::FeatureMajor(integers) => {
+            let layers = [(&integers.first, &integers.first_bias), (&integers.second, &integers.second_bias)];
+            for (matrix, bias) in layers {
+                hash.update((matrix.rows() as u64).to_le_bytes());
+                hash.update((matrix.columns() as u64).to_le_bytes());
+                matrix.values().iter().for_each(|w| hash.update((*w as i64).to_le_bytes()));
+                bias.iter().for_each(|b| hash.update(b.to_le_bytes()));
+            }
+        }
+        Body::RecordMajor(body) => {
+            body.layout.numbers().iter().for_each(|n| hash.update((*n as u64).to_le_bytes()));
+            for layer in [Linear::First, Linear::Second] {
+                let AffineMap { weight, bias } = body.map(layer);
+                let scale = body.plaintext_scale(layer);
+                hash.update(scale.to_le_bytes());
+                weight
+                    .iter()
+                    .chain(bias)
+                    .for_each(|w| hash.update(((w * scale).round() as i64).to_le_bytes()));
+            }
+        }
     }
     Digest::from_bytes(hash.finalize().into())
 }
 
 impl fmt::Display for EvaluationPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { contract, levels, core } = self;
+        let Self { contract, levels, core, .. } = self;
         let scales = &levels.scales;
         let cost = self.cost(contract.block_rows);
         writeln!(f, "plan          {}", contract.digest())?;
@@ -146,7 +220,7 @@ impl fmt::Display for EvaluationPlan {
             f,
             "widths        {} -> {} -> {}, inputs within +-{}",
             contract.input_width,
-            levels.first.rows(),
+            self.units(),
             contract.output_width,
             contract.input_bound.max_abs()
         )?;
@@ -173,6 +247,17 @@ impl fmt::Display for EvaluationPlan {
             levels.max_feature
         )?;
         writeln!(f, "error         {:.1e} rms, predicted", levels.predicted_error)?;
+        if let Body::RecordMajor(body) = self.body() {
+            let Layout { block, diagonals, baby, .. } = body.layout;
+            writeln!(
+                f,
+                "layout        blocks of {block} slots, {} + {} diagonals, {baby} baby steps, {} rotations with {} keys",
+                diagonals[0],
+                diagonals[1],
+                cost.rotations / contract.block_rows as u64,
+                body.layout.rotations().len()
+            )?;
+        }
         writeln!(
             f,
             "block         {} records: {:.1} G multiply-accumulates, {} activations, {} bytes up, {} down; \

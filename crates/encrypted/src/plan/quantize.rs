@@ -67,17 +67,34 @@ pub(super) fn intervals(matrix: &Quantized, bias: &Array1<f64>, inputs: &[(f64, 
         .collect()
 }
 
+/// For each row the variance of the error that rounding its weights gives to an output, for inputs of deviation
+/// `min(1, max_abs)`.
+pub(super) fn rounding_variance(weight: &Array2<f64>, rounded: &Quantized, max_abs: f64) -> Array1<f64> {
+    let rows = weight.rows().into_iter().enumerate();
+    rows.map(|(j, row)| {
+        let integers = rounded.integers.row(j).iter();
+        let error: f64 =
+            row.iter().zip(integers).map(|(w, integer)| (w - integer / rounded.scale).powi(2)).sum();
+        max_abs.min(1.0).powi(2) * error
+    })
+    .collect()
+}
+
 pub(super) fn largest_magnitude(intervals: &[(f64, f64)]) -> f64 {
     intervals.iter().fold(0.0, |largest, (low, high)| largest.max(low.abs()).max(high.abs()))
 }
 
-/// A bound on `|weight t + bias|` for `t` in the intervals, before the weights are rounded.
-pub(super) fn weighted_bound(map: &AffineMap, inputs: &[(f64, f64)]) -> f64 {
+/// The interval of each output of a map for inputs in the given intervals.
+pub(super) fn weighted_intervals(map: &AffineMap, inputs: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let rows = map.weight.rows().into_iter().zip(&map.bias);
     rows.map(|(row, bias)| {
         let ends = row.iter().zip(inputs).map(|(w, (low, high))| (w * low, w * high));
-        let (low, high) = ends.fold((*bias, *bias), |sum, (a, b)| (sum.0 + a.min(b), sum.1 + a.max(b)));
-        low.abs().max(high.abs())
+        ends.fold((*bias, *bias), |sum, (a, b)| (sum.0 + a.min(b), sum.1 + a.max(b)))
     })
-    .fold(0.0, f64::max)
+    .collect()
+}
+
+/// A bound on `|weight t + bias|` for `t` in the intervals, before the weights are rounded.
+pub(super) fn weighted_bound(map: &AffineMap, inputs: &[(f64, f64)]) -> f64 {
+    largest_magnitude(&weighted_intervals(map, inputs))
 }

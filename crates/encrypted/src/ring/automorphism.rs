@@ -24,6 +24,12 @@ impl Automorphism {
         (0..exponent).fold(1, |element, _| element * 3 % (2 * degree))
     }
 
+    /// Values `start ..` of a polynomial modulo one prime, as many as `to` takes.
+    pub(crate) fn apply_from<T: Copy>(&self, start: usize, from: &[T], to: &mut [T]) {
+        let table = &self.table[start..][..to.len()];
+        to.iter_mut().zip(table).for_each(|(to, index)| *to = from[usize::from(*index)]);
+    }
+
     /// Applies it to a polynomial modulo any number of primes, `[prime][index]`.
     pub(crate) fn apply<T: Copy>(&self, from: &[T], to: &mut [T]) {
         let n = self.table.len();

@@ -15,7 +15,7 @@ use crate::ring::{Ring, Scratch};
 /// Most digits of a decomposition: more would overflow the sums of [`Ring::add_inner_product`].
 const MAX_DIGITS: usize = 8;
 /// Bits of the lower half of a residue modulo the special prime.
-const LOW_BITS: u32 = 19;
+pub(super) const LOW_BITS: u32 = 19;
 /// Values summed at a time, in registers.
 const LANES: usize = 32;
 
@@ -318,7 +318,7 @@ fn sum_of_wide_products(p: u64, a: &[u64], low: &[u32], high: &[u32], out: &mut 
 /// `x` modulo `p`, for `x < 2^62` and `2^20 < p < 2^50`. The quotient, rounded in floating point, is off by less than
 /// one, so the difference is within `(-p, p)`.
 #[inline(always)]
-fn remainder_by_float(p: u64, inverse: f64, x: u64) -> u64 {
+pub(super) fn remainder_by_float(p: u64, inverse: f64, x: u64) -> u64 {
     /// Adding it leaves the rounded integer in the low bits of the mantissa.
     const TO_INTEGER: f64 = 4_503_599_627_370_496.0; // 2^52
     let quotient = (x as f64 * inverse + TO_INTEGER).to_bits() & ((1 << 52) - 1);

@@ -12,6 +12,7 @@
 
 #[allow(dead_code)] // Rotations are for packings with several features a ciphertext.
 mod automorphism;
+mod diagonals;
 mod key_switch;
 mod modulus;
 mod transform;
@@ -20,6 +21,7 @@ use pulp::Arch;
 
 #[allow(unused_imports)]
 pub(crate) use automorphism::Automorphism;
+pub(crate) use diagonals::{Blocks, Diagonal, Diagonals};
 pub(crate) use key_switch::{Digits, Extended, SwitchKey};
 use modulus::Modulus;
 use transform::{DataTransform, SpecialTransform};
@@ -166,6 +168,18 @@ impl Ring {
             );
         }
         sums.iter_mut().for_each(|sum| sum.special.fill(0));
+    }
+
+    /// Adds a polynomial modulo the same primes.
+    pub(crate) fn add_polynomial(&self, to: &mut [u32], polynomial: &[u32]) {
+        let rows = to.chunks_exact_mut(self.degree).zip(polynomial.chunks_exact(self.degree));
+        for (i, (to, x)) in rows.enumerate() {
+            let modulus = self.modulus(i);
+            self.dispatch(
+                #[inline(always)]
+                || to.iter_mut().zip(x).for_each(|(to, x)| *to = modulus.add(*to, *x)),
+            );
+        }
     }
 
     /// Adds the same number, given modulo each prime, to each value.

@@ -66,7 +66,7 @@ owner!(
     KSwitchKeys_Destroy
 );
 owner!(
-    /// The keys that rotate slots.
+    /// The keys that bring a rotated ciphertext back to the secret key.
     GaloisKeys,
     KSwitchKeys_Destroy
 );
@@ -108,6 +108,7 @@ unsafe impl Sync for ContextHandle {}
 unsafe impl Sync for SecretKey {}
 unsafe impl Sync for RelinKeys {}
 unsafe impl Sync for GaloisKeys {}
+unsafe impl Sync for Plaintext {}
 unsafe impl Sync for Encoder {}
 unsafe impl Sync for Encryptor {}
 unsafe impl Sync for Evaluator {}
@@ -135,11 +136,8 @@ impl Context {
     /// Builds the tables of a parameter set. SEAL itself checks the set against the 128-bit row of its
     /// security table.
     pub(crate) fn new(set: ParameterSet) -> Result<Self> {
-        let security_level = match set {
-            ParameterSet::N8192Q30x5P38 | ParameterSet::N8192Q25x5P31 | ParameterSet::N8192Q28x6P34 => 128,
-            #[cfg(test)]
-            ParameterSet::InsecureN1024Q30x5P38 => 0,
-        };
+        // Only the sets for tests, which a build for use does not have, claim nothing.
+        let security_level = if cfg!(test) && set.security().is_empty() { 0 } else { 128 };
         Self::from_primes(set.degree(), set.data_primes(), set.special_prime(), security_level)
     }
 
@@ -219,16 +217,12 @@ fn level_ids(context: &ContextHandle, n_primes: usize) -> Result<Vec<ParmsId>> {
 impl SecretKey {
     /// A fresh secret key together with the bytes of its seeded relinearization keys.
     pub(crate) fn generate(context: &Context) -> Result<(Self, Vec<u8>)> {
-        // SAFETY: handles are live and owned by wrappers; `save` sizes its buffer as SEAL asks.
+        // SAFETY: handles are live and owned by wrappers.
         unsafe {
             let generator = KeyGenerator(create(|out| seal!(KeyGenerator_Create1(context.handle.0, out)))?);
             let key = Self(create(|out| seal!(KeyGenerator_SecretKey(generator.0, out)))?);
             let relin = RelinKeys(create(|out| seal!(KeyGenerator_CreateRelinKeys(generator.0, true, out)))?);
-            let bytes = save(
-                |size| seal!(KSwitchKeys_SaveSize(relin.0, ffi::UNCOMPRESSED, size)),
-                |to, size, out| seal!(KSwitchKeys_Save(relin.0, to, size, ffi::UNCOMPRESSED, out)),
-            )?;
-            Ok((key, bytes))
+            Ok((key, save_keys(relin.0)?))
         }
     }
 
@@ -256,30 +250,56 @@ impl SecretKey {
     }
 }
 
+impl RelinKeys {
+    /// Loads canonical bytes from [`crate::seal::wire`], never a peer's.
+    pub(crate) fn load(context: &Context, bytes: &[u8]) -> Result<Self> {
+        // SAFETY: the function only writes the handle.
+        let keys = Self(unsafe { create(|out| seal!(KSwitchKeys_Create1(out)))? });
+        load_keys(keys.0, context, bytes)?;
+        Ok(keys)
+    }
+}
+
 impl GaloisKeys {
-    /// Makes the keys that rotate the slots left by each of `steps`.
-    pub(crate) fn generate(context: &Context, key: &SecretKey, steps: &[i32]) -> Result<Self> {
+    /// Makes the keys that rotate the slots left by each of `steps`, seeded or not.
+    pub(crate) fn generate(context: &Context, key: &SecretKey, steps: &[i32], seeded: bool) -> Result<Self> {
         // SAFETY: the handles are live; SEAL reads `steps.len()` steps.
         unsafe {
             let generator =
                 KeyGenerator(create(|out| seal!(KeyGenerator_Create2(context.handle.0, key.0, out)))?);
             let (count, from) = (steps.len() as u64, steps.as_ptr());
-            create(|out| seal!(KeyGenerator_CreateGaloisKeysFromSteps(generator.0, count, from, false, out)))
+            create(|out| seal!(KeyGenerator_CreateGaloisKeysFromSteps(generator.0, count, from, seeded, out)))
                 .map(Self)
         }
     }
+
+    /// SEAL's bytes of these keys.
+    pub(crate) fn save(&self) -> Result<Vec<u8>> {
+        save_keys(self.0)
+    }
+
+    /// As [`RelinKeys::load`].
+    pub(crate) fn load(context: &Context, bytes: &[u8]) -> Result<Self> {
+        // SAFETY: the function only writes the handle.
+        let keys = Self(unsafe { create(|out| seal!(KSwitchKeys_Create1(out)))? });
+        load_keys(keys.0, context, bytes)?;
+        Ok(keys)
+    }
 }
 
-impl RelinKeys {
-    /// Loads canonical bytes from [`crate::seal::wire`], never a peer's.
-    pub(crate) fn load(context: &Context, bytes: &[u8]) -> Result<Self> {
-        // SAFETY: the handles are live; SEAL reads at most `bytes.len()` bytes.
-        unsafe {
-            let keys = Self(create(|out| seal!(KSwitchKeys_Create1(out)))?);
-            let (from, size) = (bytes.as_ptr(), bytes.len() as u64);
-            seal!(KSwitchKeys_Load(keys.0, context.handle.0, from, size, &mut 0))?;
-            Ok(keys)
-        }
+fn load_keys(keys: Handle, context: &Context, bytes: &[u8]) -> Result<()> {
+    let (from, size) = (bytes.as_ptr(), bytes.len() as u64);
+    // SAFETY: the caller owns the live handle of keys; SEAL reads at most `bytes.len()` bytes.
+    unsafe { seal!(KSwitchKeys_Load(keys, context.handle.0, from, size, &mut 0)) }
+}
+
+fn save_keys(keys: Handle) -> Result<Vec<u8>> {
+    // SAFETY: the caller owns the live handle; `save` sizes its buffer as SEAL asks.
+    unsafe {
+        save(
+            |size| seal!(KSwitchKeys_SaveSize(keys, ffi::UNCOMPRESSED, size)),
+            |to, size, out| seal!(KSwitchKeys_Save(keys, to, size, ffi::UNCOMPRESSED, out)),
+        )
     }
 }
 
@@ -287,6 +307,25 @@ impl Plaintext {
     fn new() -> Result<Self> {
         // SAFETY: the function only writes the handle.
         unsafe { create(|out| seal!(Plaintext_Create1(POOL, out))).map(Self) }
+    }
+
+    /// Whether it is the zero polynomial.
+    pub(crate) fn is_zero(&self) -> Result<bool> {
+        let mut zero = false;
+        // SAFETY: the handle is live and one flag is written.
+        unsafe { seal!(Plaintext_IsZero(self.0, &mut zero))? };
+        Ok(zero)
+    }
+
+    /// SEAL's bytes of this plaintext.
+    pub(crate) fn save(&self) -> Result<Vec<u8>> {
+        // SAFETY: the handle is live; `save` sizes its buffer as SEAL asks.
+        unsafe {
+            save(
+                |size| seal!(Plaintext_SaveSize(self.0, ffi::UNCOMPRESSED, size)),
+                |to, size, out| seal!(Plaintext_Save(self.0, to, size, ffi::UNCOMPRESSED, out)),
+            )
+        }
     }
 }
 
@@ -304,8 +343,22 @@ impl Encoder {
         primes: usize,
         scale: f64,
     ) -> Result<Plaintext> {
+        self.encode_at(context.level_id(primes), values, scale)
+    }
+
+    /// Encodes for all data primes and the special prime. SEAL itself has no use for such a plaintext.
+    pub(crate) fn encode_at_key_level(
+        &self,
+        context: &Context,
+        values: &[f64],
+        scale: f64,
+    ) -> Result<Plaintext> {
+        self.encode_at(context.key_id(), values, scale)
+    }
+
+    fn encode_at(&self, id: &ParmsId, values: &[f64], scale: f64) -> Result<Plaintext> {
         let plain = Plaintext::new()?;
-        let id = context.level_id(primes).as_ptr();
+        let id = id.as_ptr();
         // SAFETY: SEAL reads `values.len()` doubles and four words of the level's id.
         unsafe {
             let (count, from) = (values.len() as u64, values.as_ptr());

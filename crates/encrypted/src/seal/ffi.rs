@@ -46,6 +46,7 @@ unsafe extern "C" {
     pub fn KeyGenerator_Destroy(generator: Handle) -> Status;
     pub fn KeyGenerator_SecretKey(generator: Handle, out: *mut Handle) -> Status; // a copy
     pub fn KeyGenerator_CreateRelinKeys(generator: Handle, seeded: bool, out: *mut Handle) -> Status;
+    pub fn SecretKey_Create1(out: *mut Handle) -> Status;
     pub fn KeyGenerator_Create2(context: Handle, secret: Handle, out: *mut Handle) -> Status;
     pub fn KeyGenerator_CreateGaloisKeysFromSteps(
         generator: Handle,
@@ -54,7 +55,6 @@ unsafe extern "C" {
         seeded: bool,
         out: *mut Handle,
     ) -> Status;
-    pub fn SecretKey_Create1(out: *mut Handle) -> Status;
     pub fn SecretKey_Destroy(key: Handle) -> Status;
     pub fn SecretKey_SaveSize(key: Handle, compression: u8, out: *mut i64) -> Status;
     pub fn SecretKey_Save(key: Handle, to: *mut u8, size: u64, compression: u8, out: *mut i64) -> Status;
@@ -101,6 +101,9 @@ unsafe extern "C" {
 
     pub fn Plaintext_Create1(pool: Handle, out: *mut Handle) -> Status;
     pub fn Plaintext_Destroy(plain: Handle) -> Status;
+    pub fn Plaintext_IsZero(plain: Handle, zero: *mut bool) -> Status;
+    pub fn Plaintext_SaveSize(plain: Handle, compression: u8, out: *mut i64) -> Status;
+    pub fn Plaintext_Save(plain: Handle, to: *mut u8, size: u64, compression: u8, out: *mut i64) -> Status;
     pub fn Ciphertext_Create1(pool: Handle, out: *mut Handle) -> Status;
     pub fn Ciphertext_Destroy(ciphertext: Handle) -> Status;
     pub fn Ciphertext_SetScale(ciphertext: Handle, scale: f64) -> Status;

@@ -15,8 +15,9 @@
 //! | 113 | residues u64, word `(polynomial * primes + prime) * N + i` |
 //! | after half of the words, if seeded | header of the generator (size 81), kind u8, seed of 64 bytes |
 //!
-//! Relinearization keys: header, key level id, `1` u64 (sets of keys), number of data primes `D` u64, then
-//! `D` ciphertexts at the key level.
+//! Switching keys: header, key level id, number of sets u64, and for each set the number of its ciphertexts u64 (0, or the
+//! number of data primes) and these ciphertexts, at the key level. There is one set of relinearization keys. Of Galois
+//! keys there are `N`, most of them empty; that of element `g` is number `(g - 1) / 2`.
 //!
 //! Secret key: header, key level id, number of words u64, scale f64 (1), header of the array, number of words
 //! u64 at offset 80, then residues u64 `[prime][i]` of all data primes and the special prime.
@@ -30,11 +31,10 @@ use crate::seal::ckks::Context;
 const PREFIX: usize = 113;
 /// Bytes of a serialized seed: header, kind, seed.
 const SEED_BYTES: usize = 16 + 1 + 64;
-/// Bytes before the ciphertexts of relinearization keys.
-const KEYS_PREFIX: usize = 16 + 32 + 8 + 8;
-
-/// Bytes before a secret key's residues.
-const SECRET_PREFIX: usize = 16 + 32 + 8 + 8 + 16 + 8;
+/// Bytes before the sets of switching keys.
+const SETS_PREFIX: usize = 16 + 32 + 8;
+/// Bytes before a plaintext's residues. A secret key is a plaintext at the key level.
+const PLAIN_PREFIX: usize = 16 + 32 + 8 + 8 + 16 + 8;
 
 /// Where in the chain of primes a ciphertext stands.
 #[derive(Clone, Copy)]
@@ -120,15 +120,42 @@ fn header(bytes: &mut Vec<u8>, total: usize) {
 
 /// The bytes of relinearization keys: one seeded ciphertext at the key level for each data prime.
 pub(crate) fn keys_bytes(context: &Context, parts: &[(Vec<u64>, Seed)]) -> Vec<u8> {
-    let parts: Vec<Vec<u8>> =
-        parts.iter().map(|(c0, seed)| seeded_bytes(context, Level::Key, 1.0, c0, seed)).collect();
-    let mut bytes = Vec::new();
-    header(&mut bytes, KEYS_PREFIX + parts.iter().map(Vec::len).sum::<usize>());
+    switching_keys_bytes(context, &[parts])
+}
+
+/// The bytes of Galois keys, given in the order of their ascending elements.
+pub(crate) fn galois_bytes<'a>(
+    context: &Context,
+    elements: &[u32],
+    keys: impl Iterator<Item = &'a [(Vec<u64>, Seed)]>,
+) -> Vec<u8> {
+    let mut sets: Vec<&[(Vec<u64>, Seed)]> = vec![&[]; context.degree()];
+    elements.iter().zip(keys).for_each(|(element, key)| sets[galois_index(*element)] = key);
+    switching_keys_bytes(context, &sets)
+}
+
+/// Where SEAL keeps the key of an element.
+fn galois_index(element: u32) -> usize {
+    (element as usize - 1) / 2
+}
+
+fn switching_keys_bytes(context: &Context, sets: &[&[(Vec<u64>, Seed)]]) -> Vec<u8> {
+    let parts = sets.iter().map(|set| set.len()).sum::<usize>();
+    let total = SETS_PREFIX + 8 * sets.len() + parts * key_part_bytes(context);
+    let mut bytes = Vec::with_capacity(total);
+    header(&mut bytes, total);
     context.key_id().iter().for_each(|word| bytes.extend(word.to_le_bytes()));
-    bytes.extend(1u64.to_le_bytes());
-    bytes.extend((parts.len() as u64).to_le_bytes());
-    parts.iter().for_each(|part| bytes.extend(part));
+    bytes.extend((sets.len() as u64).to_le_bytes());
+    for set in sets {
+        bytes.extend((set.len() as u64).to_le_bytes());
+        set.iter().for_each(|(c0, seed)| bytes.extend(seeded_bytes(context, Level::Key, 1.0, c0, seed)));
+    }
     bytes
+}
+
+/// Bytes of one seeded ciphertext of a key.
+fn key_part_bytes(context: &Context) -> usize {
+    PREFIX + 8 * Level::Key.n_primes(context) * context.degree() + SEED_BYTES
 }
 
 /// Reads a seeded ciphertext that SEAL wrote: its first polynomial, `[prime][i]`, and the seed.
@@ -163,17 +190,54 @@ pub(crate) fn full_words<'a>(
 
 /// Reads seeded relinearization keys that SEAL wrote.
 pub(crate) fn parse_keys(context: &Context, bytes: &[u8]) -> Result<Vec<(Vec<u64>, Seed)>> {
-    let n_parts = context.n_data_primes();
-    let part_bytes = PREFIX + 8 * (n_parts + 1) * context.degree() + SEED_BYTES;
-    if bytes.len() != KEYS_PREFIX + n_parts * part_bytes {
-        return Err(unexpected("relinearization keys"));
+    parse_switching_keys(context, bytes, &[0], 1, "relinearization keys")
+}
+
+/// Reads the seeded Galois keys of `elements`, ascending, that SEAL wrote: key after key.
+pub(crate) fn parse_galois(
+    context: &Context,
+    elements: &[u32],
+    bytes: &[u8],
+) -> Result<Vec<(Vec<u64>, Seed)>> {
+    let indices: Vec<usize> = elements.iter().map(|element| galois_index(*element)).collect();
+    parse_switching_keys(context, bytes, &indices, context.degree(), "Galois keys")
+}
+
+/// Reads the sets at `indices`, ascending, of `n_sets`; the others are empty.
+fn parse_switching_keys(
+    context: &Context,
+    bytes: &[u8],
+    indices: &[usize],
+    n_sets: usize,
+    what: &str,
+) -> Result<Vec<(Vec<u64>, Seed)>> {
+    let (n_parts, part_bytes) = (context.n_data_primes(), key_part_bytes(context));
+    if bytes.len() != SETS_PREFIX + 8 * n_sets + indices.len() * n_parts * part_bytes {
+        return Err(unexpected(what));
     }
-    bytes[KEYS_PREFIX..].chunks(part_bytes).map(|part| parse_seeded(context, Level::Key, part)).collect()
+    let mut keys = Vec::with_capacity(indices.len() * n_parts);
+    for (place, index) in indices.iter().enumerate() {
+        // A length stands before each set up to this one.
+        let start = SETS_PREFIX + 8 * (index + 1) + place * n_parts * part_bytes;
+        for part in bytes[start..].chunks(part_bytes).take(n_parts) {
+            keys.push(parse_seeded(context, Level::Key, part)?);
+        }
+    }
+    Ok(keys)
+}
+
+/// Reads a plaintext at the key level that SEAL wrote: residues `[prime][i]`.
+pub(crate) fn parse_key_plaintext(context: &Context, bytes: &[u8]) -> Result<Vec<u64>> {
+    let n_words = Level::Key.n_primes(context) * context.degree();
+    if bytes.len() != PLAIN_PREFIX + 8 * n_words {
+        return Err(unexpected("a plaintext"));
+    }
+    Ok(words(&bytes[PLAIN_PREFIX..]).collect())
 }
 
 /// The bytes of a secret key with residues `[prime][i]`.
 pub(crate) fn secret_bytes(context: &Context, residues: &[u64]) -> Zeroizing<Vec<u8>> {
-    let total = SECRET_PREFIX + 8 * residues.len();
+    let total = PLAIN_PREFIX + 8 * residues.len();
     // Of its final capacity from the start, so that no copy is left behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(total));
     header(&mut bytes, total);
@@ -189,11 +253,11 @@ pub(crate) fn secret_bytes(context: &Context, residues: &[u64]) -> Zeroizing<Vec
 /// Reads a secret key that SEAL wrote: its residues, `[prime][i]`.
 pub(crate) fn parse_secret(context: &Context, bytes: &[u8]) -> Result<Zeroizing<Vec<u64>>> {
     let n_words = Level::Key.n_primes(context) * context.degree();
-    if bytes.len() != SECRET_PREFIX + 8 * n_words {
+    if bytes.len() != PLAIN_PREFIX + 8 * n_words {
         return Err(unexpected("a secret key"));
     }
     let mut residues = Zeroizing::new(Vec::with_capacity(n_words));
-    residues.extend(words(&bytes[SECRET_PREFIX..]));
+    residues.extend(words(&bytes[PLAIN_PREFIX..]));
     Ok(residues)
 }
 

@@ -6,11 +6,9 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::entries::{Body, Charge, Genesis, Release};
+use super::entries::{Body, Charge, Genesis, Release, Terms};
 use super::{LedgerError, Witness};
-use crate::accountant::zcdp;
 use crate::digest::Digest;
-use crate::guarantee::Epsilon;
 use crate::rho::Rho;
 
 /// One verified entry.
@@ -26,6 +24,8 @@ pub(super) struct Entry {
 #[derive(Clone, Debug)]
 pub(super) struct History {
     pub genesis: Genesis,
+    /// The terms in force at the end.
+    pub terms: Terms,
     pub entries: Vec<Entry>,
     pub head: Witness,
 }
@@ -45,6 +45,25 @@ impl History {
         })
     }
 
+    /// The latest charge for this plan from which something was released.
+    pub fn finished(&self, plan: Digest) -> Option<(&Entry, &Release)> {
+        self.charges()
+            .filter(|(_, charge)| charge.plan == plan)
+            .filter_map(|(entry, _)| Some((entry, self.release_of(entry.seq)?)))
+            .last()
+    }
+
+    /// Entries that were recorded at an earlier time than the one before them. Their order is that of the
+    /// chain, so this spoils nothing; it says that a clock was wrong.
+    pub fn clock_went_back(&self) -> Vec<u64> {
+        let time = |entry: &Entry| Timestamp::from_str(&entry.recorded_at).ok();
+        self.entries
+            .windows(2)
+            .filter(|pair| time(&pair[1]) < time(&pair[0]))
+            .map(|pair| pair[1].seq)
+            .collect()
+    }
+
     /// The sum over all charges, recomputed each time. A total beyond [`Rho::MAX`] counts as that.
     pub fn spent(&self) -> Rho {
         self.charges()
@@ -53,7 +72,7 @@ impl History {
 
     /// What may still be spent.
     pub fn remaining(&self) -> Rho {
-        self.genesis.rho_cap.checked_sub(self.spent()).unwrap_or(Rho::ZERO)
+        self.terms.rho_cap.checked_sub(self.spent()).unwrap_or(Rho::ZERO)
     }
 }
 
@@ -89,10 +108,10 @@ pub(super) fn load(connection: &Connection) -> Result<History, LedgerError> {
         entries.push(stored.parse(hash)?);
         previous = hash;
     }
-    let genesis = check_terms(&entries)?;
+    let (genesis, terms) = check_terms(&entries)?;
     check_releases(&entries)?;
     let head = check_head(connection, &entries)?;
-    Ok(History { genesis, entries, head })
+    Ok(History { genesis, terms, entries, head })
 }
 
 /// Adds an entry after the end of `history`, within the caller's exclusive transaction.
@@ -100,6 +119,16 @@ pub(super) fn append(
     transaction: &Transaction<'_>,
     history: Option<&History>,
     body: &Body,
+) -> Result<Witness, LedgerError> {
+    append_at(transaction, history, body, Timestamp::now())
+}
+
+/// The same at a given time. Nothing depends on the time: the order is that of the chain.
+fn append_at(
+    transaction: &Transaction<'_>,
+    history: Option<&History>,
+    body: &Body,
+    now: Timestamp,
 ) -> Result<Witness, LedgerError> {
     let (seq, previous) = match history {
         Some(history) => (history.head.seq + 1, history.head.hash),
@@ -109,7 +138,7 @@ pub(super) fn append(
         seq,
         kind: body.kind().as_str().to_owned(),
         body: body.to_json(),
-        recorded_at: Timestamp::now().to_string(),
+        recorded_at: now.to_string(),
     };
     let hash = stored.hash(previous);
     transaction.execute(
@@ -163,37 +192,39 @@ impl StoredEntry {
     }
 }
 
-/// The first entry is the only genesis, and its numbers follow from its policy; every charge is on
-/// its terms.
-fn check_terms(entries: &[Entry]) -> Result<Genesis, LedgerError> {
+/// The first entry is the only genesis, the numbers of all terms follow from their policies, and every
+/// charge is on the terms of its time. Gives the genesis and the terms at the end.
+fn check_terms(entries: &[Entry]) -> Result<(Genesis, Terms), LedgerError> {
     let Some(Entry { body: Body::Genesis(genesis), .. }) = entries.first() else {
         return Err(LedgerError::corrupt(0, "the first entry is not the genesis"));
     };
-    let delta = genesis.policy.delta(genesis.public_size).map_err(|e| LedgerError::corrupt(0, e))?;
-    // A little room, so that a later version of the accountant does not condemn an old ledger.
-    let cap = Epsilon::new(genesis.policy.epsilon_cap().get() * (1.0 + 1e-6))
-        .map_err(|e| LedgerError::corrupt(0, e))?;
-    let is_on_terms = genesis.delta == delta && zcdp::delta(genesis.rho_cap, cap)? <= delta.get();
-    if !is_on_terms {
-        return Err(LedgerError::corrupt(0, "delta or cap does not follow from the policy"));
-    }
+    let mut terms = Terms::from(&**genesis);
+    terms.check(0)?;
     for entry in &entries[1..] {
         match &entry.body {
             Body::Genesis(_) => {
                 return Err(LedgerError::corrupt(entry.seq, "a second genesis"));
             }
             Body::Charge(charge) => {
-                let terms = (genesis.policy.unit(), genesis.policy.adjacency(), genesis.delta);
+                let expected = (terms.policy.unit(), terms.policy.adjacency(), terms.delta);
                 let found = &charge.guarantee;
-                if (found.unit, found.adjacency, found.delta) != terms {
+                if (found.unit, found.adjacency, found.delta) != expected {
                     let fact = "a charge with another unit, adjacency or delta than the ledger's";
                     return Err(LedgerError::corrupt(entry.seq, fact));
                 }
             }
+            Body::Amendment(amendment) => {
+                if !terms.count_the_same(&amendment.policy) {
+                    let fact = "an amendment that changes unit or adjacency";
+                    return Err(LedgerError::corrupt(entry.seq, fact));
+                }
+                terms = Terms::from(&**amendment);
+                terms.check(entry.seq)?;
+            }
             Body::Release(_) => {}
         }
     }
-    Ok((**genesis).clone())
+    Ok(((**genesis).clone(), terms))
 }
 
 /// Every release belongs to an earlier charge, and no charge was released twice.
@@ -229,5 +260,72 @@ fn check_head(connection: &Connection, entries: &[Entry]) -> Result<Witness, Led
             Ok(Witness { seq: last.seq, hash: last.hash })
         }
         _ => Err(LedgerError::corrupt(None, "the last entry is not the one that the head names")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::entries::Amendment;
+    use super::super::schema;
+    use super::*;
+    use crate::config::Policy;
+
+    /// A ledger in memory whose entries were recorded in the given years.
+    fn recorded_in(years: &[u16]) -> History {
+        let text = r#"
+            version = 1
+            name = "test"
+            unit = "record"
+            adjacency = "add-remove"
+            epsilon_cap = 2.0
+            epsilon_per_release_max = 1.0
+            delta = 1e-5
+        "#;
+        let Terms { public_size, policy, delta, rho_cap } =
+            Terms::new(&Policy::from_toml(text).unwrap(), 1000).unwrap();
+        let (tool_version, rng) = ("0".to_owned(), "none".to_owned());
+        let mut connection = Connection::open_in_memory().unwrap();
+        let transaction = connection.transaction().unwrap();
+        schema::create(&transaction).unwrap();
+        let mut history: Option<History> = None;
+        for (seq, year) in years.iter().enumerate() {
+            let (policy, tool_version) = (policy.clone(), tool_version.clone());
+            let body = if seq == 0 {
+                let (population, rng) = ("p".to_owned(), rng.clone());
+                Body::Genesis(Box::new(Genesis {
+                    population,
+                    public_size,
+                    policy,
+                    delta,
+                    rho_cap,
+                    tool_version,
+                    rng,
+                }))
+            } else {
+                let (public_size, reason) = (public_size + seq as u64, "growth".to_owned());
+                Body::Amendment(Box::new(Amendment {
+                    public_size,
+                    policy,
+                    delta,
+                    rho_cap,
+                    reason,
+                    tool_version,
+                }))
+            };
+            let now = format!("{year}-01-01T00:00:00Z").parse().unwrap();
+            append_at(&transaction, history.as_ref(), &body, now).unwrap();
+            history = Some(load(&transaction).unwrap());
+        }
+        history.unwrap()
+    }
+
+    #[test]
+    fn a_clock_that_goes_backwards_changes_no_order() {
+        let history = recorded_in(&[2030, 2010, 2020, 2020, 1999]);
+        assert_eq!(history.clock_went_back(), [1, 4]);
+        // The last in the chain is in force, not the last by the clock.
+        assert_eq!(history.terms.public_size, 1004);
+        assert_eq!(history.head.seq, 4);
+        assert!(recorded_in(&[2020, 2021]).clock_went_back().is_empty());
     }
 }

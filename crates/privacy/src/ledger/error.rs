@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Refusal;
+use super::{Refusal, StoredRelease};
 use crate::accountant::AccountantError;
 use crate::config::PolicyError;
 use crate::digest::Digest;
@@ -33,12 +33,12 @@ pub enum LedgerError {
     },
     /// A ledger of another version.
     #[error(
-        "the ledger has schema version {found}, and this program knows version {expected}; use the program that made it"
+        "the ledger has schema version {found}, and this program knows versions 1 to {expected}; use the program that made it"
     )]
     SchemaVersion {
         /// The version in the file.
         found: i64,
-        /// The version of this program.
+        /// The newest version that this program knows.
         expected: i64,
     },
     /// The ledger contradicts itself.
@@ -79,13 +79,13 @@ pub enum LedgerError {
         /// Why not.
         fact: String,
     },
-    /// The digest of a released head is not a short word.
+    /// Terms that cannot follow those in force.
     #[error(
-        "the digest of the released head is {digest:?}; give 1 to 128 visible ASCII characters, such as a hexadecimal SHA-256"
+        "the ledger cannot be amended: {fact}; keep unit and adjacency, change the cap, the limit for one release, delta or the public size, and give a reason"
     )]
-    HeadDigest {
-        /// The digest given, shortened.
-        digest: String,
+    Amendment {
+        /// Why not.
+        fact: String,
     },
     /// The population's name is unusable.
     #[error("the population's name is {name:?}; use 1 to {max} letters, digits, `-`, `_` or `.`", max = crate::config::MAX_NAME_LENGTH)]
@@ -175,6 +175,13 @@ impl From<rusqlite::Error> for LedgerError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChargeError {
+    /// Something was released from the same plan before; it can be used again at no charge. The ledger is
+    /// unchanged.
+    #[error(
+        "this plan was run and released before, as {digest} at {recorded_at}; use that release, or describe the run differently to pay for a new one",
+        digest = _0.digest, recorded_at = _0.recorded_at
+    )]
+    Finished(Box<StoredRelease>),
     /// The policy does not allow it. The ledger is unchanged.
     #[error(transparent)]
     Refused(Box<Refusal>),

@@ -35,7 +35,7 @@ pub struct Status {
     pub population: String,
     /// The public upper bound on the number of units.
     pub public_size: u64,
-    /// The policy, as it was when the ledger was created.
+    /// The policy in force.
     pub policy: Policy,
     /// The delta at which every epsilon here is stated.
     pub delta: Delta,
@@ -55,6 +55,9 @@ pub struct Status {
     pub rng: String,
     /// The version of this crate that created the ledger.
     pub tool_version: String,
+    /// Entries that were recorded at an earlier time than the one before them. Order does not depend on time;
+    /// this says that a clock was wrong.
+    pub clock_went_back: Vec<u64>,
     /// The last entry.
     pub head: Witness,
     /// All entries, the oldest first.
@@ -83,24 +86,31 @@ pub struct EntrySummary {
     pub charge_seq: Option<u64>,
     /// The digest of what was released: of a release, or of a charge that was released.
     pub released: Option<String>,
+    /// What identifies a run: the population and the charge's plan. Repeating a finished run is free.
+    pub run: Option<Digest>,
+    /// The cap from here on, of an amendment.
+    pub epsilon_cap: Option<Epsilon>,
+    /// Why, of an amendment.
+    pub reason: Option<String>,
 }
 
 impl Status {
     pub(super) fn of(history: &History) -> Result<Status, LedgerError> {
-        let genesis = &history.genesis;
+        let History { genesis, terms, .. } = history;
         Ok(Status {
             population: genesis.population.clone(),
-            public_size: genesis.public_size,
-            policy: genesis.policy.clone(),
-            delta: genesis.delta,
-            rho_cap: genesis.rho_cap,
+            public_size: terms.public_size,
+            policy: terms.policy.clone(),
+            delta: terms.delta,
+            rho_cap: terms.rho_cap,
             rho_spent: history.spent(),
             rho_remaining: history.remaining(),
-            epsilon_cap: genesis.policy.epsilon_cap(),
-            epsilon_spent: zcdp::epsilon(history.spent(), genesis.delta)?,
+            epsilon_cap: terms.policy.epsilon_cap(),
+            epsilon_spent: zcdp::epsilon(history.spent(), terms.delta)?,
             epsilon_affordable: epsilon_affordable(history)?,
             rng: genesis.rng.clone(),
             tool_version: genesis.tool_version.clone(),
+            clock_went_back: history.clock_went_back(),
             head: history.head,
             entries: history.entries.iter().map(|entry| EntrySummary::of(entry, history)).collect(),
         })
@@ -119,14 +129,23 @@ impl EntrySummary {
             description: None,
             charge_seq: None,
             released: None,
+            run: None,
+            epsilon_cap: None,
+            reason: None,
         };
         match &entry.body {
             Body::Genesis(_) => summary,
+            Body::Amendment(amendment) => EntrySummary {
+                epsilon_cap: Some(amendment.policy.epsilon_cap()),
+                reason: Some(amendment.reason.clone()),
+                ..summary
+            },
             Body::Charge(charge) => EntrySummary {
                 rho: Some(charge.event.rho()),
                 epsilon: Some(charge.guarantee.epsilon),
                 description: Some(charge.description.clone()),
                 released: history.release_of(entry.seq).map(|release| release.head_digest.clone()),
+                run: Some(run_id(&history.genesis.population, &charge.plan)),
                 ..summary
             },
             Body::Release(release) => EntrySummary {
@@ -138,24 +157,28 @@ impl EntrySummary {
     }
 }
 
+fn run_id(population: &str, plan: &Digest) -> Digest {
+    Digest::of_fields("cryptotl run 1", &[population.as_bytes(), plan.to_string().as_bytes()])
+}
+
 /// The largest epsilon a request can name without being refused, in whole millionths so that it can
 /// be copied from a message.
 fn epsilon_affordable(history: &History) -> Result<Option<Epsilon>, LedgerError> {
     let remaining = history.remaining();
-    let genesis = &history.genesis;
+    let terms = &history.terms;
     if remaining == Rho::ZERO {
         return Ok(None);
     }
-    let per_release = genesis.policy.epsilon_per_release_max();
-    if largest_rho(per_release, genesis.delta)? <= remaining {
+    let per_release = terms.policy.epsilon_per_release_max();
+    if largest_rho(per_release, terms.delta)? <= remaining {
         return Ok(Some(per_release));
     }
     // Rounding down leaves room for the rounding of the conversions; one more step is for the case
     // that the figure was a whole number of millionths.
-    let largest = zcdp::epsilon(remaining, genesis.delta)?;
+    let largest = zcdp::epsilon(remaining, terms.delta)?;
     let mut millionths = (largest.get().min(per_release.get()) * 1e6).floor();
     while let Ok(epsilon) = Epsilon::new(millionths / 1e6) {
-        match largest_rho(epsilon, genesis.delta) {
+        match largest_rho(epsilon, terms.delta) {
             Ok(rho) if rho <= remaining => return Ok(Some(epsilon)),
             Ok(_) => millionths -= 1.0,
             Err(_) => break, // too small to buy even one unit of rho
@@ -253,18 +276,18 @@ pub(super) fn refusal(history: &History, plan: &ReleasePlan) -> Result<Option<Re
         requested: plan.guarantee().epsilon,
         rho_requested: plan.guarantee().rho,
         rho_spent: history.spent(),
-        rho_cap: history.genesis.rho_cap,
+        rho_cap: history.terms.rho_cap,
         rho_remaining: history.remaining(),
-        epsilon_spent: zcdp::epsilon(history.spent(), history.genesis.delta)?,
-        epsilon_cap: history.genesis.policy.epsilon_cap(),
+        epsilon_spent: zcdp::epsilon(history.spent(), history.terms.delta)?,
+        epsilon_cap: history.terms.policy.epsilon_cap(),
         epsilon_affordable: epsilon_affordable(history)?,
-        delta: history.genesis.delta,
+        delta: history.terms.delta,
         charges: history.charges().map(|(entry, charge)| ChargeSummary::of(entry, charge)).collect(),
     }))
 }
 
 fn refusal_reason(history: &History, plan: &Guarantee) -> Option<RefusalReason> {
-    let policy = &history.genesis.policy;
+    let policy = &history.terms.policy;
     if plan.unit != policy.unit() {
         return Some(RefusalReason::UnitMismatch { ledger: policy.unit(), plan: plan.unit });
     }
@@ -273,8 +296,8 @@ fn refusal_reason(history: &History, plan: &Guarantee) -> Option<RefusalReason> 
         return Some(RefusalReason::AdjacencyMismatch { ledger, plan });
     }
     // Epsilons at different deltas are not comparable.
-    if plan.delta != history.genesis.delta {
-        let (ledger, plan) = (history.genesis.delta, plan.delta);
+    if plan.delta != history.terms.delta {
+        let (ledger, plan) = (history.terms.delta, plan.delta);
         return Some(RefusalReason::DeltaMismatch { ledger, plan });
     }
     if plan.epsilon > policy.epsilon_per_release_max() {

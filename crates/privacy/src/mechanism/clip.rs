@@ -4,21 +4,24 @@
 //! on the order of its terms (Casacuberta, Shoemate, Vadhan and Wagaman 2022). So each contribution
 //! becomes a vector of integers whose norm is checked *exactly*, and only integers are added.
 //!
-//! With the clipping norm C and R = 2^30, one grid step is C/R. A contribution x becomes
+//! With the clipping norm C and R = 2^30, one grid step is C/R. The norm |.| is Euclidean for Gaussian DP
+//! noise and the 1-norm for Laplace. A contribution x becomes
 //!
 //! 1. y = x * min(1, C/|x|) * R/C in floats,
 //! 2. each coordinate of y rounded toward zero and bounded by R,
-//! 3. while the exact sum of squares is above R^2: each nonzero coordinate one step closer to zero.
+//! 3. while the exact norm is above R: each nonzero coordinate one step closer to zero.
 //!
-//! Whatever the floats did, the result is an integer vector with Euclidean norm at most R. Adding or
-//! removing one record therefore changes the integer sum by at most R, which is the `d_in` given to
-//! OpenDP. Step 3 runs only when rounding put a vector of norm C just outside, and then once: the
-//! excess is at most about dimension * 2^-53 * R^2, and one pass removes at least the 1-norm, which is
-//! at least R. In any case it ends, because every pass shrinks the largest coordinate.
+//! Whatever the floats did, the result is an integer vector with norm at most R. Adding or removing one
+//! unit therefore changes the integer sum by at most R, and replacing one by at most 2R. Step 3 runs
+//! only when rounding put a vector of norm C just outside, and then once: the excess of the squared
+//! Euclidean norm is at most about dimension * 2^-53 * R^2, and one pass removes at least the 1-norm,
+//! which is at least R. In any case it ends, because every pass shrinks the largest coordinate.
 //!
 //! Example with C = 2 and R = 8 (a grid step of 1/4): x = (3, 0.6) has norm 3.06, so y = (7.84, 1.57)
 //! and the result is (7, 1), with 49 + 1 <= 64. Rounding costs at most one grid step a coordinate,
 //! 1e-9 of C at R = 2^30.
+
+use super::sampler::Noise;
 
 /// R, the clipping norm in grid steps. A power of two, so that scaling by it is exact.
 pub const GRID_RADIUS: i64 = 1 << 30;
@@ -28,17 +31,18 @@ const SQUARES_IN_A_WORD: usize = 8;
 
 /// Clips contributions of one dimension to one norm. Not `Debug`: it holds the last contribution.
 pub(super) struct GridClipper {
+    noise: Noise,
     clipping_norm: f64,
     /// The last clipped contribution, in grid steps.
     row: Vec<i32>,
 }
 
 impl GridClipper {
-    pub(super) fn new(dimension: usize, clipping_norm: f64) -> GridClipper {
-        GridClipper { clipping_norm, row: vec![0; dimension] }
+    pub(super) fn new(noise: Noise, dimension: usize, clipping_norm: f64) -> GridClipper {
+        GridClipper { noise, clipping_norm, row: vec![0; dimension] }
     }
 
-    /// The clipped contribution in grid steps, with Euclidean norm at most [`GRID_RADIUS`].
+    /// The clipped contribution in grid steps, with norm at most [`GRID_RADIUS`].
     ///
     /// `None` stands for the zero vector: a contribution with a NaN, an infinity or the wrong number
     /// of coordinates. This is decided before any data is seen, so that no record can cause an error.
@@ -46,27 +50,43 @@ impl GridClipper {
         if contribution.len() != self.row.len() {
             return None;
         }
-        let norm = sum_of_squares(contribution, 1.0).sqrt();
+        let norm = self.norm(contribution, 1.0);
         if norm.is_finite() {
             // A norm that underflowed to zero is far below C and needs no clipping.
             self.round(contribution, 1.0, GRID_RADIUS as f64 / norm.max(self.clipping_norm));
         } else {
-            // A non-finite coordinate, or finite ones whose squares overflow; those are brought into
+            // A non-finite coordinate, or finite ones whose norm overflows; those are brought into
             // range by their largest magnitude first. Such a norm is above every clipping norm.
             let largest = contribution.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()));
             if contribution.iter().any(|x| !x.is_finite()) {
                 return None;
             }
             let shrink = 1.0 / largest.max(f64::MIN_POSITIVE);
-            let norm = sum_of_squares(contribution, shrink).sqrt();
+            let norm = self.norm(contribution, shrink);
             self.round(contribution, shrink, GRID_RADIUS as f64 / norm);
         }
-        while squared_norm(&self.row) > (GRID_RADIUS as u128).pow(2) {
+        while self.is_outside() {
             for value in &mut self.row {
                 *value -= value.signum();
             }
         }
         Some(&self.row)
+    }
+
+    /// The norm of `shrink * x`, in floats.
+    fn norm(&self, x: &[f64], shrink: f64) -> f64 {
+        match self.noise {
+            Noise::Gaussian => sum_in_lanes(x, |x| (x * shrink) * (x * shrink)).sqrt(),
+            Noise::Laplace => sum_in_lanes(x, |x| (x * shrink).abs()),
+        }
+    }
+
+    /// Whether the exact norm of the row is above the radius.
+    fn is_outside(&self) -> bool {
+        match self.noise {
+            Noise::Gaussian => squared_norm(&self.row) > (GRID_RADIUS as u128).pow(2),
+            Noise::Laplace => one_norm(&self.row) > GRID_RADIUS as u64,
+        }
     }
 
     /// Steps 1 and 2: scales by `first * second`, rounds toward zero, bounds by the radius.
@@ -79,22 +99,25 @@ impl GridClipper {
     }
 }
 
-/// The sum of the squares of `shrink * x`, in floats and in eight independent lanes.
-fn sum_of_squares(x: &[f64], shrink: f64) -> f64 {
+/// The sum of `term` over `x`, in eight independent lanes.
+fn sum_in_lanes(x: &[f64], term: impl Fn(f64) -> f64) -> f64 {
     let mut lanes = [0.0_f64; 8];
     let chunks = x.chunks_exact(8);
     let rest = chunks.remainder();
     for chunk in chunks {
         for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            let scaled = x * shrink;
-            *lane += scaled * scaled;
+            *lane += term(x);
         }
     }
     for (lane, &x) in lanes.iter_mut().zip(rest) {
-        let scaled = x * shrink;
-        *lane += scaled * scaled;
+        *lane += term(x);
     }
     lanes.iter().sum()
+}
+
+/// The exact 1-norm. At most 2^26 coordinates of at most 2^30: it fits a `u64`.
+fn one_norm(row: &[i32]) -> u64 {
+    row.iter().map(|value| u64::from(value.unsigned_abs())).sum()
 }
 
 /// The exact squared norm. Coordinates are at most 2^30 in magnitude, so eight squares fit a `u64`.
@@ -116,8 +139,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn clipped_for(noise: Noise, contribution: &[f64], clipping_norm: f64) -> Option<Vec<i32>> {
+        GridClipper::new(noise, contribution.len(), clipping_norm).clip(contribution).map(<[i32]>::to_vec)
+    }
+
     fn clipped(contribution: &[f64], clipping_norm: f64) -> Option<Vec<i32>> {
-        GridClipper::new(contribution.len(), clipping_norm).clip(contribution).map(<[i32]>::to_vec)
+        clipped_for(Noise::Gaussian, contribution, clipping_norm)
     }
 
     const R: i32 = GRID_RADIUS as i32;
@@ -127,7 +154,7 @@ mod tests {
         assert_eq!(clipped(&[f64::NAN, 1.0], 1.0), None);
         assert_eq!(clipped(&[f64::INFINITY, 1.0], 1.0), None);
         assert_eq!(clipped(&[1.0, f64::NEG_INFINITY], 1.0), None);
-        assert_eq!(GridClipper::new(3, 1.0).clip(&[1.0]), None);
+        assert_eq!(GridClipper::new(Noise::Gaussian, 3, 1.0).clip(&[1.0]), None);
         assert_eq!(clipped(&[0.0, -0.0], 1.0), Some(vec![0, 0]));
         assert_eq!(clipped(&[5e-324, -5e-324], 1.0), Some(vec![0, 0]));
         assert_eq!(clipped(&[1.0, 0.0], 1.0), Some(vec![R, 0]));
@@ -152,6 +179,15 @@ mod tests {
         assert!(row[0] >= (0.6 * f64::from(R)) as i32 - 2, "{row:?}");
     }
 
+    #[test]
+    fn the_one_norm_is_clipped_for_laplace_noise() {
+        let clipped = |x: &[f64]| clipped_for(Noise::Laplace, x, 1.0);
+        assert_eq!(clipped(&[0.25, -0.5]), Some(vec![R / 4, -R / 2]));
+        assert_eq!(clipped(&[3.0, -1.0]), Some(vec![R / 4 * 3, -R / 4]));
+        assert_eq!(clipped(&[f64::MAX, -f64::MAX]), Some(vec![R / 2, -R / 2]));
+        assert_eq!(clipped(&[f64::NAN, 1.0]), None);
+    }
+
     proptest! {
         #[test]
         fn the_norm_never_exceeds_the_radius(
@@ -159,16 +195,21 @@ mod tests {
             unit in prop::collection::vec(-1.0..1.0_f64, 40),
             is_wild: bool,
             exponent in -300..300_i32,
+            is_laplace: bool,
         ) {
+            let noise = if is_laplace { Noise::Laplace } else { Noise::Gaussian };
             let clipping_norm = 2.0_f64.powi(exponent) * 1.234;
             if !is_wild {
                 // Vectors with a norm of C up to rounding, where a float proof would fail.
                 let n = contribution.len();
-                let norm = sum_of_squares(&unit[..n], 1.0).sqrt();
+                let norm = GridClipper::new(noise, n, 1.0).norm(&unit[..n], 1.0);
                 contribution = unit[..n].iter().map(|x| x / norm * clipping_norm).collect();
             }
-            if let Some(row) = clipped(&contribution, clipping_norm) {
-                prop_assert!(squared_norm(&row) <= (GRID_RADIUS as u128).pow(2));
+            if let Some(row) = clipped_for(noise, &contribution, clipping_norm) {
+                match noise {
+                    Noise::Gaussian => prop_assert!(squared_norm(&row) <= (GRID_RADIUS as u128).pow(2)),
+                    Noise::Laplace => prop_assert!(one_norm(&row) <= GRID_RADIUS as u64),
+                }
             }
         }
 
