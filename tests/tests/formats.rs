@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cryptotl_model::{Digest, LowerModel, PublicModel, Records};
-use ndarray::Array2;
 use main_job::{CONFIG, POLICY, records};
+use ndarray::Array2;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("cmd/stages.in")

@@ -214,6 +214,13 @@ pub(super) fn scaled(input: &str, records: &Records, public: &PublicModel) -> Re
             "run `cryptotl embed` with the model's encoder",
         ));
     }
+    let (width, expected) = (records.embeddings.ncols(), public.scaler.width());
+    if width != expected {
+        return Err(Failure::failed(
+            format!("{input} has embeddings of {width} numbers, the model takes {expected}"),
+            "run `cryptotl embed` with the model's encoder",
+        ));
+    }
     records.check_finite(input)?;
     Ok(public.scaler.apply(records.embeddings.view())?)
 }
