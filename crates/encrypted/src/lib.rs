@@ -63,6 +63,7 @@
 #![warn(missing_docs)]
 
 mod baseline;
+pub mod benchmark;
 mod certificate;
 mod client;
 mod error;
@@ -102,5 +103,4 @@ pub use server::Server;
 
 #[cfg(test)]
 mod end_to_end;
-#[cfg(test)]
 mod testkit;

@@ -63,8 +63,13 @@ pub fn run(args: ExtractArgs, output: &Output) -> Result<()> {
     check_writable(&args.output)?;
     let model = Model::read(&args.model, args.public.as_deref())?;
     let records = Records::read(&args.input)?;
-    let (records, extracted) =
-        model.extract(records, &args.input.display().to_string(), &args.parameters, args.packing)?;
+    let (records, extracted) = model.extract(
+        records,
+        &args.input.display().to_string(),
+        &args.parameters,
+        args.packing,
+        args.kernels,
+    )?;
     records.write(&args.output)?;
     output.result(&extracted)
 }
@@ -112,11 +117,12 @@ impl Model {
         input: &str,
         parameters: &ParameterArgs,
         packing: PackingChoice,
+        kernels: Kernels,
     ) -> Result<(Records, Extracted)> {
         let scaled = self.scaled(input, &records)?;
         let plan = self.compile(parameters, packing.packing(records.len()))?;
         let bar = Bar::new("encrypting");
-        let done = extract_in_process(&plan, Kernels::default(), scaled.view(), &|p| {
+        let done = extract_in_process(&plan, kernels, scaled.view(), &|p| {
             bar.show_step(step_name(p.stage), p.done, p.total);
         })?;
         drop(bar);

@@ -2,6 +2,7 @@
 
 mod audit;
 mod bench;
+mod bench_encrypted;
 mod classify;
 mod decrypt;
 mod embed;
@@ -33,6 +34,7 @@ pub fn run(command: Command, output: &Output) -> Result<()> {
         Command::Finetune(args) => finetune::run(args, output),
         Command::Classify(args) => classify::run(args),
         Command::Audit(args) => audit::run(args, output),
+        Command::Bench(BenchCommand::Encrypted(args)) => bench_encrypted::run(args, output),
         Command::Bench(BenchCommand::Privacy(args)) => bench::run(args, output),
     }
 }
