@@ -95,7 +95,7 @@ pub use message::{
     BlockFile, EvaluationKeys, JobId, Place, Query, QueryFile, Request, RequestId, Response, ResponseFile,
 };
 pub use params::{Packing, ParameterSet, SecurityBasis, SecurityStandard};
-pub use plan::{Contract, Cost, EvaluationPlan, InputBound};
+pub use plan::{Contract, Cost, EvaluationPlan, InputBound, RecordCoupling};
 pub use plan_file::PlanFile;
 pub use planner::{Choice, Estimate, choose};
 pub use progress::{Progress, Stage};
