@@ -59,7 +59,7 @@ for target in $targets; do
         "$cryptotl" classify --head "demo/$target.head.safetensors" \
         --input "demo/$target.test.features.safetensors" --output "demo/$target.labels.jsonl"
     step "demo/$target.table.json" "measure accuracy against the budget (a benchmark on public data)" \
-        "$cryptotl" bench privacy --model "$model.public.safetensors" --target "$target" \
+        "$cryptotl" bench privacy --data-is-public --model "$model.public.safetensors" --target "$target" \
         --train "demo/$target.train.features.safetensors" --test "demo/$target.test.features.safetensors" \
         --output "demo/$target.table.json"
     "$cryptotl" audit --head "demo/$target.head.safetensors" --ledger "demo/$target.ledger" \

@@ -37,7 +37,7 @@ fn stderr(output: &Output) -> String {
 fn features_are_those_of_the_network() {
     let folder = tempfile::tempdir().unwrap();
     let (model, scaler, records) = write_all(folder.path(), "tiny");
-    let output = extract(folder.path(), &[]);
+    let output = extract(folder.path(), &["--packing", "auto"]);
     assert!(output.status.success(), "{}", stderr(&output));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["rows"], 3);

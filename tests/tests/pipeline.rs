@@ -112,6 +112,76 @@ fn the_audit_report_is_written_from_evidence_and_refuses_a_rolled_back_ledger() 
 }
 
 #[test]
+fn a_head_tells_nothing_that_follows_from_the_number_of_records() {
+    let folder = prepared();
+    let path = folder.path();
+    // Neighbors on the two sides of the number where `auto` changes the packing, each run with a ledger of its own.
+    let headers = [(128, "record-major"), (129, "feature-major")].map(|(n, packing)| {
+        records(n, 2).write(&path.join("few.safetensors")).unwrap();
+        let extracted = succeed(
+            path,
+            "--json extract --model lower.safetensors --input few.safetensors --output few.features --packing auto",
+        );
+        assert_eq!(extracted["packing"], packing);
+        std::fs::copy(path.join("budget"), path.join("own-budget")).unwrap();
+        succeed(path, &finetune("1", "few.features", "head").replace("--ledger budget", "--ledger own-budget"));
+        let bytes = std::fs::read(path.join("head")).unwrap();
+        let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        let mut outer: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+        let mut own: serde_json::Value =
+            serde_json::from_str(outer["__metadata__"]["cryptotl"].as_str().unwrap()).unwrap();
+        // The entry's hash depends on the time of the charge.
+        assert!(own.as_object_mut().unwrap().remove("witness").is_some());
+        outer["__metadata__"]["cryptotl"] = own;
+        outer
+    });
+    assert_eq!(headers[0], headers[1]);
+    let audit = succeed(path, "--json audit --head head --ledger own-budget --output audit");
+    let encryption: Vec<&String> = audit["encryption"].as_object().unwrap().keys().collect();
+    assert_eq!(encryption, ["evaluator", "parameter_set", "security_basis"]);
+}
+
+#[test]
+fn a_head_that_was_altered_is_not_the_one_that_was_paid_for() {
+    let folder = prepared();
+    let path = folder.path();
+    succeed(path, &finetune("1", "f.safetensors", "head"));
+    let whole = std::fs::read(path.join("head")).unwrap();
+    let (from, to) = (br#"\"no\",\"yes\""#, br#"\"on\",\"yes\""#);
+    let at = whole.windows(from.len()).position(|w| w == from).unwrap();
+    let altered = [&whole[..at], to, &whole[at + to.len()..]].concat();
+    std::fs::write(path.join("altered"), altered).unwrap();
+    refuse(path, "audit --head altered --ledger budget --output audit", 4, "altered");
+    refuse(path, "ledger verify --ledger budget --witness altered", 4, "altered");
+    assert!(!path.join("audit").exists());
+    succeed(path, "--json ledger verify --ledger budget --witness head");
+}
+
+#[cfg(unix)]
+#[test]
+fn features_of_another_model_are_refused_even_when_they_come_through_a_pipe() {
+    let folder = prepared();
+    let path = folder.path();
+    std::fs::write(path.join("other.toml"), CONFIG.replace("seed = 7", "seed = 8")).unwrap();
+    succeed(
+        path,
+        "--json pretrain --config other.toml --source source.safetensors --output other.safetensors",
+    );
+    let untouched = succeed(path, "--json ledger show --ledger budget");
+    let with_other = |features: &str| {
+        finetune("1", features, "head").replace("lower.public.safetensors", "other.public.safetensors")
+    };
+    refuse(path, &with_other("f.safetensors"), 1, "another model");
+    assert_eq!(succeed(path, "--json ledger show --ledger budget"), untouched);
+    assert!(Command::new("mkfifo").arg(path.join("pipe")).status().unwrap().success());
+    let (features, pipe) = (std::fs::read(path.join("f.safetensors")).unwrap(), path.join("pipe"));
+    let writer = std::thread::spawn(move || std::fs::write(pipe, features));
+    refuse(path, &with_other("pipe"), 1, "another model");
+    writer.join().unwrap().unwrap();
+    assert!(!path.join("head").exists());
+}
+
+#[test]
 fn what_the_budget_cannot_pay_for_is_refused_and_says_what_is_left() {
     let folder = prepared();
     let path = folder.path();

@@ -125,6 +125,30 @@ fn a_key_encrypts_once_and_is_never_replaced() {
 }
 
 #[test]
+fn no_output_takes_the_place_of_a_secret_key() {
+    let parties = Parties::new(3, 0.0);
+    let (model_owner, data_owner) = parties.folders();
+    refuse(data_owner, "keygen --plan job.plan --secret-key same --keys same", 2, "one file");
+    succeed(data_owner, KEYGEN);
+    let secret = std::fs::read(data_owner.join("job.secret")).unwrap();
+    let another = "keygen --plan job.plan --secret-key other.secret --keys job.secret";
+    refuse(data_owner, another, 6, "job.secret is one already");
+    assert!(!data_owner.join("other.secret").exists());
+    let as_query = ENCRYPT.replace("--query job.query", "--query job.secret");
+    refuse(data_owner, &as_query, 6, "job.secret is one already");
+    assert_eq!(std::fs::read(data_owner.join("job.secret")).unwrap(), secret, "nor was the key used up");
+    succeed(data_owner, ENCRYPT);
+    for file in ["job.keys", "job.query"] {
+        send(data_owner, model_owner, file);
+    }
+    succeed(model_owner, EVALUATE);
+    send(model_owner, data_owner, "job.response");
+    let as_features = DECRYPT.replace("--output features.safetensors", "--output job.secret");
+    refuse(data_owner, &as_features, 6, "job.secret is one already");
+    succeed(data_owner, DECRYPT);
+}
+
+#[test]
 fn what_does_not_belong_together_is_refused() {
     let parties = Parties::new(3, 0.0);
     let (model_owner, data_owner) = parties.folders();

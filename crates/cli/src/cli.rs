@@ -1,5 +1,6 @@
 //! The arguments, and nothing else.
 
+mod accounting;
 mod protocol;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use cryptotl_encrypted::{Kernels, Packing, ParameterSet, SecurityStandard};
 use cryptotl_model::HeadInputs;
 
+pub use accounting::{AccountArgs, Accountant, Mechanism, PrivacyPlanArgs};
 pub use protocol::{DecryptArgs, EncryptArgs, EvaluateArgs, KeygenArgs, PlanArgs};
 
 /// Transfer learning between two parties that do not trust each other: the model stays with its owner, the
@@ -32,7 +34,7 @@ pub enum Command {
     Pretrain(PretrainArgs),
     /// Compute the server features of embeddings under encryption, both parties in one process
     Extract(ExtractArgs),
-    /// Compile the model for encrypted evaluation and write the plan file
+    /// Tell what a job and a release would cost, and compile the model for encrypted evaluation
     Plan(PlanArgs),
     /// Data owner: make the keys of one job
     Keygen(KeygenArgs),
@@ -49,6 +51,8 @@ pub enum Command {
     Finetune(FinetuneArgs),
     /// Label records with a released head, one JSON object a line
     Classify(ClassifyArgs),
+    /// Compute epsilon from DP noise, or DP noise from epsilon; reads and charges nothing
+    Account(AccountArgs),
     /// Write the privacy audit report of a released head
     Audit(AuditArgs),
     /// Measure on public data
@@ -102,8 +106,8 @@ pub struct ExtractArgs {
     pub output: PathBuf,
     #[command(flatten)]
     pub parameters: ParameterArgs,
-    /// How records are laid out in ciphertexts
-    #[arg(long, value_enum, default_value_t = PackingChoice::Auto)]
+    /// How records are laid out in ciphertexts; `auto` goes by the number of records
+    #[arg(long, value_enum, default_value_t = PackingChoice::Bulk)]
     pub packing: PackingChoice,
     /// Who evaluates the ciphertexts: native, or seal for comparison
     #[arg(long, value_name = "NAME", default_value_t)]
@@ -372,7 +376,10 @@ pub struct BenchPrivacyArgs {
     /// The public half of the model
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
-    /// Labeled training records; this benchmark declares them public
+    /// Your word that all records given are public: accuracies on them are printed and charged to no ledger
+    #[arg(long, required = true)]
+    pub data_is_public: bool,
+    /// Labeled training records
     #[arg(long, value_name = "FILE")]
     pub train: PathBuf,
     /// Labeled test records

@@ -1,4 +1,4 @@
-//! The circuit of the paper as published, on SEAL's evaluator: what `cryptotl bench encrypted` compares with.
+//! The circuit of the paper as published, on SEAL's evaluator: what the example `latency` compares with.
 //!
 //! One record a ciphertext, layer after layer without folding: convolution, dense, cubic, pooling, dense. Linear
 //! layers are sums of generalized diagonals times rotations, by baby steps and giant steps, 32 x 24 for the first

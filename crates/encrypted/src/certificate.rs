@@ -5,11 +5,10 @@
 //!
 //! * *public records*, which tell the encryption error of what the model is for;
 //! * *corners*: records with every number at the input bound, with the signs that drive a unit of the first
-//!   layer furthest. No record within the bound gives a larger `|u|`, and if these come back right, no clamped
-//!   input leaves the last modulus.
+//!   layer furthest from its bias.
 //!
-//! That no record within the bound can wrap is also proved, by intervals, when the plan is compiled; the
-//! corners are the check that the proof and the program agree.
+//! That no record within the bound can wrap is bounded when the plan is compiled, by intervals (feature-major) or
+//! norms (record-major) of the network; the corners are the check that the bounds and the program agree.
 
 use std::fmt;
 
@@ -133,6 +132,12 @@ impl Certificate {
         ];
         if self.records == 0 || self.corners == 0 || !numbers.iter().all(|x| x.is_finite() && *x >= 0.0) {
             return refuse("has impossible numbers".into());
+        }
+        // Decrypted features are judged by these numbers, so none may make that judgement empty.
+        let largest = self.max_feature.max(self.max_corner_feature);
+        if self.rms_error > self.max_error || self.rms_feature > self.max_feature || self.max_error > largest
+        {
+            return refuse("has numbers that contradict each other".into());
         }
         if self.rms_error > MAX_RELATIVE_ERROR * self.rms_feature {
             return refuse(format!(

@@ -94,7 +94,7 @@ fn the_worst_records_do_not_overflow() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(8))]
+    #![proptest_config(testkit::cases(8))]
     #[test]
     fn random_widths(widths in [1usize..40, 1usize..40, 1usize..40], seed in 0u64..1000, rows in 1usize..40) {
         let network = network(Polynomial::cubic_relu().into(), widths, seed);

@@ -89,6 +89,26 @@ impl KeyFile {
         Ok(keys)
     }
 
+    /// Fails when a secret key lies at `path`, where another file is about to be put: a key that is replaced is
+    /// lost, and so are the features of its job.
+    ///
+    /// # Errors
+    /// [`EncryptedError::Message`].
+    pub fn refuse_to_replace(path: &Path) -> Result<()> {
+        let mut start = [0; MAGIC.len()];
+        // Only a plain file: opening a pipe would wait for its writer.
+        let mut begins_like_a_key =
+            || File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok();
+        let is_key = path.is_file() && begins_like_a_key() && start == MAGIC;
+        match is_key {
+            true => refuse(
+                format!("{} is one already", path.display()),
+                "choose another output, or delete it first",
+            ),
+            false => Ok(()),
+        }
+    }
+
     /// Takes the key for its one encryption.
     ///
     /// # Errors

@@ -92,8 +92,7 @@ pub fn choose(
             Err(error) => refused = Some((*packing, error)),
         }
     }
-    candidates.sort_by(|(_, a), (_, b)| a.total_seconds().total_cmp(&b.total_seconds()));
-    let estimates: Vec<_> = candidates.iter().map(|(_, estimate)| *estimate).collect();
+    let (candidates, estimates) = in_order(candidates);
     let reason = match (estimates.as_slice(), &refused) {
         ([best, other, ..], _) => format!(
             "{} packing takes {:.2} s for {rows} records, {} {:.2} s",
@@ -108,10 +107,16 @@ pub fn choose(
         _ => "the only packing that was asked for".to_owned(),
     };
     match (candidates.into_iter().next(), refused) {
-        (Some((plan, _)), _) => Ok(Choice { plan, estimates, reason }),
+        (Some(plan), _) => Ok(Choice { plan, estimates, reason }),
         (None, Some((_, error))) => Err(error),
         (None, None) => Err(crate::EncryptedError::input("no packing was asked for", "name one")),
     }
+}
+
+/// Plans and their estimates, the quickest first.
+fn in_order(mut candidates: Vec<(EvaluationPlan, Estimate)>) -> (Vec<EvaluationPlan>, Vec<Estimate>) {
+    candidates.sort_by(|(_, a), (_, b)| a.total_seconds().total_cmp(&b.total_seconds()));
+    candidates.into_iter().unzip()
 }
 
 /// Seconds that a plan takes on this machine.
@@ -184,8 +189,7 @@ fn peak_bytes(plan: &EvaluationPlan) -> u64 {
             inputs + (integers.first.rows() + contract.output_width()) as u64 * 2 * output
         }
         Body::RecordMajor(_) => {
-            // The keys in full words instead of packed halves, and each diagonal once: half of the residues that
-            // one record multiplies.
+            // The keys in full words instead of packed halves, and each residue of a diagonal in 4 bytes.
             4 * plan.cost(1).key_bytes + 4 * plan.cost(1).multiply_accumulates
         }
     }
@@ -268,11 +272,37 @@ mod tests {
 
     #[test]
     fn one_record_goes_by_record_and_thousands_by_feature() {
-        let few = chosen(384, &BOTH, 1, None);
-        assert_eq!(few.plan.contract().packing(), Packing::RecordMajor, "{}", few.reason);
-        let many = chosen(96, &BOTH, 4096, None);
-        assert_eq!(many.plan.contract().packing(), Packing::FeatureMajor, "{}", many.reason);
-        assert!(many.reason.contains("record-major") && many.estimates.len() == 2);
+        // Paces as measured at width 768, so that the choice does not depend on what else this machine does.
+        let paces = [
+            (Packing::FeatureMajor, Pace { once: 0.1, each: 9.0 }),
+            (Packing::RecordMajor, Pace { once: 1.3, each: 0.05 }),
+        ];
+        let network = Network::new(24, testkit::paper_layers(24, 11)).unwrap();
+        let bound = InputBound::new(4.0).unwrap();
+        let first = |rows: usize| {
+            let candidates = paces.map(|(packing, pace)| {
+                let plan =
+                    EvaluationPlan::compile(&network, ParameterSet::default(), packing, bound).unwrap();
+                let estimate = pace.estimate(&plan, rows, None);
+                (plan, estimate)
+            });
+            let (_, estimates) = in_order(candidates.into());
+            estimates[0].packing
+        };
+        assert_eq!(first(1), Packing::RecordMajor);
+        assert_eq!(first(100), Packing::RecordMajor);
+        assert_eq!(first(1000), Packing::FeatureMajor);
+        // A second block costs as much as the first, whatever it holds.
+        assert_eq!(first(4096), Packing::FeatureMajor);
+    }
+
+    #[test]
+    fn the_reason_names_both_packings() {
+        let choice = chosen(24, &BOTH, 1, None);
+        assert!(choice.reason.contains("record-major") && choice.reason.contains("feature-major"));
+        assert_eq!(choice.estimates.len(), 2);
+        assert_eq!(choice.plan.contract().packing(), choice.estimates[0].packing);
+        assert!(choice.estimates[0].total_seconds() <= choice.estimates[1].total_seconds());
     }
 
     #[test]
@@ -289,8 +319,8 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "a measurement, for a machine that does nothing else"]
     fn estimates_are_near_what_is_measured() {
-        // Other tests run beside this one, so the bounds are wider than the factor 1.5 of an idle machine.
         for (packing, rows) in [(Packing::FeatureMajor, 500), (Packing::RecordMajor, 40)] {
             let choice = chosen(192, &[packing], rows, None);
             let records = testkit::records(rows, 192, 4.0, 3);
@@ -298,7 +328,7 @@ mod tests {
             let measured = (0..2).map(|_| job().unwrap().seconds).fold(f64::INFINITY, f64::min);
             let ratio = choice.estimates[0].seconds / measured;
             println!("{packing}: estimated {:.2} s, measured {measured:.2} s", choice.estimates[0].seconds);
-            assert!((0.4..2.5).contains(&ratio), "{packing}: {ratio}");
+            assert!((1.0 / 1.5..1.5).contains(&ratio), "{packing}: {ratio}");
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Output files that appear complete or not at all.
 //!
 //! What is written goes to a temporary file beside its place, which only its owner may read; committing
-//! syncs it and renames it. A killed process leaves the old file or the new one.
+//! syncs it and renames it. A killed process leaves the old file or the new one, and it may leave a temporary
+//! file `.tmp...` beside it, with what was written so far.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

@@ -178,6 +178,17 @@ impl Records {
         }
     }
 
+    /// What a file of these records says in its header.
+    pub fn outline(&self) -> RecordsOutline {
+        RecordsOutline {
+            header: self.header.clone(),
+            embedding_width: self.embeddings.ncols(),
+            feature_width: self.features.as_ref().map(|features| features.ncols()),
+            has_labels: self.labels.is_some(),
+            has_persons: self.persons.is_some(),
+        }
+    }
+
     /// Writes a records file.
     pub fn write(&self, path: &Path) -> Result<Digest> {
         let mut id_ends = Vec::with_capacity(self.ids.len());

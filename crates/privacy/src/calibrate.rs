@@ -2,9 +2,11 @@
 
 use serde::Serialize;
 
+use crate::accountant::gdp::{self, Mu};
+use crate::accountant::pld::{self, Releases};
 use crate::accountant::{AccountantError, zcdp};
 use crate::guarantee::{Delta, Epsilon};
-use crate::mechanism::{self, MechanismError};
+use crate::mechanism::{self, GRID_RADIUS, MIN_NOISE_MULTIPLIER, MechanismError, Noise};
 use crate::rho::Rho;
 
 /// The largest rho whose epsilon at `delta` is not above `epsilon`.
@@ -82,22 +84,101 @@ impl GaussianCalibration {
     /// until the measurement's own map, rounded up to a unit of rho, fits `steps` times.
     ///
     /// # Errors
-    /// [`CalibrationError`] if `steps` is zero, `rho` is below one unit a step, or `rho` is above 500000 a
-    /// step, where the DP noise would be less than the sampler accepts.
+    /// [`CalibrationError::NoSteps`]; [`CalibrationError::TooManySteps`] if `rho` is below one unit a step;
+    /// [`CalibrationError::TooFewSteps`] if it is above 500000 a step, where the DP noise would be less than the
+    /// sampler accepts.
     pub fn from_rho(rho: Rho, steps: u32) -> Result<GaussianCalibration, CalibrationError> {
         let share = rho.divided_rounding_down(steps).ok_or(CalibrationError::NoSteps)?;
         if share == Rho::ZERO {
             return Err(CalibrationError::TooManySteps { rho, steps });
         }
+        if share > mechanism::rho_of_one_step(MIN_NOISE_MULTIPLIER)? {
+            return Err(CalibrationError::TooFewSteps { rho, steps });
+        }
         let mut noise_multiplier = (0.5 / share.to_f64_rounding_up()).sqrt();
         for _ in 0..4 {
             noise_multiplier = noise_multiplier.next_down();
         }
+        // Near the largest loss that is accepted, the start would be below the least noise that is.
+        noise_multiplier = noise_multiplier.max(MIN_NOISE_MULTIPLIER);
         while mechanism::rho_of_one_step(noise_multiplier)? > share {
             noise_multiplier = noise_multiplier.next_up();
         }
         GaussianCalibration::from_noise_multiplier(noise_multiplier, steps)
     }
+}
+
+/// The zCDP loss of `steps` sums with Laplace DP noise, as it is charged.
+///
+/// # Errors
+/// [`CalibrationError`] if the multiplier is not usable, or the loss is too large to write down.
+pub fn laplace_rho(noise_multiplier: f64, steps: u32) -> Result<Rho, CalibrationError> {
+    let rho = mechanism::rho_of_one_sum(Noise::Laplace, noise_multiplier, GRID_RADIUS as u64)?;
+    rho.times(steps).ok_or(CalibrationError::TooMuchLoss { noise_multiplier, steps })
+}
+
+/// The least noise multiplier whose `steps` sums with Laplace DP noise cost at most `rho`.
+///
+/// # Errors
+/// As [`GaussianCalibration::from_rho`]: the same multiplier costs the same, up to rounding.
+pub fn laplace_noise(rho: Rho, steps: u32) -> Result<f64, CalibrationError> {
+    let mut noise_multiplier = GaussianCalibration::from_rho(rho, steps)?.noise_multiplier;
+    while laplace_rho(noise_multiplier, steps)? > rho {
+        noise_multiplier = noise_multiplier.next_up();
+    }
+    Ok(noise_multiplier)
+}
+
+/// The least noise multiplier whose `steps` full-batch Gaussian sums have at most `epsilon` at `delta` by
+/// exact Gaussian differential privacy, to a few units in the last place and never below.
+///
+/// # Errors
+/// [`CalibrationError`] if `steps` is zero, or no multiplier in [`pld::NOISE_RANGE`] fits.
+pub fn gaussian_noise(epsilon: Epsilon, delta: Delta, steps: u32) -> Result<f64, CalibrationError> {
+    if steps == 0 {
+        return Err(CalibrationError::NoSteps);
+    }
+    let largest = Mu::largest(epsilon, delta)?.get();
+    let (least, most) = (*pld::NOISE_RANGE.start(), *pld::NOISE_RANGE.end());
+    let mut noise_multiplier = (f64::from(steps).sqrt() / largest).max(least);
+    while noise_multiplier <= most && gdp::epsilon(Mu::of_sums(noise_multiplier, steps)?, delta)? > epsilon {
+        noise_multiplier = noise_multiplier.next_up();
+    }
+    if noise_multiplier > most {
+        return Err(CalibrationError::OutOfReach { largest: most, epsilon, delta });
+    }
+    Ok(noise_multiplier)
+}
+
+/// The least noise multiplier, to one part in 10^6, whose releases have at most `epsilon` at `delta` by the PLD
+/// accountant; never one that has more.
+///
+/// `releases` gives the releases with a noise multiplier; more noise must not lose more.
+///
+/// # Errors
+/// [`CalibrationError::OutOfReach`] if no multiplier in [`pld::NOISE_RANGE`] fits, and what `releases` refuses.
+pub fn sampled_noise(
+    epsilon: Epsilon,
+    delta: Delta,
+    releases: impl Fn(f64) -> Result<Vec<Releases>, AccountantError>,
+) -> Result<f64, CalibrationError> {
+    let fits = |noise: f64| pld::is_within(&releases(noise)?, epsilon, delta);
+    let (mut low, mut high) = (*pld::NOISE_RANGE.start(), *pld::NOISE_RANGE.end());
+    if !fits(high)? {
+        return Err(CalibrationError::OutOfReach { largest: high, epsilon, delta });
+    }
+    if fits(low)? {
+        return Ok(low);
+    }
+    while high / low > 1.0 + 1e-6 {
+        let middle = (low * high).sqrt();
+        if fits(middle)? {
+            high = middle;
+        } else {
+            low = middle;
+        }
+    }
+    Ok(high)
 }
 
 /// No DP noise fits the request.
@@ -117,6 +198,31 @@ pub enum CalibrationError {
         /// The number of sums.
         steps: u32,
     },
+    /// More loss a step than the least DP noise has.
+    #[error(
+        "rho {rho} divided over {steps} steps is above 500000 a step, which protects nobody; use a smaller epsilon"
+    )]
+    TooFewSteps {
+        /// The loss to divide.
+        rho: Rho,
+        /// The number of sums.
+        steps: u32,
+    },
+    /// Not even the most DP noise keeps the promise.
+    #[error(
+        "no noise multiplier up to {largest:e} gives epsilon {epsilon} at delta {delta}; use fewer steps, a lower sampling rate or a larger epsilon"
+    )]
+    OutOfReach {
+        /// The largest multiplier that was tried.
+        largest: f64,
+        /// The epsilon asked for.
+        epsilon: Epsilon,
+        /// The delta asked for.
+        delta: Delta,
+    },
+    /// The accountant failed.
+    #[error(transparent)]
+    Accountant(#[from] AccountantError),
     /// More loss than can be written down.
     #[error("{steps} steps with noise multiplier {noise_multiplier} lose more than {max} in rho; add DP noise or use fewer steps", max = Rho::MAX)]
     TooMuchLoss {
@@ -152,6 +258,41 @@ mod tests {
         assert!(matches!(result, Err(AccountantError::NothingToSpend { .. })), "{result:?}");
     }
 
+    #[test]
+    fn a_rho_just_below_the_largest_a_step_has_noise() {
+        // The start of the search lies below the least multiplier that the sampler accepts.
+        let rho = "999999.99999998".parse().unwrap();
+        let calibration = GaussianCalibration::from_rho(rho, 2).unwrap();
+        assert!(calibration.rho <= rho && calibration.noise_multiplier >= MIN_NOISE_MULTIPLIER);
+        let more = "1000001".parse().unwrap();
+        assert_eq!(
+            GaussianCalibration::from_rho(more, 2),
+            Err(CalibrationError::TooFewSteps { rho: more, steps: 2 })
+        );
+    }
+
+    #[test]
+    fn noise_never_exceeds_the_promise_and_less_would() {
+        let delta = Delta::new(1e-5).unwrap();
+        for (target, rate, steps) in [(1.0, 0.016, 1250), (3.0, 0.016, 1250), (1.0, 1.0, 10), (0.1, 0.5, 3)] {
+            let target = Epsilon::new(target).unwrap();
+            let releases = |noise| Ok(vec![Releases::gaussian(noise, rate, steps)?]);
+            let noise = sampled_noise(target, delta, releases).unwrap();
+            assert!(pld::epsilon(&releases(noise).unwrap(), delta).unwrap() <= target);
+            let less = pld::epsilon(&releases(noise * 0.999).unwrap(), delta).unwrap();
+            assert!(less > target, "{rate} {steps}: {noise} {less}");
+            if rate == 1.0 {
+                let exact = gaussian_noise(target, delta, steps).unwrap();
+                assert!(gdp::epsilon(Mu::of_sums(exact, steps).unwrap(), delta).unwrap() <= target);
+                assert!(exact <= noise && noise < exact * 1.0005, "{exact} {noise}");
+            }
+        }
+        let hopeless = sampled_noise(Epsilon::new(1e-9).unwrap(), delta, |noise| {
+            Ok(vec![Releases::gaussian(noise, 1.0, u32::MAX)?])
+        });
+        assert!(matches!(hopeless, Err(CalibrationError::OutOfReach { .. })), "{hopeless:?}");
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(40))]
 
@@ -172,21 +313,28 @@ mod tests {
 
         #[test]
         fn the_noise_fits_the_loss_and_is_the_least_that_does(
-            units in 1_000..u64::MAX / 4,
+            units in prop_oneof![0..u64::MAX, 0..1_000_000_u64, 999_999_999_999_900_000..1_000_000_000_000_100_000_u64],
             steps in 1..500_u32,
         ) {
             let rho = Rho::from_units(units);
-            // A step that loses more than 500000 would need a multiplier below the sampler's least, 1e-3.
-            if units / u64::from(steps) > 500_000 * 1_000_000_000_000 {
-                let refused = GaussianCalibration::from_rho(rho, steps);
-                prop_assert!(matches!(refused, Err(CalibrationError::Mechanism(_))), "{refused:?}");
+            let share = units / u64::from(steps);
+            let largest = mechanism::rho_of_one_step(MIN_NOISE_MULTIPLIER).unwrap().units();
+            if share == 0 || share > largest {
+                let refused = GaussianCalibration::from_rho(rho, steps).unwrap_err();
+                let expected = match share {
+                    0 => CalibrationError::TooManySteps { rho, steps },
+                    _ => CalibrationError::TooFewSteps { rho, steps },
+                };
+                prop_assert_eq!(refused, expected);
                 return Ok(());
             }
             let calibration = GaussianCalibration::from_rho(rho, steps).unwrap();
             prop_assert!(calibration.rho <= rho);
             let less_noise = calibration.noise_multiplier * (1.0 - 1e-14);
-            let dearer = mechanism::rho_of_one_step(less_noise).unwrap();
-            prop_assert!(dearer.times(steps).is_none_or(|total| total > rho));
+            if less_noise >= MIN_NOISE_MULTIPLIER && share > 1_000 {
+                let dearer = mechanism::rho_of_one_step(less_noise).unwrap();
+                prop_assert!(dearer.times(steps).is_none_or(|total| total > rho));
+            }
         }
     }
 }

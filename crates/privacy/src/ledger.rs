@@ -122,12 +122,15 @@ impl Ledger {
         if application != APPLICATION_ID {
             return Err(not_ours("an SQLite file of another program".to_owned()));
         }
-        let version = schema::version(&connection)?;
-        let report: String = connection.pragma_query_value(None, "integrity_check", |r| r.get(0))?;
+        // One snapshot: another process may be bringing the file to a newer schema.
+        let snapshot = connection.unchecked_transaction()?;
+        let version = schema::version(&snapshot)?;
+        let report: String = snapshot.pragma_query_value(None, "integrity_check", |r| r.get(0))?;
         if report != "ok" {
             return Err(LedgerError::corrupt(None, report));
         }
-        schema::check(&connection, version)?;
+        schema::check(&snapshot, version)?;
+        snapshot.finish()?;
         let ledger = Ledger { connection, path: path.to_owned() };
         ledger.history()?;
         Ok(ledger)
@@ -166,6 +169,14 @@ impl Ledger {
         let witness = chain::append(&transaction, Some(&history), &body)?;
         transaction.commit().map_err(LedgerError::from)?;
         Ok(ChargedPlan::new(plan, witness))
+    }
+
+    /// Why [`Ledger::charge`] would refuse a plan now, if it would; costs nothing.
+    ///
+    /// # Errors
+    /// [`LedgerError::Corrupt`] if the ledger no longer verifies.
+    pub fn refusal(&self, plan: &ReleasePlan) -> Result<Option<Refusal>, LedgerError> {
+        status::refusal(&self.history()?, plan)
     }
 
     /// Records what was released from a charge; costs nothing.
@@ -210,8 +221,8 @@ impl Ledger {
         artifacts::find(&transaction, &chain::load(&transaction)?, plan)
     }
 
-    /// Changes the policy or the public size, from here on. What was spent stays spent, and the change stays
-    /// visible for ever.
+    /// Changes the policy or the public size, from here on; `None` keeps what is in force when the change is
+    /// made. What was spent stays spent, and the change stays visible for ever.
     ///
     /// `reason` is public. Unit and adjacency cannot change, because losses that were counted in other terms
     /// cannot be added.
@@ -219,7 +230,12 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Amendment`] if unit or adjacency would change, nothing would, or the reason is no line
     /// of text; [`LedgerError::Policy`] if the policy does not suit the size.
-    pub fn amend(&mut self, policy: &Policy, public_size: u64, reason: &str) -> Result<Witness, LedgerError> {
+    pub fn amend(
+        &mut self,
+        policy: Option<&Policy>,
+        public_size: Option<u64>,
+        reason: &str,
+    ) -> Result<Witness, LedgerError> {
         let refuse = |fact: String| Err(LedgerError::Amendment { fact });
         let is_line = (1..=MAX_REASON_LENGTH).contains(&reason.chars().count())
             && !reason.chars().any(char::is_control)
@@ -227,9 +243,10 @@ impl Ledger {
         if !is_line {
             return refuse(format!("the reason is not one line of 1 to {MAX_REASON_LENGTH} characters"));
         }
-        let terms = Terms::new(policy, public_size)?;
         let transaction = self.exclusive()?;
         let history = chain::load(&transaction)?;
+        let policy = policy.unwrap_or(&history.terms.policy);
+        let terms = Terms::new(policy, public_size.unwrap_or(history.terms.public_size))?;
         if !history.terms.count_the_same(policy) {
             let old = &history.terms.policy;
             return refuse(format!(

@@ -8,7 +8,9 @@ mod units;
 
 pub use clip::GRID_RADIUS;
 pub use queries::{ChargedCounts, ChargedNoisyMax};
-pub(crate) use sampler::{Noise, rho_of_gaussian, rho_of_noisy_max, rho_of_one_step, rho_of_one_sum};
+pub(crate) use sampler::{
+    MIN_NOISE_MULTIPLIER, Noise, rho_of_gaussian, rho_of_noisy_max, rho_of_one_step, rho_of_one_sum,
+};
 pub use sampler::{RNG_NAME, SAMPLER_NAME};
 pub use sums::{BenchmarkSums, ChargedSums, NoisySum, PublicData, Receipt};
 pub use units::Units;

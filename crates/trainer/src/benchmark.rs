@@ -123,7 +123,7 @@ pub fn run(benchmark: &Benchmark, on_progress: OnProgress) -> Result<Vec<Benchma
             let labels = train.require_labels()?;
             let mut accuracies = Vec::with_capacity(seeds);
             for _ in 0..seeds {
-                let declared = PublicData::declare("a benchmark on a published corpus");
+                let declared = PublicData::declare("the caller of the benchmark says so");
                 let mut mechanism = BenchmarkSums::for_public_data(&plan, declared)?;
                 let units = mechanism.units(n, None)?;
                 let weights = settings.fit_rows(view, &projected, labels, &units, &mut mechanism)?;

@@ -97,6 +97,7 @@ impl HeadSettings {
             ("rank".to_owned(), self.rank.to_string()),
             ("lambda".to_owned(), self.lambda.to_string()),
             ("learning-rate".to_owned(), self.learning_rate.to_string()),
+            ("public-size".to_owned(), self.public_size.to_string()),
             ("labels".to_owned(), public.label_names.join(",")),
             ("encoder".to_owned(), public.encoder.name.clone()),
         ]);

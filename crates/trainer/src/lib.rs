@@ -27,4 +27,4 @@ pub use error::{Result, TrainerError};
 pub use head::HeadSettings;
 pub use pretrain::{Pretrained, Source, pretrain};
 pub use progress::{OnProgress, Progress};
-pub use release::{Classified, Head};
+pub use release::{Classified, Encryption, Head};

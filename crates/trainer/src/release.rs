@@ -23,8 +23,10 @@ pub struct HeadHeader {
     pub public_model: Digest,
     /// The declared label list; the head scores the second against the first.
     pub label_names: Vec<String>,
-    /// How the server features were made, where the head reads some.
-    pub extraction: Option<Extraction>,
+    /// How the server features were encrypted, where the head reads some. Heads of early 0.1.0 call it
+    /// `extraction` and say more, which is not read.
+    #[serde(alias = "extraction")]
+    pub encryption: Option<Encryption>,
     /// The population whose ledger paid.
     pub population: String,
     /// What this release alone cost, in differential privacy.
@@ -44,6 +46,26 @@ pub struct HeadHeader {
 impl Header for HeadHeader {
     const KIND: &'static str = "head";
     const VERSION: u32 = 1;
+}
+
+/// What a head says of the encryption of its inputs: only what was chosen, never what follows from the
+/// records. The packing, and with it the plan's digest, may have been chosen by the *number* of private
+/// records, which differs between neighboring datasets; a head that named them would release it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encryption {
+    /// The encryption parameters' name.
+    pub parameter_set: String,
+    /// What the parameters' security rests on, in words.
+    pub security_basis: String,
+    /// Which party evaluated.
+    pub evaluator: String,
+}
+
+impl From<Extraction> for Encryption {
+    fn from(extraction: Extraction) -> Self {
+        let Extraction { parameter_set, security_basis, evaluator, .. } = extraction;
+        Self { parameter_set, security_basis, evaluator }
+    }
 }
 
 /// A released head.
@@ -86,7 +108,7 @@ impl Head {
             encoder: public.encoder.clone(),
             public_model: public_digest,
             label_names: public.label_names.clone(),
-            extraction: extraction.filter(|_| settings.inputs.needs_features()),
+            encryption: extraction.filter(|_| settings.inputs.needs_features()).map(Encryption::from),
             population: population.to_owned(),
             guarantee: plan.guarantee().clone(),
             event: plan.event().clone(),
@@ -117,6 +139,15 @@ impl Head {
                     records.header.encoder.name, self.header.encoder.name
                 ),
                 "embed the texts with the head's encoder",
+            )
+            .into());
+        }
+        let foreign =
+            records.header.extraction.as_ref().filter(|e| e.public_model != self.header.public_model);
+        if self.inputs().needs_features() && foreign.is_some() {
+            return Err(ModelError::mismatch(
+                "the records have server features of another model than the head's",
+                "run `cryptotl extract` with the head's model",
             )
             .into());
         }

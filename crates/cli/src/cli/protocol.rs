@@ -4,16 +4,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{PackingChoice, ParameterArgs};
+use super::{PackingChoice, ParameterArgs, PrivacyPlanArgs};
 
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
 pub struct PlanArgs {
-    /// The model owner's secret half of the model
+    /// The model owner's secret half of the model: tells what encryption costs
     #[arg(long, value_name = "FILE")]
-    pub model: PathBuf,
+    pub model: Option<PathBuf>,
     /// The public half of the model [default: the model's path, ending in .public.safetensors]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "model")]
     pub public: Option<PathBuf>,
     #[command(flatten)]
     pub parameters: ParameterArgs,
@@ -27,11 +27,13 @@ pub struct PlanArgs {
     #[arg(long, value_name = "MBPS", value_parser = positive)]
     pub link_mbps: Option<f64>,
     /// Public records to measure the encryption error on, for the certificate of the plan file
-    #[arg(long, value_name = "FILE", requires = "output")]
+    #[arg(long, value_name = "FILE", requires_all = ["output", "model"])]
     pub source: Option<PathBuf>,
     /// Where to write the plan file, which the data owner needs
     #[arg(long, value_name = "FILE", requires = "source")]
     pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub privacy: PrivacyPlanArgs,
 }
 
 /// Arguments of `keygen`.

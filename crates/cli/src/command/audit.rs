@@ -7,6 +7,7 @@ use cryptotl_privacy::Ledger;
 use cryptotl_trainer::Head;
 use serde::Serialize;
 
+use super::ledger::paid_status;
 use crate::cli::AuditArgs;
 use crate::exit::{Code, Failure, Result};
 use crate::output::Output;
@@ -37,18 +38,7 @@ impl fmt::Display for Audited {
 pub fn run(args: AuditArgs, output: &Output) -> Result<()> {
     let (head, digest) = Head::read(&args.head)?;
     let ledger = Ledger::open(&args.ledger)?;
-    let status = ledger.status()?;
-    if status.population != head.header.population {
-        return Err(Failure::new(
-            Code::LedgerIntegrity,
-            format!(
-                "the head was released from `{}`, the ledger is of `{}`; give the ledger that paid for it",
-                head.header.population, status.population
-            ),
-        ));
-    }
-    // A ledger that no longer holds the entry that paid for this head was rolled back or is another one.
-    ledger.verify_witness(head.header.witness.seq, &head.header.witness.hash)?;
+    let status = paid_status(&ledger, &args.ledger, (&head, digest), &args.head)?;
     let report = Report::new(&head, digest.to_string(), status)?;
     std::fs::create_dir_all(&args.output).map_err(|e| {
         Failure::failed(format!("cannot make {}: {e}", args.output.display()), "give a folder")

@@ -40,6 +40,7 @@ impl fmt::Display for Decrypted {
 
 /// Runs the verb.
 pub fn run(args: DecryptArgs, output: &Output) -> Result<()> {
+    KeyFile::refuse_to_replace(&args.output)?;
     check_writable(&args.output)?;
     let plan = PlanFile::read(&args.plan)?;
     let contract = &plan.contract;

@@ -37,6 +37,7 @@ impl fmt::Display for Encrypted {
 
 /// Runs the verb.
 pub fn run(args: EncryptArgs, output: &Output) -> Result<()> {
+    KeyFile::refuse_to_replace(&args.query)?;
     let mut query = OutputFile::create(&args.query)?;
     let plan = PlanFile::read(&args.plan)?;
     let contract = &plan.contract;
@@ -49,6 +50,13 @@ pub fn run(args: EncryptArgs, output: &Output) -> Result<()> {
     }
     let (records, digest) = Records::read_with_digest(&args.input)?;
     let rows = scaled(&args.input.display().to_string(), &records, &public)?;
+    // Whatever can be refused is refused before the key is used up.
+    if rows.ncols() != contract.input_width() || public.scaler.bound() > contract.input_bound().max_abs() {
+        return Err(Failure::failed(
+            format!("{} takes other numbers than {} gives", args.plan.display(), args.model.display()),
+            "ask the model owner for the plan and the public half of one model",
+        ));
+    }
     let key = KeyFile::claim(contract, &args.secret_key)?;
 
     let start = Instant::now();

@@ -78,11 +78,16 @@ pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
     let (public, public_digest) = PublicModel::read(&args.model)?;
     let mut ledger = Ledger::open(&args.ledger)?;
     let status = ledger.status()?;
-    check_policy(&args, &status)?;
+    check_policy(args.policy.as_deref(), &args.ledger, &status)?;
     // A file that plainly does not fit is refused before it costs anything. Its header holds no record; a
     // pipe has none to look at.
     if args.features.is_file() {
-        check_outline(&args, &public, status.policy.unit(), &RecordsOutline::read(&args.features)?)?;
+        check_outline(
+            &args,
+            (&public, public_digest),
+            status.policy.unit(),
+            &RecordsOutline::read(&args.features)?,
+        )?;
     } else if !args.features.exists() {
         return Err(Failure::failed(
             format!("there is no file {}", args.features.display()),
@@ -109,6 +114,8 @@ pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
     // From here on the loss is spent, whatever happens; private data may be read.
     let mut mechanism = charged.into_mechanism()?;
     let records = Records::read(&args.features)?;
+    // What was read may be a pipe's, or no longer the file that was looked at. The outline holds no record.
+    check_outline(&args, (&public, public_digest), unit, &records.outline())?;
     let weights = settings.fit(&public, &records, &mut mechanism)?;
     let receipt = mechanism.finish();
     let head = Head::new(
@@ -173,8 +180,8 @@ fn groups(guarantee: &Guarantee) -> Vec<Group> {
 }
 
 /// Fails when another policy than the one named is in force.
-fn check_policy(args: &FinetuneArgs, status: &Status) -> Result<()> {
-    let Some(path) = &args.policy else { return Ok(()) };
+pub(super) fn check_policy(policy: Option<&Path>, ledger: &Path, status: &Status) -> Result<()> {
+    let Some(path) = policy else { return Ok(()) };
     if read_policy(path)? == status.policy {
         return Ok(());
     }
@@ -182,7 +189,7 @@ fn check_policy(args: &FinetuneArgs, status: &Status) -> Result<()> {
         Code::RefusedByBudget,
         format!(
             "{} has the policy `{}` in force, which is not that of {}; leave --policy out to accept it",
-            args.ledger.display(),
+            ledger.display(),
             status.policy.name(),
             path.display()
         ),
@@ -191,7 +198,7 @@ fn check_policy(args: &FinetuneArgs, status: &Status) -> Result<()> {
 
 fn check_outline(
     args: &FinetuneArgs,
-    public: &PublicModel,
+    (public, public_digest): (&PublicModel, Digest),
     unit: PrivacyUnit,
     outline: &RecordsOutline,
 ) -> Result<()> {
@@ -232,6 +239,18 @@ fn check_outline(
         return Err(Failure::failed(
             format!("{features} does not have the model's {} server features", public.feature_width),
             "run `cryptotl extract` with this model first, or use --inputs embedding",
+        ));
+    }
+    let foreign = header.extraction.as_ref().filter(|e| e.public_model != public_digest);
+    if let Some(extraction) = foreign.filter(|_| args.inputs.needs_features()) {
+        return Err(Failure::failed(
+            format!(
+                "{features} has server features of another model ({}) than {} ({})",
+                extraction.public_model.short(),
+                args.model.display(),
+                public_digest.short()
+            ),
+            "run `cryptotl extract` with this model, or give the model that made them",
         ));
     }
     Ok(())

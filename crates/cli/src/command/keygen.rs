@@ -7,7 +7,7 @@ use cryptotl_model::OutputFile;
 use serde::Serialize;
 
 use crate::cli::KeygenArgs;
-use crate::exit::Result;
+use crate::exit::{Code, Failure, Result};
 use crate::output::Output;
 
 #[derive(Serialize)]
@@ -29,6 +29,10 @@ impl fmt::Display for Generated {
 
 /// Runs the verb.
 pub fn run(args: KeygenArgs, output: &Output) -> Result<()> {
+    if args.keys == args.secret_key {
+        return Err(Failure::new(Code::Usage, "--keys and --secret-key are one file; give each its own"));
+    }
+    KeyFile::refuse_to_replace(&args.keys)?;
     let mut file = OutputFile::create(&args.keys)?;
     let plan = PlanFile::read(&args.plan)?;
     let keys = KeyFile::create(&plan.contract, &args.secret_key)?;

@@ -111,9 +111,8 @@ fn show(args: LedgerShowArgs, output: &Output) -> Result<()> {
 
 fn amend(args: LedgerAmendArgs, output: &Output) -> Result<()> {
     let mut ledger = Ledger::open(&args.ledger)?;
-    let before = ledger.status()?;
-    let policy = args.policy.as_deref().map_or(Ok(before.policy), read_policy)?;
-    let witness = ledger.amend(&policy, args.public_size.unwrap_or(before.public_size), &args.reason)?;
+    let policy = args.policy.as_deref().map(read_policy).transpose()?;
+    let witness = ledger.amend(policy.as_ref(), args.public_size, &args.reason)?;
     let note = format!("amended {} by entry {}", args.ledger.display(), witness.seq);
     output.result(&Shown { status: ledger.status()?, note })
 }
@@ -127,24 +126,48 @@ fn verify(args: LedgerVerifyArgs, output: &Output) -> Result<()> {
         note += &format!(" and holds entry {seq} as given");
     }
     if let Some(path) = &args.witness {
-        let (head, _) = Head::read(path)?;
-        if head.header.population != status.population {
-            return Err(Failure::new(
-                Code::LedgerIntegrity,
-                format!(
-                    "{} was paid for by the population {}, {} is the ledger of {}; give that population's ledger",
-                    path.display(),
-                    head.header.population,
-                    args.ledger.display(),
-                    status.population
-                ),
-            ));
-        }
-        let Witness { seq, hash } = head.header.witness;
-        ledger.verify_witness(seq, &hash)?;
+        let (head, digest) = Head::read(path)?;
+        let seq = head.header.witness.seq;
+        paid_status(&ledger, &args.ledger, (&head, digest), path)?;
         note += &format!(" and holds entry {seq}, which paid for {}", path.display());
     }
     output.result(&Shown { status, note })
+}
+
+/// The ledger's status, if the ledger paid for this very head file: it holds the head's witness, which is a
+/// charge, and that charge's release has the file's digest. What the head says of itself is believed
+/// because of the digest alone: a file that was altered, even in its stated guarantee, is another file.
+pub(super) fn paid_status(
+    ledger: &Ledger,
+    ledger_path: &Path,
+    (head, digest): (&Head, cryptotl_model::Digest),
+    path: &Path,
+) -> Result<Status> {
+    let status = ledger.status()?;
+    let refuse = |fact: String| Err(Failure::new(Code::LedgerIntegrity, fact));
+    if head.header.population != status.population {
+        return refuse(format!(
+            "{} was paid for by the population {}, {} is the ledger of {}; give that population's ledger",
+            path.display(),
+            head.header.population,
+            ledger_path.display(),
+            status.population
+        ));
+    }
+    // A ledger that no longer holds the entry was rolled back.
+    let Witness { seq, hash } = head.header.witness;
+    ledger.verify_witness(seq, &hash)?;
+    let entry = status.entries.iter().find(|entry| entry.seq == seq);
+    let released = entry.filter(|e| e.kind == EntryKind::Charge).and_then(|e| e.released.as_deref());
+    if released != Some(digest.to_string().as_str()) {
+        return refuse(format!(
+            "entry {seq} of {} did not release {}, whose digest is {digest}: the file was altered; give the file as \
+             it was released",
+            ledger_path.display(),
+            path.display()
+        ));
+    }
+    Ok(status)
 }
 
 /// Reads a privacy configuration.

@@ -1,5 +1,6 @@
 //! The verbs, one a file.
 
+mod account;
 mod audit;
 mod bench;
 mod bench_encrypted;
@@ -33,6 +34,7 @@ pub fn run(command: Command, output: &Output) -> Result<()> {
         Command::Ledger(command) => ledger::run(command, output),
         Command::Finetune(args) => finetune::run(args, output),
         Command::Classify(args) => classify::run(args),
+        Command::Account(args) => account::run(args, output),
         Command::Audit(args) => audit::run(args, output),
         Command::Bench(BenchCommand::Encrypted(args)) => bench_encrypted::run(args, output),
         Command::Bench(BenchCommand::Privacy(args)) => bench::run(args, output),

@@ -102,9 +102,7 @@ fn write_page(page: &mut String, report: &Report) -> std::fmt::Result {
                     ("Scheme", "CKKS (Microsoft SEAL); keys are the data owner's, one set a job".to_owned()),
                     ("Parameters", e.parameter_set.clone()),
                     ("Security", e.security_basis.clone()),
-                    ("Packing", e.packing.clone()),
                     ("Evaluated", e.evaluator.clone()),
-                    ("Plan", e.plan.to_string()),
                 ],
             )?;
             page.write_str(

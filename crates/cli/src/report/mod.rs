@@ -2,10 +2,10 @@
 
 mod html;
 
-use cryptotl_model::{EncoderId, Extraction};
+use cryptotl_model::EncoderId;
 use cryptotl_privacy::accountant::{gdp, zcdp};
 use cryptotl_privacy::{AccountantError, Delta, Epsilon, Event, Guarantee, Rho, Status, Witness};
-use cryptotl_trainer::Head;
+use cryptotl_trainer::{Encryption, Head};
 use serde::Serialize;
 
 pub use html::render as html;
@@ -59,8 +59,8 @@ pub struct Report {
     pub witness: Witness,
     /// The encoder.
     pub encoder: EncoderId,
-    /// How the server features were computed; absent when the head reads none.
-    pub encryption: Option<Extraction>,
+    /// How the server features were encrypted; absent when the head reads none.
+    pub encryption: Option<Encryption>,
     /// epsilon against delta.
     pub profile: Vec<ProfilePoint>,
     /// Loss that is left, and the largest epsilon it buys.
@@ -101,7 +101,7 @@ impl Report {
             event: header.event.clone(),
             witness: header.witness,
             encoder: header.encoder.clone(),
-            encryption: header.extraction.clone(),
+            encryption: header.encryption.clone(),
             profile,
             left: (ledger.rho_remaining, ledger.epsilon_affordable),
             ledger,

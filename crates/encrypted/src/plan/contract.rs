@@ -212,12 +212,19 @@ impl Contract {
             }
         }
         let scales = [
-            (self.input_scale * self.input_bound.max_abs(), self.input_scale, self.input_level, "input"),
+            (
+                self.input_scale * self.input_bound.max_abs().max(1.0),
+                self.input_scale,
+                self.input_level,
+                "input",
+            ),
             (self.output_scale, self.output_scale, self.output_level, "output"),
         ];
         for (largest, scale, level, what) in scales {
-            // The negation also catches NaN.
-            if !(scale >= 1.0 && largest < self.modulus(level) / 2.0) {
+            // SEAL encodes no coefficient above a quarter of the modulus, and takes no scale above half of it: a peer's
+            // contract must not bring it there. The negation also catches NaN.
+            let share = if what == "input" { 4.0 } else { 2.0 };
+            if !(scale >= 1.0 && largest < self.modulus(level) / share) {
                 return Err(EncryptedError::input(
                     format!("the {what} scale of the contract leaves no room or no precision"),
                     "ask the model owner for the plan file again",
@@ -262,6 +269,26 @@ mod tests {
         let json = serde_json::to_string(&contract).unwrap();
         let again: Contract = serde_json::from_str(&json).unwrap();
         assert_eq!((&again, again.digest()), (&contract, contract.digest()));
+    }
+
+    #[test]
+    fn scales_that_seal_would_refuse_are_refused_here() {
+        let contract = contract();
+        let json = serde_json::to_value(&contract).unwrap();
+        let [input, output] =
+            [contract.input_level, contract.output_level].map(|level| contract.modulus(level));
+        for (field, value) in [
+            ("input_scale", input), // with a bound so small that no product reaches the modulus
+            ("input_scale", input / 3.0), // above the quarter that SEAL encodes
+            ("input_scale", 0.5),
+            ("output_scale", output / 1.9),
+        ] {
+            let mut altered = json.clone();
+            altered["input_bound"] = 1e-10.into();
+            altered[field] = value.into();
+            let error = serde_json::from_value::<Contract>(altered).unwrap_err().to_string();
+            assert!(error.contains("scale of the contract"), "{field} {value:e}: {error}");
+        }
     }
 
     #[test]

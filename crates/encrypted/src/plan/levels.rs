@@ -160,17 +160,18 @@ pub(crate) fn check_precision(levels: &Levels, deviation: f64, max_abs: f64) -> 
     ))
 }
 
-/// The largest scale of `u` at which nothing wraps at any level.
+/// The largest scale of `u` at which nothing wraps at any level, and no scale itself reaches half of its modulus:
+/// SEAL takes no such scale, however small the values are.
 pub(crate) fn largest_u(core: Core, set: ParameterSet, second_scale: f64, bounds: &Bounds) -> f64 {
     let primes: Vec<f64> = set.data_primes().iter().map(|q| *q as f64).collect();
     let half_modulus = |level: usize| FILL * primes[..level].iter().product::<f64>() / 2.0;
-    let positive = |bound: f64| bound.max(f64::MIN_POSITIVE);
-    let (square, activated) = (positive(bounds.square), positive(bounds.activated));
+    let at_least_1 = |bound: f64| bound.max(1.0);
+    let (square, activated) = (at_least_1(bounds.square), at_least_1(bounds.activated));
     let last = output_level(set);
     // At the output level: activations before and features after the second layer.
-    let at_output =
-        (half_modulus(last) / activated).min(half_modulus(last) / (second_scale * positive(bounds.feature)));
-    let first = half_modulus(last + 1 + core.depth()) / primes[last + core.depth()] / positive(bounds.u);
+    let at_output = (half_modulus(last) / activated)
+        .min(half_modulus(last) / (second_scale * at_least_1(bounds.feature)));
+    let first = half_modulus(last + 1 + core.depth()) / primes[last + core.depth()] / at_least_1(bounds.u);
     match core {
         Core::Square => {
             // u^2, before its rescale.

@@ -46,7 +46,7 @@ fn errors(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(8))]
+    #![proptest_config(testkit::cases(8))]
     #[test]
     fn random_networks(
         widths in [1usize..70, 1usize..70, 1usize..70],
@@ -61,6 +61,16 @@ proptest! {
         for (max, _) in errors(&plan, &network, &rows, &Kernels::ALL) {
             prop_assert!(max < 20.0 * plan.predicted_error(), "{max:e} {plan}");
         }
+    }
+}
+
+#[test]
+fn features_far_below_1_do_not_ask_for_a_scale_beyond_the_modulus() {
+    let network = testkit::network(vec![0.1, 0.7, 0.2], [4, 1, 59], 413);
+    let rows = testkit::records(1, 4, 3.0, 413);
+    let by_record = plan(&network, SMALL, 3.0);
+    for (max, _) in errors(&by_record, &network, &rows, &Kernels::ALL) {
+        assert!(max < 20.0 * by_record.predicted_error(), "{max:e}");
     }
 }
 

@@ -22,7 +22,7 @@ pub const SAMPLER_NAME: &str =
 pub const RNG_NAME: &str = "rand 0.7 thread_rng: ChaCha20 seeded by the operating system";
 
 /// Below this one step loses more than 500000 in rho: not a promise, and soon not a [`Rho`].
-pub(super) const MIN_NOISE_MULTIPLIER: f64 = 1e-3;
+pub(crate) const MIN_NOISE_MULTIPLIER: f64 = 1e-3;
 /// Above this a coordinate of the noisy sum could leave the range of `i64`.
 pub(super) const MAX_NOISE_MULTIPLIER: f64 = 1e6;
 

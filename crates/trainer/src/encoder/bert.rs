@@ -103,27 +103,20 @@ impl Bert {
         if applied.is_success() { Ok(()) } else { Err(applied.to_string()) }
     }
 
-    /// `ids` is `[batch, length]`; `padding` marks the positions to ignore, `None` when there are none.
-    /// Gives the last hidden states, `[batch, length, hidden]`.
-    pub fn forward(&self, ids: Tensor<2, Int>, padding: Option<Tensor<2, Bool>>) -> Tensor<3> {
-        let [batch, length] = ids.dims();
+    /// `ids` is `[batch, length]`, without padding. Gives the last hidden states, `[batch, length, hidden]`.
+    pub fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
+        let [_, length] = ids.dims();
         let device = ids.device();
         let positions = Tensor::<1, Int>::arange(0..length as i64, &device).unsqueeze_dim::<2>(0);
         let types = Tensor::<2, Int>::zeros([1, 1], &device);
         let embedded =
             self.word.forward(ids) + self.position.forward(positions) + self.token_type.forward(types);
-        let mask = padding.map(|p| p.reshape([batch, 1, 1, length]));
-        let mut x = self.norm.forward(embedded);
-        for layer in &self.layers {
-            let mask = mask.clone().map(|m| m.expand([batch, layer.n_heads, length, length]));
-            x = layer.forward(x, mask);
-        }
-        x
+        self.layers.iter().fold(self.norm.forward(embedded), |x, layer| layer.forward(x))
     }
 }
 
 impl Block {
-    fn forward(&self, x: Tensor<3>, mask: Option<Tensor<4, Bool>>) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let [batch, length, hidden] = x.dims();
         let split =
             |t: Tensor<3>| t.reshape([batch, length, self.n_heads, hidden / self.n_heads]).swap_dims(1, 2);
@@ -131,7 +124,7 @@ impl Block {
             split(self.query.forward(x.clone())),
             split(self.key.forward(x.clone())),
             split(self.value.forward(x.clone())),
-            mask,
+            None,
             None,
             AttentionModuleOptions::default(),
         );

@@ -157,8 +157,8 @@ impl Encoder {
     /// Embeds texts: `[texts, width]`, in the order given. An empty text has an embedding like any other
     /// (that of the encoder's special tokens).
     ///
-    /// Texts are sorted by length so that batches carry little padding, and each core works through
-    /// batches of its own.
+    /// A batch holds texts of one length in tokens: there is no padding, whose amount would depend on the
+    /// other texts and show in the last bits. Each core works through batches of its own.
     pub fn embed(&self, texts: &[String], on_progress: OnProgress) -> Result<Array2<f32>> {
         let encodings = self.tokenizer.encode_batch_fast(texts.to_vec(), true).map_err(|e| {
             TrainerError::encoder(Path::new(&self.id.name), e.to_string(), "report this as a bug")
@@ -166,7 +166,8 @@ impl Encoder {
         let ids: Vec<&[u32]> = encodings.iter().map(|e| e.get_ids()).collect();
         let mut order: Vec<usize> = (0..ids.len()).collect();
         order.sort_by_key(|&i| std::cmp::Reverse(ids[i].len()));
-        let batches: Vec<&[usize]> = order.chunks(BATCH).collect();
+        let same_length = order.chunk_by(|&a, &b| ids[a].len() == ids[b].len());
+        let batches: Vec<&[usize]> = same_length.flat_map(|texts| texts.chunks(BATCH)).collect();
         let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let embeddings = Mutex::new(Array2::<f32>::zeros((texts.len(), self.hidden)));
         let n_workers = std::thread::available_parallelism().map_or(1, |n| n.get()).min(batches.len().max(1));
@@ -198,34 +199,22 @@ impl Encoder {
         Ok(embeddings.into_inner().unwrap_or_else(|e| e.into_inner()))
     }
 
-    /// The embeddings of one batch, row after row.
+    /// The embeddings of one batch of texts of the same length, row after row.
     fn embed_batch(&self, network: &Bert, ids: &[&[u32]], batch: &[usize]) -> Vec<f32> {
-        let length = batch.iter().map(|&i| ids[i].len()).max().unwrap_or(0);
-        let lengths: Vec<usize> = batch.iter().map(|&i| ids[i].len()).collect();
-        let mut tokens = vec![0i64; batch.len() * length];
-        let mut padding = vec![true; batch.len() * length];
-        for (row, &i) in batch.iter().enumerate() {
-            for (column, &id) in ids[i].iter().enumerate() {
-                tokens[row * length + column] = i64::from(id);
-                padding[row * length + column] = false;
-            }
-        }
-        let shape = [batch.len(), length];
-        let needs_mask = lengths.iter().any(|&l| l != length);
-        let mask =
-            needs_mask.then(|| Tensor::<2, Bool>::from_data(TensorData::new(padding, shape), &self.device));
-        let tokens = Tensor::<2, Int>::from_data(TensorData::new(tokens, shape), &self.device);
-        let states = network.forward(tokens, mask).into_data_as::<f32>();
+        let length = batch.first().map_or(0, |&i| ids[i].len());
+        let tokens: Vec<i64> = batch.iter().flat_map(|&i| ids[i]).map(|&id| i64::from(id)).collect();
+        let tokens = TensorData::new(tokens, [batch.len(), length]);
+        let states = network.forward(Tensor::from_data(tokens, &self.device)).into_data_as::<f32>();
         let states = states.as_slice::<f32>().expect("asked for f32");
         let mut pooled = Vec::with_capacity(batch.len() * self.hidden);
-        for (row, &n_tokens) in lengths.iter().enumerate() {
+        for text in states.chunks(length * self.hidden) {
             let mut mean = vec![0.0f32; self.hidden];
-            for token in states[row * length * self.hidden..].chunks(self.hidden).take(n_tokens) {
+            for token in text.chunks(self.hidden) {
                 mean.iter_mut().zip(token).for_each(|(m, x)| *m += x);
             }
             let norm = match self.normalize {
                 true => mean.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12),
-                false => n_tokens.max(1) as f32,
+                false => length as f32,
             };
             pooled.extend(mean.into_iter().map(|x| x / norm));
         }

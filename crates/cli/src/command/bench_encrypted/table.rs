@@ -24,7 +24,8 @@ standardized records clamped to 4.
 over that: convolution, dense, cubic, pooling and dense layer after layer on SEAL's evaluator, one thread, its fast
 parameters (218 bits), weights encoded in each pass. It is compared with the server's part. Cells that would only repeat
 another are left out: SEAL's feature-major blocks cost the same for any number of records, and record-major jobs
-cost the same for each record.
+cost the same for each record. *Peak* is that of the process, with what earlier jobs left in the memory pools of SEAL and the allocator, and
+so more than the job needs.
 ";
 
 impl Table {
@@ -58,7 +59,7 @@ impl Table {
             let kilobytes = |bytes: u64| bytes as f64 / 1e3 / row.rows as f64;
             writeln!(
                 page,
-                "| {} | {} | `{}` | {} | {} | {} | {} | {:.0} | {:.1e} | {:.1e} | {:.1} | {:.1} | {:.1} | {} |",
+                "| {} | {} | `{}` | {} | {} | {} | {} | {} | {:.1e} | {:.1e} | {:.1} | {:.1} | {:.1} | {} |",
                 row.packing,
                 row.kernels,
                 row.parameter_set,
@@ -66,7 +67,7 @@ impl Table {
                 row.rows,
                 milliseconds(row.ms_per_record),
                 milliseconds(row.server_ms_per_record),
-                row.ratio_to_paper,
+                ratio(row.ratio_to_paper),
                 row.rms_error,
                 row.max_error,
                 kilobytes(row.bytes_up),
@@ -122,7 +123,7 @@ impl fmt::Display for Table {
         )?;
         let lines = self.0.iter().map(|row| {
             format!(
-                "{:>5} {:>6} {:13} {:7} {:16} {:>7} {:>10} {:>10} {:>7.0} {:>9.1e} {:>7}",
+                "{:>5} {:>6} {:13} {:7} {:16} {:>7} {:>10} {:>10} {:>7} {:>9.1e} {:>7}",
                 row.width,
                 row.rows,
                 row.packing.to_string(),
@@ -131,13 +132,18 @@ impl fmt::Display for Table {
                 row.threads,
                 milliseconds(row.ms_per_record),
                 milliseconds(row.server_ms_per_record),
-                row.ratio_to_paper,
+                ratio(row.ratio_to_paper),
                 row.rms_error,
                 row.peak_bytes.unwrap_or(0) / 1_000_000,
             )
         });
         f.write_str(&lines.collect::<Vec<_>>().join("\n"))
     }
+}
+
+/// Whole from 10 on.
+fn ratio(value: f64) -> String {
+    if value < 10.0 { format!("{value:.1}") } else { format!("{value:.0}") }
 }
 
 /// Three digits or more.

@@ -1,6 +1,7 @@
-//! `plan`: what a job costs and which packing serves it, and the plan file that the data owner needs.
+//! The encryption half of `plan`: what a job costs and which packing serves it, and the plan file that the data owner needs.
 
 use std::fmt;
+use std::path::Path;
 
 use cryptotl_encrypted::{Certificate, Choice, Estimate, EvaluationPlan, Packing, PlanFile};
 use cryptotl_model::format::check_writable;
@@ -8,13 +9,12 @@ use cryptotl_model::{Digest, Records};
 use ndarray::Axis;
 use serde::Serialize;
 
-use super::extract::{Model, step_name};
+use super::super::extract::{Model, step_name};
 use crate::cli::PlanArgs;
 use crate::exit::Result;
-use crate::output::Output;
 use crate::progress::Bar;
 
-/// The most public records that a certificate is measured on, by packing. With the corners they fill a block.
+/// The most public records that a certificate is measured on, by packing: about what takes a few seconds.
 fn max_certified(packing: Packing) -> usize {
     match packing {
         Packing::RecordMajor => 100,
@@ -23,7 +23,7 @@ fn max_certified(packing: Packing) -> usize {
 }
 
 #[derive(Serialize)]
-struct Planned {
+pub(super) struct Planned {
     plan: Digest,
     #[serde(skip)]
     words: String,
@@ -82,12 +82,12 @@ impl fmt::Display for Planned {
     }
 }
 
-/// Runs the verb.
-pub fn run(args: PlanArgs, output: &Output) -> Result<()> {
+/// Compiles the model, estimates the job, and writes the plan file where one is asked for.
+pub(super) fn plan(args: &PlanArgs, model: &Path) -> Result<Planned> {
     if let Some(path) = &args.output {
         check_writable(path)?;
     }
-    let model = Model::read(&args.model, args.public.as_deref())?;
+    let model = Model::read(model, args.public.as_deref())?;
     let Choice { plan, estimates, reason } =
         model.choose(&args.parameters, args.packing.candidates(), args.rows as usize, args.link_mbps)?;
     let certified = match (&args.source, &args.output) {
@@ -108,7 +108,7 @@ pub fn run(args: PlanArgs, output: &Output) -> Result<()> {
         }
         _ => None,
     };
-    output.result(&Planned {
+    Ok(Planned {
         plan: plan.digest(),
         words: plan.to_string(),
         rows: args.rows,
@@ -120,7 +120,7 @@ pub fn run(args: PlanArgs, output: &Output) -> Result<()> {
 }
 
 /// Measures the plan on public records, spread over the whole file.
-fn certify(model: &Model, plan: &EvaluationPlan, source: &std::path::Path) -> Result<Certificate> {
+fn certify(model: &Model, plan: &EvaluationPlan, source: &Path) -> Result<Certificate> {
     let (records, digest) = Records::read_with_digest(source)?;
     let scaled = model.scaled(&source.display().to_string(), &records)?;
     let step = records.len().div_ceil(max_certified(plan.contract().packing()));
