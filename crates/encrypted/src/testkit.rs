@@ -68,7 +68,8 @@ pub(crate) fn paper_layers(width: usize, seed: u64) -> Vec<Layer> {
 
 /// So many cases, the same ones in each run: the keys are fresh, and an encryption error has no largest value, so a
 /// bound that holds for these networks may fail for a rare one. `PROPTEST_RNG_SEED` looks at others.
-pub fn cases(n: u32) -> proptest::prelude::ProptestConfig {
+#[cfg(test)]
+pub(crate) fn cases(n: u32) -> proptest::prelude::ProptestConfig {
     let rng_seed = match std::env::var("PROPTEST_RNG_SEED") {
         Ok(_) => proptest::prelude::ProptestConfig::default().rng_seed,
         Err(_) => proptest::test_runner::RngSeed::Fixed(1),
