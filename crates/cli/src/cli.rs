@@ -138,7 +138,7 @@ impl Default for ParameterArgs {
 /// A packing by its use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PackingChoice {
-    /// By the number of records
+    /// Whichever takes less time here for these records, as `plan` measures it
     Auto,
     /// Feature-major: many records at once
     Bulk,
@@ -153,15 +153,6 @@ impl PackingChoice {
             Self::Auto => &[Packing::FeatureMajor, Packing::RecordMajor],
             Self::Bulk => &[Packing::FeatureMajor],
             Self::Latency => &[Packing::RecordMajor],
-        }
-    }
-
-    /// The packing for a job of `rows` records.
-    pub fn packing(self, rows: usize) -> Packing {
-        match self {
-            Self::Auto => Packing::for_rows(rows),
-            Self::Bulk => Packing::FeatureMajor,
-            Self::Latency => Packing::RecordMajor,
         }
     }
 }

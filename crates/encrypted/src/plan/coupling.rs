@@ -1,6 +1,7 @@
 //! How far the features of the other records of a block move when one record changes: the slack that a proof of
 //! differential privacy has to add to its sensitivity.
 
+use cryptotl_model::BlockCoupling;
 use ndarray::Array2;
 
 use crate::gemm::IntegerMatrix;
@@ -27,6 +28,11 @@ pub struct RecordCoupling {
     /// |d| / S`, `|d|` being the largest `|d_i|`, and the sum over `m` records of row norms is at most `sqrt(m)` times that
     /// (Cauchy-Schwarz). The network moves no two inputs apart by more than `L`, the product of the spectral norms
     /// of both matrices and the largest slope of the activation within the bound on `|u|`.
+    ///
+    /// *Records that move.* Adding or removing a record shifts the later ones by a slot, the last of a block into another one. Then
+    /// record `j` sees the rounding errors of two blocks at two roots of unity. Each error is within half of what is said of
+    /// `d_i`, Parseval holds for each, and the triangle inequality gives the same bound for the sum over a block. Over `b` blocks the
+    /// squares add up to `b` times those of one, over `b` times as many records: `b` times the bound.
     pub encoding: f64,
     /// Through the rounding of ciphertexts: **a figure of the error model, not a bound**.
     ///
@@ -38,6 +44,12 @@ pub struct RecordCoupling {
 }
 
 impl EvaluationPlan {
+    /// The proved bound for a full block, as it travels with a plan and with features.
+    pub fn block_coupling(&self) -> BlockCoupling {
+        let block_rows = self.contract().block_rows();
+        BlockCoupling { block_rows, moved: self.record_coupling(block_rows).encoding }
+    }
+
     /// The coupling within a block of `rows` records, at most [`crate::Contract::block_rows`]; those of several blocks
     /// do not couple.
     pub fn record_coupling(&self, rows: usize) -> RecordCoupling {
