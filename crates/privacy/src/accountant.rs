@@ -2,10 +2,12 @@
 //!
 //! [`zcdp`] is the accountant that charges: its numbers are proven by OpenDP for the mechanism that
 //! runs. [`gdp`] is exact for full-batch Gaussian sums, with a proved bound for the integer grid they are
-//! drawn on. [`pld`] is for releases on Poisson samples, for Laplace DP noise, and for mixtures.
+//! drawn on. [`pld`] is for releases on Poisson samples, for Laplace DP noise, and for mixtures. [`objective`]
+//! counts the DP noise of a random linear term in an objective, in zCDP.
 
 pub mod gdp;
 mod normal;
+pub mod objective;
 pub mod pld;
 pub mod zcdp;
 

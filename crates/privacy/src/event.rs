@@ -4,12 +4,17 @@
 //! only through a charged plan. The vocabulary grows by new variants; a ledger that holds a variant
 //! this version does not know is refused, never skipped.
 
+mod minimum;
+
 use serde::{Deserialize, Serialize};
 
 use crate::guarantee::Adjacency;
 use crate::mechanism::{self, GRID_RADIUS, MechanismError, Noise};
 use crate::plan::MAX_DIMENSION;
 use crate::rho::Rho;
+
+pub use minimum::MinimumEvent;
+pub(crate) use minimum::{CONVEXITY, GRID_PRICE, MAX_WEIGHTS, OBJECTIVE_NOISE};
 
 /// One accounted use of the private data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +30,8 @@ pub enum Event {
     Counts(CountsEvent),
     /// The candidate with the largest sum of scores, chosen by the exponential mechanism.
     NoisyMax(NoisyMaxEvent),
+    /// The minimizer of a regularized loss, with DP noise on the objective, on the answer, or both.
+    PerturbedMinimum(MinimumEvent),
 }
 
 /// One vector of counts.
@@ -113,6 +120,7 @@ impl Event {
             Event::GaussianSum(sum) | Event::LaplaceSum(sum) => sum.rho,
             Event::Counts(counts) => counts.rho,
             Event::NoisyMax(choice) => choice.rho,
+            Event::PerturbedMinimum(minimum) => minimum.rho,
         }
     }
 
@@ -126,6 +134,7 @@ impl Event {
             Event::LaplaceSum(sum) => sum.validate(Noise::Laplace, adjacency),
             Event::Counts(counts) => counts.validate(adjacency),
             Event::NoisyMax(choice) => choice.validate(adjacency),
+            Event::PerturbedMinimum(minimum) => minimum.validate(adjacency),
         }
     }
 }

@@ -152,15 +152,17 @@ pub use accountant::AccountantError;
 pub use calibrate::{CalibrationError, GaussianCalibration, largest_rho};
 pub use config::{DeltaPolicy, Policy, PolicyError};
 pub use digest::{Digest, DigestError};
-pub use event::{CountsEvent, Event, EventError, NoisyMaxEvent, SumEvent};
+pub use event::{CountsEvent, Event, EventError, MinimumEvent, NoisyMaxEvent, SumEvent};
 pub use guarantee::{Adjacency, Delta, Epsilon, Guarantee, ParameterError, PrivacyUnit};
 pub use ledger::{
     ChargeError, ChargeSummary, EntryKind, EntrySummary, Ledger, LedgerError, Refusal, RefusalReason, Status,
     StoredRelease, Witness,
 };
 pub use mechanism::{
-    BenchmarkSums, ChargedCounts, ChargedNoisyMax, ChargedSums, MechanismError, NoisySum, PublicData,
-    Receipt, Units,
+    BenchmarkMinimum, BenchmarkSums, ChargedCounts, ChargedMinimum, ChargedNoisyMax, ChargedSums,
+    MechanismError, NoisyMinimum, NoisySum, PublicData, Receipt, Units,
 };
-pub use plan::{ChargedPlan, Description, PlanError, QueryRequest, ReleasePlan, SumRequest};
+pub use plan::{
+    ChargedPlan, Description, MinimumRequest, PerturbedBy, PlanError, QueryRequest, ReleasePlan, SumRequest,
+};
 pub use rho::Rho;

@@ -108,7 +108,7 @@ impl Sums {
         let (noise, event) = match plan.event() {
             Event::GaussianSum(event) => (Noise::Gaussian, event),
             Event::LaplaceSum(event) => (Noise::Laplace, event),
-            Event::Counts(_) | Event::NoisyMax(_) => return Err(inconsistent("it plans no sums".to_owned())),
+            _ => return Err(inconsistent("it plans no sums".to_owned())),
         };
         let SumEvent { dimension, clipping_norm, noise_multiplier, sensitivity, scale, grid, steps, .. } =
             *event;
@@ -206,7 +206,7 @@ impl ChargedSums {
 
     /// Ends the use of the private data. Steps that were not begun are not refunded.
     pub fn finish(self) -> Receipt {
-        Receipt { steps_used: self.sums.steps_begun, plan: self.plan, witness: self.witness }
+        Receipt::new(self.plan, self.witness, self.sums.steps_begun)
     }
 }
 
@@ -232,9 +232,9 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// The receipt of a mechanism that is run at once.
-    pub(super) fn of_one_step(plan: ReleasePlan, witness: Witness) -> Receipt {
-        Receipt { plan, witness, steps_used: 1 }
+    /// The receipt of a mechanism that is over.
+    pub(super) fn new(plan: ReleasePlan, witness: Witness, steps_used: u32) -> Receipt {
+        Receipt { plan, witness, steps_used }
     }
 
     /// The ledger entry that paid.
