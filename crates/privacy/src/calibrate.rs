@@ -2,14 +2,52 @@
 
 use serde::Serialize;
 
-use crate::accountant::gdp::{self, Mu};
+use crate::accountant::gdp::{self, GridSlack, Mu};
 use crate::accountant::pld::{self, Releases};
-use crate::accountant::{AccountantError, zcdp};
+use crate::accountant::tcdp::{self, Order};
+use crate::accountant::{Accountant, AccountantError, zcdp};
 use crate::guarantee::{Delta, Epsilon};
 use crate::mechanism::{self, GRID_RADIUS, MIN_NOISE_MULTIPLIER, MechanismError, Noise};
 use crate::rho::Rho;
 
-/// The largest rho whose epsilon at `delta` is not above `epsilon`.
+/// The largest rho whose epsilon at `delta` by `accountant` is not above `epsilon`.
+///
+/// By Gaussian DP, a small share of delta is set aside for the grid of the DP noise, [`GridSlack::allowance`].
+///
+/// # Errors
+/// As [`largest_rho`].
+pub fn largest_rho_by(
+    accountant: Accountant,
+    epsilon: Epsilon,
+    delta: Delta,
+) -> Result<Rho, AccountantError> {
+    match accountant {
+        Accountant::Zcdp => largest_rho(epsilon, delta),
+        Accountant::Gdp => {
+            let slack = GridSlack::allowance(epsilon, delta);
+            let fits = |rho: Rho| Ok(gdp::delta_on_grid(Mu::from_rho(rho), slack, epsilon) <= delta.get());
+            let exceeds = |rho: Rho| Ok(gdp::epsilon_on_grid(Mu::from_rho(rho), slack, delta)? > epsilon);
+            largest_that(fits, exceeds)?.ok_or(AccountantError::NothingToSpend { epsilon, delta })
+        }
+    }
+}
+
+/// The largest rho that holds up to `order` and whose epsilon at `delta` is not above `epsilon`.
+///
+/// # Errors
+/// As [`largest_rho`].
+pub(crate) fn largest_rho_up_to(
+    order: Order,
+    epsilon: Epsilon,
+    delta: Delta,
+) -> Result<Rho, AccountantError> {
+    // No error: a figure that is too large to write down is too large.
+    let within = |rho: Rho| tcdp::epsilon(rho, order, delta).is_ok_and(|found| found <= epsilon);
+    largest_that(|rho| Ok(within(rho)), |rho| Ok(!within(rho)))?
+        .ok_or(AccountantError::NothingToSpend { epsilon, delta })
+}
+
+/// The largest rho whose epsilon at `delta` is not above `epsilon`, by zCDP.
 ///
 /// Bisection over whole units of 1e-12, checked at the end with the accountant that will be charged,
 /// so that `zcdp::epsilon(largest_rho(e, d), d) <= e` always holds.
@@ -18,7 +56,16 @@ use crate::rho::Rho;
 /// [`AccountantError::NothingToSpend`] if not even rho = 1e-12 fits, [`AccountantError::OpenDp`] if
 /// OpenDP fails.
 pub fn largest_rho(epsilon: Epsilon, delta: Delta) -> Result<Rho, AccountantError> {
-    let fits = |rho: Rho| Ok::<bool, AccountantError>(zcdp::delta(rho, epsilon)? <= delta.get());
+    let fits = |rho: Rho| Ok(zcdp::delta(rho, epsilon)? <= delta.get());
+    let exceeds = |rho: Rho| Ok(zcdp::epsilon(rho, delta)? > epsilon);
+    largest_that(fits, exceeds)?.ok_or(AccountantError::NothingToSpend { epsilon, delta })
+}
+
+/// The largest rho that `fits`, or a little less so that it does not exceed; `None` if there is none above zero.
+fn largest_that(
+    fits: impl Fn(Rho) -> Result<bool, AccountantError>,
+    exceeds: impl Fn(Rho) -> Result<bool, AccountantError>,
+) -> Result<Option<Rho>, AccountantError> {
     let (mut low, mut high) = (0_u64, Rho::MAX.units());
     while high - low > 1 {
         let middle = low + (high - low) / 2;
@@ -30,14 +77,11 @@ pub fn largest_rho(epsilon: Epsilon, delta: Delta) -> Result<Rho, AccountantErro
     }
     // The two directions of the conversion round separately; the figure that counts is epsilon.
     let mut step_back = 1;
-    while low > 0 && zcdp::epsilon(Rho::from_units(low), delta)? > epsilon {
+    while low > 0 && exceeds(Rho::from_units(low))? {
         low = low.saturating_sub(step_back);
         step_back *= 2;
     }
-    match low {
-        0 => Err(AccountantError::NothingToSpend { epsilon, delta }),
-        units => Ok(Rho::from_units(units)),
-    }
+    Ok((low > 0).then(|| Rho::from_units(low)))
 }
 
 /// DP noise for a number of Gaussian sums, and its exact cost.

@@ -45,6 +45,7 @@ use pair::Noise;
 use tilt::Cumulants;
 
 use super::AccountantError;
+use super::gdp::GridSlack;
 use crate::guarantee::{Delta, Epsilon};
 
 /// The least and the largest noise that the accountant accepts, in units of the sensitivity.
@@ -130,6 +131,27 @@ pub fn epsilon(releases: &[Releases], delta: Delta) -> Result<Epsilon, Accountan
         largest = largest.max(ladder.epsilon(delta.get(), largest));
     }
     if largest == 0.0 { Ok(Epsilon::ZERO) } else { Ok(Epsilon::new(largest)?) }
+}
+
+/// The epsilon at `delta` of all `releases` together where their DP noise is the discrete Gaussian on a grid, at most `slack`
+/// from continuous noise: the theorem of [`super::gdp`], which holds for these pairs as well. An upper bound.
+///
+/// # Errors
+/// As [`epsilon()`], and [`AccountantError::GridTooCoarse`] if half of delta is not enough for the slack.
+pub fn epsilon_on_grid(
+    releases: &[Releases],
+    slack: GridSlack,
+    delta: Delta,
+) -> Result<Epsilon, AccountantError> {
+    // What is set aside for the grid is missing elsewhere, so little is tried first.
+    for share in [1e-7, 1e-4, 0.5] {
+        let rest = Delta::new(delta.get() * (1.0 - share))?;
+        let found = epsilon(releases, rest)?;
+        if slack.costs_at(found.get()) <= delta.get() - rest.get() {
+            return Ok(found);
+        }
+    }
+    Err(AccountantError::GridTooCoarse { slack: slack.get(), delta })
 }
 
 /// Whether the epsilon at `delta` of all `releases` together is at most `epsilon`; it then is for [`epsilon()`]

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use super::entries::{Body, Charge, Genesis, Release, Terms};
 use super::{LedgerError, Witness};
 use crate::digest::Digest;
+use crate::loss::Losses;
 use crate::rho::Rho;
 
 /// One verified entry.
@@ -64,15 +65,14 @@ impl History {
             .collect()
     }
 
-    /// The sum over all charges, recomputed each time. A total beyond [`Rho::MAX`] counts as that.
-    pub fn spent(&self) -> Rho {
-        self.charges()
-            .fold(Rho::ZERO, |spent, (_, charge)| spent.checked_add(charge.event.rho()).unwrap_or(Rho::MAX))
+    /// The sum over all charges, recomputed each time.
+    pub fn spent(&self) -> Losses {
+        self.charges().fold(Losses::NONE, |spent, (_, charge)| spent.plus(Losses::of(&charge.event)))
     }
 
     /// What may still be spent.
     pub fn remaining(&self) -> Rho {
-        self.terms.rho_cap.checked_sub(self.spent()).unwrap_or(Rho::ZERO)
+        self.terms.rho_cap.checked_sub(self.spent().rho()).unwrap_or(Rho::ZERO)
     }
 }
 
@@ -199,27 +199,30 @@ fn check_terms(entries: &[Entry]) -> Result<(Genesis, Terms), LedgerError> {
         return Err(LedgerError::corrupt(0, "the first entry is not the genesis"));
     };
     let mut terms = Terms::from(&**genesis);
-    terms.check(0)?;
+    let mut spent = Losses::NONE;
+    terms.check(0, &spent)?;
     for entry in &entries[1..] {
         match &entry.body {
             Body::Genesis(_) => {
                 return Err(LedgerError::corrupt(entry.seq, "a second genesis"));
             }
             Body::Charge(charge) => {
-                let expected = (terms.policy.unit(), terms.policy.adjacency(), terms.delta);
+                let policy = &terms.policy;
+                let expected = (policy.unit(), policy.adjacency(), terms.delta, policy.accountant());
                 let found = &charge.guarantee;
-                if (found.unit, found.adjacency, found.delta) != expected {
-                    let fact = "a charge with another unit, adjacency or delta than the ledger's";
+                if (found.unit, found.adjacency, found.delta, found.proof.accountant()) != expected {
+                    let fact = "a charge with another unit, adjacency, delta or accountant than the ledger's";
                     return Err(LedgerError::corrupt(entry.seq, fact));
                 }
+                spent = spent.plus(Losses::of(&charge.event));
             }
             Body::Amendment(amendment) => {
                 if !terms.count_the_same(&amendment.policy) {
                     let fact = "an amendment that changes unit or adjacency";
                     return Err(LedgerError::corrupt(entry.seq, fact));
                 }
-                terms = Terms::from(&**amendment);
-                terms.check(entry.seq)?;
+                terms = amendment.terms(spent.order());
+                terms.check(entry.seq, &spent)?;
             }
             Body::Release(_) => {}
         }
@@ -281,8 +284,8 @@ mod tests {
             epsilon_per_release_max = 1.0
             delta = 1e-5
         "#;
-        let Terms { public_size, policy, delta, rho_cap } =
-            Terms::new(&Policy::from_toml(text).unwrap(), 1000).unwrap();
+        let Terms { public_size, policy, delta, rho_cap, .. } =
+            Terms::new(&Policy::from_toml(text).unwrap(), 1000, &Losses::NONE).unwrap();
         let (tool_version, rng) = ("0".to_owned(), "none".to_owned());
         let mut connection = Connection::open_in_memory().unwrap();
         let transaction = connection.transaction().unwrap();

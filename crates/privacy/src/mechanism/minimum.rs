@@ -15,6 +15,8 @@
 //! Losses of the two add up, as one is run after the other on the same data.
 
 mod loss;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 

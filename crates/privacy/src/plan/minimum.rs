@@ -1,6 +1,7 @@
 //! Planning a minimum with DP noise: how the loss is divided, and the least noise that fits.
 
 use super::{Description, PlanError, ReleasePlan};
+use crate::accountant::Accountant;
 use crate::calibrate::{GaussianCalibration, largest_rho};
 use crate::event::{CONVEXITY, Event, GRID_PRICE, MAX_WEIGHTS, MinimumEvent, OBJECTIVE_NOISE};
 use crate::guarantee::{Adjacency, Delta, Epsilon, Guarantee, PrivacyUnit};
@@ -90,8 +91,9 @@ impl ReleasePlan {
             }
         }
         event.rho = event.cost(adjacency)?;
-        let guarantee = Guarantee::from_rho(event.rho, delta, unit, adjacency)?;
-        Ok(ReleasePlan { event: Event::PerturbedMinimum(event), guarantee, description })
+        let event = Event::PerturbedMinimum(event);
+        let guarantee = Guarantee::of(&event, Accountant::Zcdp, delta, unit, adjacency)?;
+        Ok(ReleasePlan { event, guarantee, description })
     }
 }
 

@@ -1,0 +1,51 @@
+//! `objective-perturbation`: the minimum of the ridge loss, with DP noise on the objective.
+//!
+//! ```text
+//! argmin over w of  sum_i loss(w; z_i, y_i) + Lambda/2 |w - w0|^2 + b w,   b = DP noise
+//! ```
+//!
+//! centered on the source's head w0. Rows have norm at most 1. The mechanism in `cryptotl-privacy` clips, optimizes, draws and
+//! accounts; here is only which ridge.
+
+use cryptotl_privacy::{Description, MinimumRequest, PerturbedBy, PlanError, ReleasePlan};
+
+use super::{Space, Terms};
+
+/// The numbers of the method.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Objective {
+    /// Lambda, in the units of a sum over units.
+    pub ridge: f64,
+}
+
+impl Objective {
+    /// The ridge for a budget: in proportion to the noise on the objective. Twice as much for softmax, whose curvature is
+    /// twice as large.
+    pub(super) fn auto(mu: f64, labels: usize) -> Self {
+        let softmax = if labels == 2 { 1.0 } else { 2.0 };
+        // The limits are those of the mechanism.
+        Self { ridge: (2.0 * softmax / mu).clamp(1e-6, 1e12) }
+    }
+
+    pub(super) fn plan(
+        &self,
+        space: &Space,
+        terms: &Terms,
+        mut description: Description,
+        about: Description,
+    ) -> Result<ReleasePlan, PlanError> {
+        description.insert("ridge".to_owned(), self.ridge.to_string());
+        description.extend(about);
+        ReleasePlan::perturbed_minimum(MinimumRequest {
+            epsilon: terms.epsilon,
+            delta: terms.delta,
+            classes: space.labels as u32,
+            columns: space.dimension(),
+            convexity: self.ridge,
+            perturbed_by: PerturbedBy::Objective,
+            unit: terms.unit,
+            adjacency: terms.adjacency,
+            description,
+        })
+    }
+}
