@@ -206,7 +206,36 @@ pub fn sampled_noise(
     delta: Delta,
     releases: impl Fn(f64) -> Result<Vec<Releases>, AccountantError>,
 ) -> Result<f64, CalibrationError> {
-    let fits = |noise: f64| pld::is_within(&releases(noise)?, epsilon, delta);
+    least_noise(epsilon, delta, |noise| Ok(pld::is_within(&releases(noise)?, epsilon, delta)?))
+}
+
+/// The least noise multiplier, to one part in 10^6, whose `steps` sampled sums have at most `epsilon` at `delta` by
+/// truncated zCDP, each at its best order; never one that has more.
+///
+/// # Errors
+/// As [`sampled_noise`].
+pub fn sampled_noise_by_zcdp(
+    epsilon: Epsilon,
+    delta: Delta,
+    sampling_rate: f64,
+    steps: u32,
+) -> Result<f64, CalibrationError> {
+    least_noise(epsilon, delta, |noise| {
+        match tcdp::best_epsilon(noise, sampling_rate, steps, delta) {
+            Ok((_, _, found)) => Ok(found <= epsilon),
+            // More than can be written down is too much.
+            Err(AccountantError::Parameter(_)) => Ok(false),
+            Err(other) => Err(other.into()),
+        }
+    })
+}
+
+/// The least noise multiplier in [`pld::NOISE_RANGE`] that `fits`, to one part in 10^6 and not below.
+fn least_noise(
+    epsilon: Epsilon,
+    delta: Delta,
+    fits: impl Fn(f64) -> Result<bool, CalibrationError>,
+) -> Result<f64, CalibrationError> {
     let (mut low, mut high) = (*pld::NOISE_RANGE.start(), *pld::NOISE_RANGE.end());
     if !fits(high)? {
         return Err(CalibrationError::OutOfReach { largest: high, epsilon, delta });
@@ -316,6 +345,20 @@ mod tests {
     }
 
     #[test]
+    fn sampled_noise_by_zcdp_keeps_the_promise_and_less_would_not() {
+        let delta = Delta::new(1e-5).unwrap();
+        for (target, rate, steps) in [(1.0, 0.016, 1250), (3.0, 0.1, 100), (0.5, 1.0, 10)] {
+            let target = Epsilon::new(target).unwrap();
+            let noise = sampled_noise_by_zcdp(target, delta, rate, steps).unwrap();
+            let of = |noise| tcdp::best_epsilon(noise, rate, steps, delta).unwrap().2;
+            assert!(of(noise) <= target && of(noise * 0.99999) > target, "{rate} {steps}");
+            // The other theory needs less.
+            let releases = [Releases::gaussian(noise, rate, steps).unwrap()];
+            assert!(pld::is_within(&releases, target, delta).unwrap());
+        }
+    }
+
+    #[test]
     fn noise_never_exceeds_the_promise_and_less_would() {
         let delta = Delta::new(1e-5).unwrap();
         for (target, rate, steps) in [(1.0, 0.016, 1250), (3.0, 0.016, 1250), (1.0, 1.0, 10), (0.1, 0.5, 3)] {
@@ -353,6 +396,23 @@ mod tests {
             let more = Rho::from_f64_rounding_up(rho.to_f64_rounding_up() * (1.0 + 1e-6)).unwrap();
             let more = more.checked_add(Rho::from_units(1)).unwrap();
             prop_assert!(zcdp::epsilon(more, delta).unwrap() > epsilon);
+        }
+
+        #[test]
+        fn the_largest_rho_by_gaussian_dp_is_never_above_the_promise_and_above_that_of_zcdp(
+            log_epsilon in -2.0..1.2_f64,
+            log_delta in -12.0..-2.0_f64,
+        ) {
+            let epsilon = Epsilon::new(10_f64.powf(log_epsilon)).unwrap();
+            let delta = Delta::new(10_f64.powf(log_delta)).unwrap();
+            let rho = largest_rho_by(Accountant::Gdp, epsilon, delta).unwrap();
+            let of = |rho: Rho| {
+                gdp::epsilon_on_grid(Mu::from_rho(rho), GridSlack::allowance(epsilon, delta), delta).unwrap()
+            };
+            prop_assert!(of(rho) <= epsilon);
+            let more = Rho::from_f64_rounding_up(rho.to_f64_rounding_up() * (1.0 + 1e-6)).unwrap();
+            prop_assert!(of(more.checked_add(Rho::from_units(1)).unwrap()) > epsilon);
+            prop_assert!(rho > largest_rho(epsilon, delta).unwrap());
         }
 
         #[test]

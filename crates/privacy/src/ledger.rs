@@ -287,14 +287,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Corrupt`] naming the first entry whose epsilon is another.
     pub fn verify_figures(&self) -> Result<(), LedgerError> {
-        for (entry, charge) in self.history()?.charges() {
-            let follows = charge.guarantee.follows_from(&charge.event);
-            if !follows.map_err(|error| LedgerError::corrupt(entry.seq, error))? {
-                let fact = "its epsilon is not that of what was done";
-                return Err(LedgerError::corrupt(entry.seq, fact));
-            }
-        }
-        Ok(())
+        self.history()?.verify_figures()
     }
 
     /// Checks that the ledger still holds the entry that a released artifact is witness of.

@@ -57,7 +57,8 @@
 //! alpha (alpha-1), and that is above it by t (1-t), t = alpha - k. The largest t (1-t) / ((k+t) (k+t-1)) is where t^2 + (k-1) t =
 //! (k-1)/2, and is (k - sqrt(k^2 - 1))^2. ∎
 //!
-//! [`rho_of_sampled_sums`] takes the smaller of both in each interval, and the largest interval.
+//! [`rho_of_sampled_sums`] takes the smaller of both in each interval, and the largest interval; or 1/(2 sigma^2), the loss without
+//! sampling, which by quasi-convexity is never less, if that is smaller.
 //!
 //! # From rho to epsilon
 //!
@@ -156,7 +157,8 @@ pub fn rho_of_sampled_sums(
     let of_one = moments
         .windows(2)
         .map(|pair| Moment::largest_between(&pair[0], &pair[1]))
-        .fold(moments[0].rho, f64::max);
+        .fold(moments[0].rho, f64::max)
+        .min(half_mu_squared);
     // The margin is a thousand times the rounding of the arithmetic here; that of the excess is in it.
     Ok(Rho::from_f64_rounding_up(f64::from(steps) * of_one * (1.0 + 1e-12))?)
 }
@@ -251,6 +253,36 @@ fn best_order(rho: Rho, delta: Delta) -> f64 {
         }
     }
     high
+}
+
+/// The order at which `steps` sampled sums have the least epsilon at `delta`, their rho up to it, and that epsilon: what
+/// zCDP says of a release alone. In a ledger, the order is the ledger's.
+///
+/// # Errors
+/// As [`rho_of_sampled_sums`] and [`epsilon`].
+pub fn best_epsilon(
+    noise_multiplier: f64,
+    sampling_rate: f64,
+    steps: u32,
+    delta: Delta,
+) -> Result<(Order, Rho, Epsilon), AccountantError> {
+    let at = |order: u32| {
+        let rho = rho_of_sampled_sums(noise_multiplier, sampling_rate, steps, Order(order))?;
+        Ok((Order(order), rho, epsilon(rho, Order(order), delta)?))
+    };
+    let mut best = at(Order::MIN.0)?;
+    // Every order is an upper bound, so a search that stops early is one too.
+    let mut n_worse = 0;
+    for order in Order::MIN.0 + 1..=Order::MAX.0 {
+        let Ok(next): Result<_, AccountantError> = at(order) else { break };
+        n_worse = if next.2 < best.2 { 0 } else { n_worse + 1 };
+        if next.2 < best.2 {
+            best = next;
+        } else if n_worse == 3 {
+            break;
+        }
+    }
+    Ok(best)
 }
 
 /// The epsilon at `delta` of a `rho` that holds up to `order`, rounded up. [`Epsilon::ZERO`] if there is no loss.
@@ -378,9 +410,10 @@ mod tests {
                 let rho = rho_of_sampled_sums(sigma, q, steps, order(largest)).unwrap();
                 epsilon(rho, order(largest), delta).unwrap().get()
             };
-            let best = (2..60).map(of).fold(f64::INFINITY, f64::min);
+            let best = best_epsilon(sigma, q, steps, delta).unwrap().2.get();
+            assert_eq!(best, (2..60).map(of).fold(f64::INFINITY, f64::min));
             assert!(
-                best > by_pld && best > by_rdp * 0.995 && best < by_rdp * 1.03,
+                best > by_pld && best > by_rdp * 0.995 && best < by_rdp * 1.06,
                 "{sigma} {q}: {best} {by_rdp}"
             );
             // Every order is an upper bound.
@@ -440,9 +473,8 @@ mod tests {
             prop_assert!(rho(noise, (rate * 1.1).min(1.0), steps, largest) >= found);
             prop_assert!(rho(noise, rate, steps.saturating_add(1), largest) >= found);
             prop_assert!(rho(noise, rate, steps, largest + 1) >= found);
-            // Sampling never costs more than not sampling, but for the rounding.
-            let all = rho(noise, 1.0, steps, largest).to_f64_rounding_up();
-            prop_assert!(found.to_f64_rounding_up() <= all * 1.08 + 1e-11);
+            // Sampling never costs more than not sampling.
+            prop_assert!(found <= rho(noise, 1.0, steps, largest));
         }
 
         /// The whole promise against the other theory: what is charged covers what is lost.
