@@ -154,9 +154,7 @@ pub use accountant::{Accountant, AccountantError};
 pub use calibrate::{CalibrationError, GaussianCalibration, largest_rho, largest_rho_by};
 pub use config::{DeltaPolicy, Policy, PolicyError};
 pub use digest::{Digest, DigestError};
-pub use event::{
-    CountsEvent, Event, EventError, MinimumEvent, NoisyMaxEvent, SampledSumEvent, SumEvent,
-};
+pub use event::{CountsEvent, Event, EventError, MinimumEvent, NoisyMaxEvent, SampledSumEvent, SumEvent};
 pub use guarantee::{Adjacency, Delta, Epsilon, Guarantee, ParameterError, PrivacyUnit, Proof};
 pub use ledger::{
     ChargeError, ChargeSummary, EntryKind, EntrySummary, Ledger, LedgerError, Refusal, RefusalReason, Status,

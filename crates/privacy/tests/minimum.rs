@@ -4,8 +4,8 @@ mod common;
 
 use cryptotl_privacy::accountant::objective::UnitLoss;
 use cryptotl_privacy::{
-    Adjacency, BenchmarkMinimum, Epsilon, Event, MinimumEvent, MinimumRequest, NoisyMinimum, PerturbedBy, PrivacyUnit,
-    PublicData, ReleasePlan, Rho, largest_rho,
+    Adjacency, BenchmarkMinimum, Epsilon, Event, MinimumEvent, MinimumRequest, NoisyMinimum, PerturbedBy,
+    PrivacyUnit, PublicData, ReleasePlan, Rho, largest_rho,
 };
 
 fn request(epsilon: f64, perturbed_by: PerturbedBy) -> MinimumRequest {
@@ -43,7 +43,10 @@ fn the_charged_rho_is_what_the_theorems_give_and_hardly_below_what_was_asked() {
                 for perturbed_by in BOTH {
                     let request = MinimumRequest { classes, adjacency, ..request(epsilon, perturbed_by) };
                     let asked = largest_rho(request.epsilon, request.delta).unwrap();
-                    let plan = match ReleasePlan::perturbed_minimum(MinimumRequest { convexity: 200.0, ..request }) {
+                    let plan = match ReleasePlan::perturbed_minimum(MinimumRequest {
+                        convexity: 200.0,
+                        ..request
+                    }) {
                         Ok(plan) => plan,
                         Err(error) => panic!("{classes} {epsilon} {adjacency}: {error}"),
                     };
@@ -54,11 +57,18 @@ fn the_charged_rho_is_what_the_theorems_give_and_hardly_below_what_was_asked() {
                     if let Some(noise) = event.objective_noise {
                         let (beta, trace) =
                             if classes == 2 { (0.25, 0.25) } else { (0.5, 1.0 - 1.0 / f64::from(classes)) };
-                        let unit = UnitLoss { curvature: beta / 200.0, trace: trace / 200.0, directions: classes - 1 };
+                        let unit = UnitLoss {
+                            curvature: beta / 200.0,
+                            trace: trace / 200.0,
+                            directions: classes - 1,
+                        };
                         rho += changed * changed * (0.5 / noise.powi(2) + unit.rho(1.0 / noise)) + 1e-6;
                     }
                     let charged: f64 = plan.guarantee().rho.to_string().parse().unwrap();
-                    assert!((charged / rho - 1.0).abs() < 1e-6, "{classes} {epsilon} {adjacency}: {charged} {rho}");
+                    assert!(
+                        (charged / rho - 1.0).abs() < 1e-6,
+                        "{classes} {epsilon} {adjacency}: {charged} {rho}"
+                    );
                     assert!(plan.guarantee().rho <= asked);
                     assert!(charged > 0.999 * asked.to_string().parse::<f64>().unwrap());
                 }
@@ -72,7 +82,8 @@ fn the_charged_rho_is_what_the_theorems_give_and_hardly_below_what_was_asked() {
 fn the_noise_has_the_promised_variance() {
     let columns = 20_000;
     for perturbed_by in BOTH {
-        let plan = ReleasePlan::perturbed_minimum(MinimumRequest { columns, ..request(1.0, perturbed_by) }).unwrap();
+        let plan =
+            ReleasePlan::perturbed_minimum(MinimumRequest { columns, ..request(1.0, perturbed_by) }).unwrap();
         let event = event(&plan).clone();
         let mut minimum = on_public_data(&plan);
         let units = minimum.units(0, None).unwrap();
@@ -86,7 +97,10 @@ fn the_noise_has_the_promised_variance() {
         assert!(mean.abs() < 6.11 / (columns as f64).sqrt(), "{perturbed_by:?}: mean {mean}");
         let variance = draws.iter().map(|x| x * x).sum::<f64>() / columns as f64;
         // Without data the optimizer ends at the exact minimizer in one step.
-        assert!((variance - 1.0).abs() < 6.11 * (2.0 / columns as f64).sqrt(), "{perturbed_by:?}: {variance}");
+        assert!(
+            (variance - 1.0).abs() < 6.11 * (2.0 / columns as f64).sqrt(),
+            "{perturbed_by:?}: {variance}"
+        );
     }
 }
 
@@ -124,7 +138,10 @@ fn events_that_understate_what_they_do_are_refused() {
             assert_eq!(error.field, field, "{error}");
         };
         assert!(Event::PerturbedMinimum(good.clone()).validate(Adjacency::AddRemove).is_ok());
-        assert!(Event::PerturbedMinimum(good.clone()).validate(Adjacency::Replace).is_err() || good.objective_noise.is_none());
+        assert!(
+            Event::PerturbedMinimum(good.clone()).validate(Adjacency::Replace).is_err()
+                || good.objective_noise.is_none()
+        );
         refuses(MinimumEvent { output_noise: good.output_noise * 0.999, ..good.clone() }, "rho");
         refuses(MinimumEvent { rho: "0.001".parse::<Rho>().unwrap(), ..good.clone() }, "rho");
         refuses(MinimumEvent { classes: 1, ..good.clone() }, "classes");
@@ -159,9 +176,20 @@ fn a_charged_minimum_is_run_once_and_recorded() {
         let mut minimum = ledger.charge(plan.clone()).unwrap().into_minimum().unwrap();
         assert_eq!(before.checked_add(plan.guarantee().rho).unwrap(), ledger.status().unwrap().rho_spent);
         let units = minimum.units(2, None).unwrap();
-        let weights = minimum.minimize(&units, |_, out| { out.fill(0.1); Some(1) }, &[0.0; 3]).unwrap();
+        let weights = minimum
+            .minimize(
+                &units,
+                |_, out| {
+                    out.fill(0.1);
+                    Some(1)
+                },
+                &[0.0; 3],
+            )
+            .unwrap();
         assert!(weights.iter().all(|w| w.is_finite()));
-        assert!(minimum.minimize(&units, |_, _| None, &[0.0; 3]).unwrap_err().to_string().contains("all 1 steps"));
+        assert!(
+            minimum.minimize(&units, |_, _| None, &[0.0; 3]).unwrap_err().to_string().contains("all 1 steps")
+        );
         let receipt = minimum.finish();
         assert_eq!(receipt.steps_used(), 1);
         ledger.record_release(receipt, b"weights").unwrap();

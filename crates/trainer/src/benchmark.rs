@@ -123,7 +123,8 @@ pub fn run(benchmark: &Benchmark, on_progress: OnProgress) -> Result<Vec<Benchma
         mean_accuracy: accuracy_of_scores(&public.zero_shot.of_rows(embeddings.view()), &test_targets),
         ..blank.clone()
     });
-    let sizes: Vec<usize> = sizes.iter().map(|n| n.unwrap_or(train.len())).filter(|n| *n <= train.len()).collect();
+    let sizes: Vec<usize> =
+        sizes.iter().map(|n| n.unwrap_or(train.len())).filter(|n| *n <= train.len()).collect();
     let total = inputs.len() * sizes.len() * (epsilons.len() + 1);
     let mut done = 0;
     for &kind in inputs {
@@ -281,12 +282,14 @@ fn summary(blank: &BenchmarkRow, accuracies: &[f64]) -> BenchmarkRow {
 /// The share of rows whose likeliest label is the declared one.
 fn accuracy(rows: &Array2<f64>, weights: &Array1<f64>, targets: &[u32]) -> f64 {
     let predicted = predict(rows.view(), weights.view());
-    let right = predicted.iter().zip(targets).filter(|((label, _), target)| *label as u32 == **target).count();
+    let right =
+        predicted.iter().zip(targets).filter(|((label, _), target)| *label as u32 == **target).count();
     right as f64 / targets.len().max(1) as f64
 }
 
 /// The share of scores on the right side of zero.
 fn accuracy_of_scores(scores: &Array1<f64>, targets: &[u32]) -> f64 {
-    let right = scores.iter().zip(targets).filter(|(score, target)| u32::from(**score > 0.0) == **target).count();
+    let right =
+        scores.iter().zip(targets).filter(|(score, target)| u32::from(**score > 0.0) == **target).count();
     right as f64 / targets.len().max(1) as f64
 }

@@ -210,7 +210,9 @@ impl Head {
         if labels < 2 {
             return Err(malformed(format!("it has {labels} labels")).into());
         }
-        if weights.len() != scores_of(labels) * projection.dimension() || weights.iter().any(|w| !w.is_finite()) {
+        if weights.len() != scores_of(labels) * projection.dimension()
+            || weights.iter().any(|w| !w.is_finite())
+        {
             return Err(malformed("its weights do not fit its projection".into()).into());
         }
         Ok((Self { header, projection, weights }, digest))

@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn the_bound_holds_for_logistic_losses_at_every_order() {
-        for (gradient, convexity) in [(0.1, 0.05), (0.2, 0.1), (0.2, 0.5), (0.5, 0.3), (1.0, 1.0), (1.0, 3.0)] {
+        for (gradient, convexity) in [(0.1, 0.05), (0.2, 0.1), (0.2, 0.5), (0.5, 0.3), (1.0, 1.0), (1.0, 3.0)]
+        {
             let curvature = gradient * gradient / 4.0 / convexity;
             let unit = UnitLoss { curvature, trace: curvature, directions: 1 };
             let rho = gradient * gradient / 2.0 + unit.rho(gradient);
@@ -138,8 +139,14 @@ mod tests {
                 for shift in [0.0, 0.5 / gradient, -3.0 / gradient] {
                     let (forward, backward) = log_moments(a, gradient, convexity, shift);
                     let bound = a * (a + 1.0) * rho;
-                    assert!(forward <= bound + 1e-6, "{gradient} {convexity} {a} {shift}: {forward} > {bound}");
-                    assert!(backward <= bound + 1e-6, "{gradient} {convexity} {a} {shift}: {backward} > {bound}");
+                    assert!(
+                        forward <= bound + 1e-6,
+                        "{gradient} {convexity} {a} {shift}: {forward} > {bound}"
+                    );
+                    assert!(
+                        backward <= bound + 1e-6,
+                        "{gradient} {convexity} {a} {shift}: {backward} > {bound}"
+                    );
                 }
             }
         }
@@ -181,7 +188,8 @@ mod tests {
         // C(0) = 1 in every dimension, and the logarithm of E exp(x |X|) is at least x E|X|.
         for m in 1..200 {
             assert!(log_moment(0.0, m).abs() < 1e-9, "{m}: {}", log_moment(0.0, m));
-            let mean = std::f64::consts::SQRT_2 * (libm::lgamma(f64::from(m + 1) / 2.0) - libm::lgamma(f64::from(m) / 2.0)).exp();
+            let mean = std::f64::consts::SQRT_2
+                * (libm::lgamma(f64::from(m + 1) / 2.0) - libm::lgamma(f64::from(m) / 2.0)).exp();
             assert!(log_moment(1e-3, m) >= 1e-3 * mean - 1e-6);
             assert!(log_moment(2.0, m) <= 2.0 * f64::from(m).sqrt() + 1e-9);
         }

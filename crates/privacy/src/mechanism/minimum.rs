@@ -142,7 +142,10 @@ impl Minimum {
 
 impl fmt::Debug for Minimum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Minimum").field("event", &self.event).field("is_used", &self.is_used).finish_non_exhaustive()
+        f.debug_struct("Minimum")
+            .field("event", &self.event)
+            .field("is_used", &self.is_used)
+            .finish_non_exhaustive()
     }
 }
 

@@ -55,8 +55,17 @@ impl ReleasePlan {
     /// [`PlanError`] naming the field of the request that cannot be met; [`PlanError::Convexity`] where the regularizer is so
     /// small that no noise on the objective is enough.
     pub fn perturbed_minimum(request: MinimumRequest) -> Result<ReleasePlan, PlanError> {
-        let MinimumRequest { epsilon, delta, classes, columns, convexity, perturbed_by, unit, adjacency, description } =
-            request;
+        let MinimumRequest {
+            epsilon,
+            delta,
+            classes,
+            columns,
+            convexity,
+            perturbed_by,
+            unit,
+            adjacency,
+            description,
+        } = request;
         let rows_per_unit = match unit {
             PrivacyUnit::Record => 1,
             PrivacyUnit::Person { contributions } => contributions.get(),
@@ -80,8 +89,8 @@ impl ReleasePlan {
         match perturbed_by {
             PerturbedBy::Output => event.output_noise = output_noise(&event, most)?,
             PerturbedBy::Objective => {
-                let is_covered = (MIN_DELTA..=MAX_DELTA).contains(&delta.get())
-                    && most.to_f64_rounding_up() <= MAX_RHO;
+                let is_covered =
+                    (MIN_DELTA..=MAX_DELTA).contains(&delta.get()) && most.to_f64_rounding_up() <= MAX_RHO;
                 if !is_covered {
                     return Err(PlanError::ObjectiveTerms { delta, rho: most });
                 }

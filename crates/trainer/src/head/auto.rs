@@ -56,7 +56,12 @@ impl HeadSettings {
     ///
     /// # Errors
     /// [`TrainerError::Training`] when the model has no view for these inputs.
-    pub fn auto(public: &PublicModel, inputs: HeadInputs, method: Option<Method>, signal: Signal) -> Result<Self> {
+    pub fn auto(
+        public: &PublicModel,
+        inputs: HeadInputs,
+        method: Option<Method>,
+        signal: Signal,
+    ) -> Result<Self> {
         let view = public.views.get(&inputs).ok_or_else(|| {
             TrainerError::training(
                 format!("the public model has no view for {}", inputs.name()),
@@ -81,7 +86,9 @@ impl HeadSettings {
             Method::ObjectivePerturbation => {
                 (rank_of_minimum(s), Parameters::Objective(Objective::auto(signal.mu, labels)))
             }
-            Method::OutputPerturbation => (rank_of_minimum(s), Parameters::Output(Output::auto(signal.mu, labels))),
+            Method::OutputPerturbation => {
+                (rank_of_minimum(s), Parameters::Output(Output::auto(signal.mu, labels)))
+            }
         };
         // The largest rank on offer that is not above the wanted one, or else the smallest.
         let rank = view.ranks.range(..=wanted).next_back().or_else(|| view.ranks.iter().next());

@@ -1,8 +1,8 @@
 //! The mechanisms that heads run on: sums or a minimum, charged or on public data.
 
 use cryptotl_privacy::{
-    BenchmarkMinimum, BenchmarkSums, ChargedMinimum, ChargedPlan, ChargedSums, Event, MechanismError, NoisyMinimum,
-    NoisySum, PublicData, Receipt, ReleasePlan, Units,
+    BenchmarkMinimum, BenchmarkSums, ChargedMinimum, ChargedPlan, ChargedSums, Event, MechanismError,
+    NoisyMinimum, NoisySum, PublicData, Receipt, ReleasePlan, Units,
 };
 
 /// Either mechanism of the privacy crate.
@@ -60,7 +60,9 @@ impl BenchmarkMechanism {
     /// [`MechanismError::Inconsistent`] if the plan does not describe one.
     pub fn for_public_data(plan: &ReleasePlan, declared: PublicData) -> Result<Self, MechanismError> {
         match plan.event() {
-            Event::PerturbedMinimum(_) => Ok(Self::Minimum(BenchmarkMinimum::for_public_data(plan, declared)?)),
+            Event::PerturbedMinimum(_) => {
+                Ok(Self::Minimum(BenchmarkMinimum::for_public_data(plan, declared)?))
+            }
             _ => Ok(Self::Sums(BenchmarkSums::for_public_data(plan, declared)?)),
         }
     }

@@ -21,7 +21,8 @@ mod space;
 
 use cryptotl_model::{HeadInputs, PublicModel};
 use cryptotl_privacy::{
-    Accountant, Adjacency, Delta, Description, Epsilon, NoisyMinimum, NoisySum, Order, PrivacyUnit, ReleasePlan,
+    Accountant, Adjacency, Delta, Description, Epsilon, NoisyMinimum, NoisySum, Order, PrivacyUnit,
+    ReleasePlan,
 };
 use ndarray::Array1;
 use serde::{Deserialize, Serialize};
@@ -200,7 +201,9 @@ impl HeadSettings {
             (Parameters::DpFc(p), Mechanism::Sums(sums)) => p.fit(task, self.public_size, sums),
             (Parameters::DpGd(p), Mechanism::Sums(sums)) => p.fit(task, self.public_size, sums),
             (Parameters::DpSgd(p), Mechanism::Sums(sums)) => p.fit(task, self.public_size, sums),
-            (Parameters::Objective(_) | Parameters::Output(_), Mechanism::Minimum(minimum)) => task.minimize(minimum),
+            (Parameters::Objective(_) | Parameters::Output(_), Mechanism::Minimum(minimum)) => {
+                task.minimize(minimum)
+            }
             _ => Err(TrainerError::training(
                 format!("the plan is for another method than {}", self.method().name()),
                 "plan again with these settings",

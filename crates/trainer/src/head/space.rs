@@ -47,7 +47,8 @@ impl Space {
         })?;
         let projection = view.projection.truncated(rank);
         let labels = public.label_names.len();
-        let plain = Self { projection, gram: statistics.gram.clone(), start: statistics.start.clone(), labels };
+        let plain =
+            Self { projection, gram: statistics.gram.clone(), start: statistics.start.clone(), labels };
         Ok(if anchored { plain.anchored(public) } else { plain })
     }
 
@@ -122,7 +123,11 @@ impl<'a> Task<'a> {
     }
 
     /// The next noisy sum of the gradients at `weights`.
-    pub(super) fn noisy_gradient(&self, weights: &Array1<f64>, sums: &mut impl NoisySum) -> Result<Array1<f64>> {
+    pub(super) fn noisy_gradient(
+        &self,
+        weights: &Array1<f64>,
+        sums: &mut impl NoisySum,
+    ) -> Result<Array1<f64>> {
         let expected = self.space.weights();
         if sums.dimension() != expected {
             return Err(TrainerError::training(

@@ -42,7 +42,9 @@ impl<'a> Objective<'a> {
         for unit in units.iter() {
             let before = classes.len();
             for &index in unit {
-                let Some(class) = row(index, &mut scratch).filter(|&class| class < event.classes) else { continue };
+                let Some(class) = row(index, &mut scratch).filter(|&class| class < event.classes) else {
+                    continue;
+                };
                 if scratch.iter().all(|x| x.is_finite()) {
                     clip(&mut scratch);
                     rows.extend_from_slice(&scratch);

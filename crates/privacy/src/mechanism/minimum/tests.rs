@@ -114,10 +114,8 @@ fn a_unit_can_move_the_minimizer_by_almost_the_sensitivity() {
     let event = event(2, 1, 1.0);
     let linear = [30.0];
     let (without, with) = (vec![], vec![(vec![1.0], 1_u32)]);
-    let moved = distance(
-        &minimizer(&event, &without, &linear, 1e-9),
-        &minimizer(&event, &with, &linear, 1e-9),
-    );
+    let moved =
+        distance(&minimizer(&event, &without, &linear, 1e-9), &minimizer(&event, &with, &linear, 1e-9));
     let sensitivity = event.sensitivity(Adjacency::AddRemove);
     assert!(moved <= sensitivity && moved > 0.99 * sensitivity, "{moved} {sensitivity}");
 }
