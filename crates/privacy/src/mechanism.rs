@@ -24,8 +24,8 @@ use crate::guarantee::PrivacyUnit;
 pub const MAX_SLACK: f64 = 100.0;
 
 /// The bound on one unit's gradient in steps of the grid of the DP noise on an objective. Its noise multiplier is at most
-/// 8192, so the noise stays inside an `i64`.
-pub(crate) const OBJECTIVE_SENSITIVITY: f64 = (1_u64 << 44) as f64;
+/// 512, so the noise stays inside an `i64`.
+pub(crate) const OBJECTIVE_SENSITIVITY: f64 = (1_u64 << 48) as f64;
 
 /// A mechanism could not be built or could not go on. No variant depends on a record's content.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

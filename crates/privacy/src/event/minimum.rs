@@ -52,7 +52,7 @@ const OUTPUT_GRID: f64 = (1_u64 << 30) as f64;
 /// in rho; see `docs/privacy.md`.
 pub(crate) const GRID_PRICE: Rho = Rho::from_units(1_000_000);
 /// The noise multipliers on the objective for which [`GRID_PRICE`] is proved to be enough.
-pub(crate) const OBJECTIVE_NOISE: std::ops::RangeInclusive<f64> = 0.05..=8192.0;
+pub(crate) const OBJECTIVE_NOISE: std::ops::RangeInclusive<f64> = 0.05..=512.0;
 /// The most coordinates of weights for which it is.
 pub(crate) const MAX_WEIGHTS: usize = 100_000;
 /// The regularizers that are accepted: far outside of what is useful, far inside of what floats hold.
@@ -80,7 +80,7 @@ impl MinimumEvent {
     /// The norm of J's gradient that the released point is allowed: [`TOLERANCE`] L.
     ///
     /// The optimizer stops at half of it by its own computation, in compensated sums. The other half covers the rounding of
-    /// that computation, below 2^31 units of 10^4 numbers each, and the displacement of b by half a step of its grid, 2^-44 L
+    /// that computation, below 2^31 units of 10^4 numbers each, and the displacement of b by half a step of its grid, 2^-48 L
     /// in each of at most [`MAX_WEIGHTS`] coordinates.
     pub fn gradient_tolerance(&self) -> f64 {
         TOLERANCE * self.gradient_bound()

@@ -43,10 +43,8 @@ pub struct MinimumRequest {
 
 /// The part of the loss that covers the optimizer's tolerance in objective perturbation: one in this many.
 const TOLERANCE_PART: u32 = 100;
-/// The deltas and the losses for which [`GRID_PRICE`] is proved to be enough.
-const MIN_DELTA: f64 = 2e-12;
-const MAX_DELTA: f64 = 0.9;
-const MAX_RHO: f64 = 900.0;
+/// [`GRID_PRICE`] is proved to be enough where (sqrt(rho) + sqrt(log(1 / delta)))^2 is at most this.
+const MAX_REACH: f64 = 34.0;
 
 impl ReleasePlan {
     /// Plans the minimizer of a regularized loss, with the least DP noise that the request allows.
@@ -89,8 +87,8 @@ impl ReleasePlan {
         match perturbed_by {
             PerturbedBy::Output => event.output_noise = output_noise(&event, most)?,
             PerturbedBy::Objective => {
-                let is_covered =
-                    (MIN_DELTA..=MAX_DELTA).contains(&delta.get()) && most.to_f64_rounding_up() <= MAX_RHO;
+                let reach = most.to_f64_rounding_up().sqrt() + (-delta.get().ln()).sqrt();
+                let is_covered = reach * reach <= MAX_REACH && most > GRID_PRICE;
                 if !is_covered {
                     return Err(PlanError::ObjectiveTerms { delta, rho: most });
                 }
@@ -125,11 +123,8 @@ fn objective_noise(event: &MinimumEvent, adjacency: Adjacency, rho: Rho) -> Resu
     };
     let (mut low, mut high) = (*OBJECTIVE_NOISE.start(), *OBJECTIVE_NOISE.end());
     if !fits(high)? {
-        // Without any noise the curvature alone is too much, or the price of the grid is.
-        return match rho.checked_sub(GRID_PRICE) {
-            Some(_) => Err(PlanError::Convexity { convexity: event.convexity }),
-            None => Err(PlanError::ObjectiveTerms { delta: Delta::new(MIN_DELTA).expect("a constant"), rho }),
-        };
+        // Next to no noise is left to lower: the curvature alone is too much.
+        return Err(PlanError::Convexity { convexity: event.convexity });
     }
     while high / low > 1.0 + 1e-9 {
         let middle = (low * high).sqrt();

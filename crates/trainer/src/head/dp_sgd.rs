@@ -31,11 +31,11 @@ pub struct DpSgd {
 }
 
 impl DpSgd {
-    /// Rank and numbers for a signal. Without a limit on computing time a small rate gains nothing at these sizes: half of
+    /// Rank and numbers for a signal. At these sizes smaller samples gain nothing but computing time: a quarter of
     /// the units take part in a step.
     pub(super) fn auto(s: f64) -> (usize, Self) {
         let learning_rate = (s / 660.0).clamp(0.005, 5.0);
-        (rank(s), Self { steps: 100, sampling_rate: 0.5, clipping_norm: 0.5, learning_rate, momentum: 0.9 })
+        (rank(s), Self { steps: 100, sampling_rate: 0.25, clipping_norm: 0.5, learning_rate, momentum: 0.9 })
     }
 
     pub(super) fn plan(
