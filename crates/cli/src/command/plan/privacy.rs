@@ -5,7 +5,7 @@ use std::fmt;
 use cryptotl_privacy::accountant::gdp::{self, GridSlack, Mu};
 use cryptotl_privacy::accountant::zcdp;
 use cryptotl_privacy::{Delta, Description, Epsilon, Event, Guarantee, Ledger, Policy};
-use cryptotl_privacy::{Refusal, ReleasePlan, Rho, Status, SumRequest};
+use cryptotl_privacy::{Proof, Refusal, ReleasePlan, Rho, Status, SumRequest};
 use serde::Serialize;
 
 use super::super::account::DELTAS;
@@ -37,9 +37,9 @@ pub(super) struct Planned {
 #[derive(Serialize)]
 struct ProfilePoint {
     delta: Delta,
-    /// What the ledger counts.
+    /// By zCDP.
     epsilon: Epsilon,
-    /// The exact figure, with the margin of the integer grid; null where that is above delta.
+    /// By exact Gaussian DP, with the margin of the integer grid; null where that is above delta.
     epsilon_gdp: Option<Epsilon>,
 }
 
@@ -47,6 +47,12 @@ impl fmt::Display for Planned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Guarantee { epsilon, delta, rho, unit, adjacency, .. } = &self.guarantee;
         writeln!(f, "release       epsilon {epsilon} at delta {delta}: rho {rho}, mu {:.6}", self.mu)?;
+        if self.guarantee.proof == Proof::Gdp {
+            writeln!(
+                f,
+                "counted by    exact Gaussian DP; the first column is what zCDP says of the same noise"
+            )?;
+        }
         writeln!(f, "protects      a {unit} by {adjacency} adjacency")?;
         writeln!(f, "noise         multiplier {:.6} in each of {} sums", self.noise_multiplier, self.steps)?;
         writeln!(f, "{:>13} {:>12} {:>12}", "delta", "epsilon", "exact (GDP)")?;
@@ -129,10 +135,9 @@ fn planned(asked: Epsilon, plan: &ReleasePlan, status: &Status, refusal: Option<
     deltas.sort_by(|a, b| b.get().total_cmp(&a.get()));
     deltas.dedup();
     for delta in deltas {
-        let epsilon = zcdp::epsilon(guarantee.rho, delta)?;
         profile.push(ProfilePoint {
             delta,
-            epsilon,
+            epsilon: zcdp::epsilon(guarantee.rho, delta)?,
             epsilon_gdp: gdp::epsilon_on_grid(mu, slack, delta).ok(),
         });
     }
