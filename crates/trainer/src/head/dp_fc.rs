@@ -12,10 +12,10 @@
 //! Newton's; of more, `h = 1/2` bounds that of the softmax loss (Böhning 1992), score by score. It starts at the source's head and
 //! gives the mean of the last iterates. All but the sum is public; `n` is the declared public size.
 
-use cryptotl_privacy::{Description, NoisySum, PlanError, ReleasePlan, SumRequest};
+use cryptotl_privacy::NoisySum;
 use ndarray::{Array1, Array2, s};
 
-use super::{HeadSettings, Space, Task, Terms};
+use super::Task;
 use crate::error::Result;
 use crate::linear::Factored;
 
@@ -44,31 +44,6 @@ impl DpFc {
         } else {
             (256, with((10.0 / s).max(0.0075), 0.5))
         }
-    }
-
-    pub(super) fn plan(
-        &self,
-        settings: &HeadSettings,
-        space: &Space,
-        terms: &Terms,
-        mut description: Description,
-        about: Description,
-    ) -> std::result::Result<ReleasePlan, PlanError> {
-        description.insert("lambda".to_owned(), self.lambda.to_string());
-        description.insert("learning-rate".to_owned(), self.learning_rate.to_string());
-        description.extend(about);
-        ReleasePlan::gaussian_sums(SumRequest {
-            epsilon: terms.epsilon,
-            delta: terms.delta,
-            accountant: terms.accountant,
-            dimension: space.weights(),
-            clipping_norm: self.clipping_norm,
-            slack: settings.slack,
-            steps: self.steps,
-            unit: terms.unit,
-            adjacency: terms.adjacency,
-            description,
-        })
     }
 
     pub(super) fn fit(&self, task: &Task, public_size: u64, sums: &mut impl NoisySum) -> Result<Array1<f64>> {

@@ -7,10 +7,10 @@
 //! (Polyak 1964), from the source's head; the mean of the last half of the iterates is released. Sums are over all units, so
 //! the accounting makes no assumption about sampling.
 
-use cryptotl_privacy::{Description, NoisySum, PlanError, ReleasePlan, SumRequest};
+use cryptotl_privacy::NoisySum;
 use ndarray::Array1;
 
-use super::{HeadSettings, Space, Task, Terms};
+use super::Task;
 use crate::error::Result;
 
 /// The numbers of the method.
@@ -31,31 +31,6 @@ impl DpGd {
     pub(super) fn auto(s: f64) -> (usize, Self) {
         let learning_rate = (s / 330.0).clamp(0.01, 10.0);
         (super::dp_gd::rank(s), Self { steps: 50, clipping_norm: 0.5, learning_rate, momentum: 0.9 })
-    }
-
-    pub(super) fn plan(
-        &self,
-        settings: &HeadSettings,
-        space: &Space,
-        terms: &Terms,
-        mut description: Description,
-        about: Description,
-    ) -> std::result::Result<ReleasePlan, PlanError> {
-        description.insert("learning-rate".to_owned(), self.learning_rate.to_string());
-        description.insert("momentum".to_owned(), self.momentum.to_string());
-        description.extend(about);
-        ReleasePlan::gaussian_sums(SumRequest {
-            epsilon: terms.epsilon,
-            delta: terms.delta,
-            accountant: terms.accountant,
-            dimension: space.weights(),
-            clipping_norm: self.clipping_norm,
-            slack: settings.slack,
-            steps: self.steps,
-            unit: terms.unit,
-            adjacency: terms.adjacency,
-            description,
-        })
     }
 
     pub(super) fn fit(&self, task: &Task, public_size: u64, sums: &mut impl NoisySum) -> Result<Array1<f64>> {

@@ -8,11 +8,11 @@
 //! the DP noise. That is what the accountant assumes, and a shuffled loader would not be. The sum is divided by the *public*
 //! size times q, never by the number of units drawn.
 
-use cryptotl_privacy::{Description, NoisySum, Order, PlanError, ReleasePlan, SampledSumRequest};
+use cryptotl_privacy::NoisySum;
 use ndarray::Array1;
 
+use super::Task;
 use super::dp_gd::{descend, rank};
-use super::{Space, Task, Terms};
 use crate::error::Result;
 
 /// The numbers of the method.
@@ -36,30 +36,6 @@ impl DpSgd {
     pub(super) fn auto(s: f64) -> (usize, Self) {
         let learning_rate = (s / 660.0).clamp(0.005, 5.0);
         (rank(s), Self { steps: 100, sampling_rate: 0.25, clipping_norm: 0.5, learning_rate, momentum: 0.9 })
-    }
-
-    pub(super) fn plan(
-        &self,
-        space: &Space,
-        terms: &Terms,
-        order: Order,
-        mut description: Description,
-        about: Description,
-    ) -> std::result::Result<ReleasePlan, PlanError> {
-        description.insert("learning-rate".to_owned(), self.learning_rate.to_string());
-        description.insert("momentum".to_owned(), self.momentum.to_string());
-        description.extend(about);
-        ReleasePlan::sampled_gaussian_sums(SampledSumRequest {
-            epsilon: terms.epsilon,
-            delta: terms.delta,
-            dimension: space.weights(),
-            clipping_norm: self.clipping_norm,
-            sampling_rate: self.sampling_rate,
-            steps: self.steps,
-            order,
-            unit: terms.unit,
-            description,
-        })
     }
 
     pub(super) fn fit(&self, task: &Task, public_size: u64, sums: &mut impl NoisySum) -> Result<Array1<f64>> {

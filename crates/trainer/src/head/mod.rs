@@ -16,14 +16,12 @@ pub mod dp_sgd;
 mod mechanism;
 pub mod objective;
 pub mod output;
+mod plan;
 mod softmax;
 mod space;
 
-use cryptotl_model::{HeadInputs, PublicModel};
-use cryptotl_privacy::{
-    Accountant, Adjacency, Delta, Description, Epsilon, NoisyMinimum, NoisySum, Order, PrivacyUnit,
-    ReleasePlan,
-};
+use cryptotl_model::HeadInputs;
+use cryptotl_privacy::{NoisyMinimum, NoisySum};
 use ndarray::Array1;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +32,7 @@ pub use dp_sgd::DpSgd;
 pub use mechanism::{BenchmarkMechanism, ChargedMechanism, Mechanism};
 pub use objective::Objective;
 pub use output::Output;
+pub use plan::Terms;
 pub use softmax::{predict, scores_of};
 pub use space::{Space, Task};
 
@@ -115,73 +114,10 @@ pub struct HeadSettings {
     pub parameters: Parameters,
 }
 
-/// The terms under which a release is planned: the request's, and its ledger's.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Terms {
-    /// What the release may cost.
-    pub epsilon: Epsilon,
-    /// The ledger's delta.
-    pub delta: Delta,
-    /// The theory by which the ledger counts.
-    pub accountant: Accountant,
-    /// The order up to which the ledger counts sampled releases; `None` if it takes none.
-    pub order: Option<Order>,
-    /// The ledger's unit.
-    pub unit: PrivacyUnit,
-    /// The ledger's adjacency.
-    pub adjacency: Adjacency,
-}
-
 impl HeadSettings {
     /// The method.
     pub fn method(&self) -> Method {
         self.parameters.method()
-    }
-
-    /// Plans the release: free, and without a look at any record.
-    ///
-    /// `about` is added to the description. Two plans with the same description and numbers are the same
-    /// run, so it names whatever else tells this run from others, such as the model's digest.
-    ///
-    /// # Errors
-    /// [`TrainerError::Plan`] when the terms do not allow the method, [`TrainerError::Training`] when the model has
-    /// no such view or the method takes no slack.
-    pub fn plan(&self, public: &PublicModel, terms: &Terms, about: Description) -> Result<ReleasePlan> {
-        let space = Space::new(public, self)?;
-        let mut description = Description::from([
-            ("method".to_owned(), self.method().name().to_owned()),
-            ("inputs".to_owned(), self.inputs.name().to_owned()),
-            ("rank".to_owned(), self.rank.to_string()),
-            ("public-size".to_owned(), self.public_size.to_string()),
-            ("labels".to_owned(), public.label_names.join(",")),
-            ("encoder".to_owned(), public.encoder.name.clone()),
-        ]);
-        if self.anchored {
-            description.insert("start".to_owned(), "zero-shot".to_owned());
-        }
-        let takes_slack = matches!(self.parameters, Parameters::DpFc(_) | Parameters::DpGd(_));
-        if self.slack != 0.0 && !takes_slack {
-            return Err(TrainerError::training(
-                format!("{} takes no slack", self.method().name()),
-                "use dp-fc or dp-gd for features that are not independent",
-            ));
-        }
-        let plan = match &self.parameters {
-            Parameters::DpFc(p) => p.plan(self, &space, terms, description, about),
-            Parameters::DpGd(p) => p.plan(self, &space, terms, description, about),
-            Parameters::Objective(p) => p.plan(&space, terms, description, about),
-            Parameters::Output(p) => p.plan(&space, terms, description, about),
-            Parameters::DpSgd(p) => {
-                let order = terms.order.ok_or_else(|| {
-                    TrainerError::training(
-                        "these terms take no releases on samples",
-                        "use another method, or a ledger that counts by zcdp and add-remove adjacency",
-                    )
-                })?;
-                p.plan(&space, terms, order, description, about)
-            }
-        };
-        Ok(plan?)
     }
 
     /// Trains the head: a vector of weights for each score ([`Space::scores`]), one after the other.

@@ -7,10 +7,6 @@
 //! centered on the source's head w0. Rows have norm at most 1. The mechanism in `cryptotl-privacy` clips, optimizes, draws and
 //! accounts; here is only which ridge.
 
-use cryptotl_privacy::{Description, MinimumRequest, PerturbedBy, PlanError, ReleasePlan};
-
-use super::{Space, Terms};
-
 /// The numbers of the method.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Output {
@@ -25,27 +21,5 @@ impl Output {
         let softmax = if labels == 2 { 1.0 } else { 2.0 };
         // The limits are those of the mechanism.
         Self { ridge: (4.0 * softmax / mu).clamp(1e-6, 1e12) }
-    }
-
-    pub(super) fn plan(
-        &self,
-        space: &Space,
-        terms: &Terms,
-        mut description: Description,
-        about: Description,
-    ) -> Result<ReleasePlan, PlanError> {
-        description.insert("ridge".to_owned(), self.ridge.to_string());
-        description.extend(about);
-        ReleasePlan::perturbed_minimum(MinimumRequest {
-            epsilon: terms.epsilon,
-            delta: terms.delta,
-            classes: space.labels as u32,
-            columns: space.dimension(),
-            convexity: self.ridge,
-            perturbed_by: PerturbedBy::Output,
-            unit: terms.unit,
-            adjacency: terms.adjacency,
-            description,
-        })
     }
 }
