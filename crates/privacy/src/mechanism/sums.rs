@@ -118,7 +118,7 @@ impl Sums {
             Event::GaussianSum(event) => Ok(Sums::over_all(Noise::Gaussian, unit, event)),
             Event::LaplaceSum(event) => Ok(Sums::over_all(Noise::Laplace, unit, event)),
             Event::SampledGaussianSum(event) => Ok(Sums::over_samples(unit, event)),
-            Event::Counts(_) | Event::NoisyMax(_) => Err(inconsistent("it plans no sums".to_owned())),
+            _ => Err(inconsistent("it plans no sums".to_owned())),
         }
     }
 
@@ -251,7 +251,7 @@ impl ChargedSums {
 
     /// Ends the use of the private data. Steps that were not begun are not refunded.
     pub fn finish(self) -> Receipt {
-        Receipt { steps_used: self.sums.steps_begun, plan: self.plan, witness: self.witness }
+        Receipt::new(self.plan, self.witness, self.sums.steps_begun)
     }
 }
 
@@ -277,9 +277,9 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// The receipt of a mechanism that is run at once.
-    pub(super) fn of_one_step(plan: ReleasePlan, witness: Witness) -> Receipt {
-        Receipt { plan, witness, steps_used: 1 }
+    /// The receipt of a mechanism that is over.
+    pub(super) fn new(plan: ReleasePlan, witness: Witness, steps_used: u32) -> Receipt {
+        Receipt { plan, witness, steps_used }
     }
 
     /// The ledger entry that paid.

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::super::account::DELTAS;
 use super::super::finetune::check_policy;
 use super::super::ledger::read_policy;
+use super::band::Band;
 use crate::cli::PrivacyPlanArgs;
 use crate::exit::{Code, Failure, Result};
 
@@ -29,6 +30,8 @@ pub(super) struct Planned {
     rho_remaining: Rho,
     /// Null when nothing is left.
     epsilon_affordable: Option<Epsilon>,
+    /// What heads reached on public data; null below the smallest terms that were measured.
+    accuracy_on_public_data: Option<Band>,
 }
 
 #[derive(Serialize)]
@@ -57,6 +60,16 @@ impl fmt::Display for Planned {
             let exact = point.epsilon_gdp.map_or("-".to_owned(), |epsilon| epsilon.to_string());
             writeln!(f, "{:>13} {:>12} {exact:>12}", point.delta, point.epsilon)?;
         }
+        match &self.accuracy_on_public_data {
+            Some(Band { n, epsilon, mean, low, high, zero_shot }) => writeln!(
+                f,
+                "accuracy      {mean} ({low} to {high}) on three public tasks, {n} records at epsilon {epsilon}; {zero_shot} without any"
+            )?,
+            None => writeln!(
+                f,
+                "accuracy      not measured on public data for so few records or so small an epsilon"
+            )?,
+        }
         writeln!(f, "left          rho {} of {}", self.rho_remaining, self.rho_cap)?;
         match (&self.refusal, self.epsilon_affordable) {
             (None, _) => write!(f, "verdict       accepted; nothing was charged"),
@@ -74,7 +87,7 @@ pub(super) fn plan(args: &PrivacyPlanArgs, epsilon: f64) -> Result<Planned> {
         check_policy(args.policy.as_deref(), path, &status)?;
         let plan = release(args, epsilon, status.delta, &status.policy)?;
         let refusal = ledger.refusal(&plan)?;
-        return planned(&plan, &status, refusal);
+        return planned(epsilon, &plan, &status, refusal);
     }
     let (Some(policy), Some(public_size)) = (&args.policy, args.public_size) else {
         let remedy = "give --ledger, or --policy and --public-size";
@@ -91,7 +104,7 @@ pub(super) fn plan(args: &PrivacyPlanArgs, epsilon: f64) -> Result<Planned> {
     let status = ledger.status()?;
     let plan = release(args, epsilon, status.delta, &policy)?;
     let refusal = ledger.refusal(&plan)?;
-    planned(&plan, &status, refusal)
+    planned(epsilon, &plan, &status, refusal)
 }
 
 fn release(args: &PrivacyPlanArgs, epsilon: Epsilon, delta: Delta, policy: &Policy) -> Result<ReleasePlan> {
@@ -109,7 +122,7 @@ fn release(args: &PrivacyPlanArgs, epsilon: Epsilon, delta: Delta, policy: &Poli
     })?)
 }
 
-fn planned(plan: &ReleasePlan, status: &Status, refusal: Option<Refusal>) -> Result<Planned> {
+fn planned(asked: Epsilon, plan: &ReleasePlan, status: &Status, refusal: Option<Refusal>) -> Result<Planned> {
     let Event::GaussianSum(sum) = plan.event() else {
         return Err(Failure::new(Code::Bug, "a plan of Gaussian sums is another event"));
     };
@@ -138,6 +151,7 @@ fn planned(plan: &ReleasePlan, status: &Status, refusal: Option<Refusal>) -> Res
         rho_cap: status.rho_cap,
         rho_remaining: status.rho_remaining,
         epsilon_affordable: status.epsilon_affordable,
+        accuracy_on_public_data: Band::find(status.public_size, asked),
         guarantee,
     })
 }
