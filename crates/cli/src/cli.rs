@@ -1,6 +1,7 @@
 //! The arguments, and nothing else.
 
 mod accounting;
+mod pretraining;
 mod protocol;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use cryptotl_encrypted::{Packing, ParameterSet, SecurityStandard};
 use cryptotl_model::HeadInputs;
 
 pub use accounting::{AccountArgs, Accountant, Mechanism, PrivacyPlanArgs};
+pub use pretraining::{ImportArgs, PretrainArgs};
 pub use protocol::{DecryptArgs, EncryptArgs, EvaluateArgs, KeygenArgs, PlanArgs};
 
 /// Transfer learning between two parties that do not trust each other: the model stays with its owner, the
@@ -32,6 +34,8 @@ pub enum Command {
     Embed(EmbedArgs),
     /// Train the public model and write its secret and its public half
     Pretrain(PretrainArgs),
+    /// Make a model of a network that was trained elsewhere
+    Import(ImportArgs),
     /// Compute the server features of embeddings under encryption, both parties in one process
     Extract(ExtractArgs),
     /// Tell what a job and a release would cost, and compile the model for encrypted evaluation
@@ -233,20 +237,6 @@ pub struct LedgerVerifyArgs {
     /// A released head: the ledger must hold the entry that paid for it
     #[arg(long, value_name = "FILE", conflicts_with = "seq")]
     pub witness: Option<PathBuf>,
-}
-
-/// Arguments of `pretrain`.
-#[derive(Debug, Args)]
-pub struct PretrainArgs {
-    /// The network configuration, such as models/default.toml
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
-    /// Public labeled records; may be given more than once
-    #[arg(long, value_name = "FILE", required = true)]
-    pub source: Vec<PathBuf>,
-    /// Where to write the secret half; the public half goes beside it, ending in .public.safetensors
-    #[arg(long, value_name = "FILE")]
-    pub output: PathBuf,
 }
 
 /// Arguments of `finetune`.

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::error::{Result, TrainerError};
 use crate::head::HeadSettings;
-use crate::pretrain::accuracy;
+use crate::metrics::accuracy;
 use crate::progress::{OnProgress, Progress};
 use crate::source::{labeled, linear_score};
 
