@@ -382,7 +382,11 @@ mod tests {
             (pytorch(), MAPPING.replace("\"top\"", ""), "tensor `top` is not in the mapping"),
             (without("a.bias"), MAPPING.into(), "no tensor `a.bias`, but"),
             (pytorch(), MAPPING.replace("a.bias", "c.bias"), "tensor `c.bias` is named twice"),
-            (pytorch(), MAPPING.replace("pytorch", "keras"), "tensor `c.weight` is not the kernels"),
+            (
+                pytorch(),
+                MAPPING.replace("pytorch", "keras"),
+                "tensor `c.weight` has 3 filters, whose outputs Keras orders",
+            ),
             (pytorch(), MAPPING.replace("pytorch", "onnx"), "line 4: unknown variant `onnx`"),
             (pytorch(), MAPPING.replace("version = 1", "version = 2"), "it has version 2"),
             (pytorch(), MAPPING.replace("4.0", "nan"), "input_bound"),
