@@ -2,6 +2,7 @@
 
 mod accounting;
 mod heads;
+mod pretraining;
 mod protocol;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use cryptotl_model::HeadInputs;
 
 pub use accounting::{AccountArgs, Accountant, Mechanism, PrivacyPlanArgs};
 pub use heads::{BenchPrivacyArgs, MethodChoice};
+pub use pretraining::{ImportArgs, PretrainArgs};
 pub use protocol::{DecryptArgs, EncryptArgs, EvaluateArgs, KeygenArgs, PlanArgs};
 
 /// Transfer learning between two parties that do not trust each other: the model stays with its owner, the
@@ -34,6 +36,8 @@ pub enum Command {
     Embed(EmbedArgs),
     /// Train the public model and write its secret and its public half
     Pretrain(PretrainArgs),
+    /// Make a model of a network that was trained elsewhere
+    Import(ImportArgs),
     /// Compute the server features of embeddings under encryption, both parties in one process
     Extract(ExtractArgs),
     /// Tell what a job and a release would cost, and compile the model for encrypted evaluation
@@ -229,20 +233,6 @@ pub struct LedgerVerifyArgs {
     /// A released head: the ledger must hold the entry that paid for it
     #[arg(long, value_name = "FILE", conflicts_with = "seq")]
     pub witness: Option<PathBuf>,
-}
-
-/// Arguments of `pretrain`.
-#[derive(Debug, Args)]
-pub struct PretrainArgs {
-    /// The network configuration, such as models/default.toml
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
-    /// Public labeled records; may be given more than once
-    #[arg(long, value_name = "FILE", required = true)]
-    pub source: Vec<PathBuf>,
-    /// Where to write the secret half; the public half goes beside it, ending in .public.safetensors
-    #[arg(long, value_name = "FILE")]
-    pub output: PathBuf,
 }
 
 /// Arguments of `finetune`.

@@ -24,6 +24,12 @@ impl Bar {
         self.0.set_position(done as u64);
     }
 
+    /// The same, with words on how the work goes.
+    pub fn show_words(&self, words: String, done: usize, total: usize) {
+        self.0.set_message(words);
+        self.show(done, total);
+    }
+
     /// The same, for a step of the work that has its own name.
     pub fn show_step(&self, step: &'static str, done: usize, total: usize) {
         self.0.set_message(step);

@@ -98,14 +98,49 @@ pub struct TrainingConfig {
     pub patience: usize,
     /// Records in a step.
     pub batch: usize,
-    /// Adam's step size.
+    /// AdamW's largest step size.
     pub learning_rate: f64,
-    /// Decoupled weight decay (AdamW).
+    /// How the step size changes over the training.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// Passes over which the step size first grows to its full value, in equal parts.
+    #[serde(default)]
+    pub warmup_epochs: usize,
+    /// Decoupled weight decay (AdamW); biases do not decay.
     pub weight_decay: f64,
+    /// What counts equally, however many records it has.
+    #[serde(default)]
+    pub balance: Balance,
     /// The share of the source held out to decide when to stop.
     pub validation_share: f64,
     /// Scaled inputs are clamped to this magnitude; the unit is the source's root mean square deviation.
     pub input_bound: f64,
+}
+
+/// How the step size changes over the training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// It does not.
+    #[default]
+    Constant,
+    /// It falls to 0 over `max_epochs` along half a cosine (Loshchilov and Hutter 2017, without restarts).
+    Cosine,
+}
+
+/// What counts equally in the training and in the source's own heads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Balance {
+    /// Every record.
+    #[default]
+    Records,
+    /// Every label.
+    Labels,
+    /// Every source.
+    Sources,
+    /// Every label of every source.
+    LabelsOfSources,
 }
 
 /// What travels with the model for the data owner's head.
@@ -121,11 +156,61 @@ pub struct HeadConfig {
     /// The total variance of the server features relative to that of the embedding, where a head reads
     /// both.
     pub feature_share: f64,
+    /// The ridge of the source's own logistic regressions, in the units of a sum over records.
+    pub source_ridge: f64,
 }
 
 impl Default for HeadConfig {
     fn default() -> Self {
-        Self { ranks: vec![32, 128, 256], bias_share: 0.3, score_share: 0.0, feature_share: 0.5 }
+        Self {
+            ranks: vec![32, 128, 256],
+            bias_share: 0.3,
+            score_share: 0.0,
+            feature_share: 0.5,
+            source_ridge: 1.0,
+        }
+    }
+}
+
+impl HeadConfig {
+    /// The rule that is broken, if one is.
+    pub(crate) fn check(&self) -> std::result::Result<(), &'static str> {
+        let share = self.bias_share.powi(2) + self.score_share.powi(2);
+        let rules = [
+            (
+                !self.ranks.is_empty() && self.ranks.iter().all(|r| *r >= 1),
+                "head.ranks must be positive numbers",
+            ),
+            (
+                self.bias_share >= 0.0 && self.score_share >= 0.0 && share < 1.0,
+                "head.bias_share and head.score_share must be from 0 and have squares that sum below 1",
+            ),
+            (
+                self.feature_share > 0.0 && self.feature_share <= 100.0,
+                "head.feature_share must be in (0, 100]",
+            ),
+            (
+                self.source_ridge > 0.0 && self.source_ridge <= 1e6,
+                "head.source_ridge must be in (0, 1000000]",
+            ),
+        ];
+        rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, rule)| Err(*rule))
+    }
+}
+
+impl TrainingConfig {
+    /// The step size of step `step` of `total`, both counted from 0, of which the first `warmup` grow.
+    pub(crate) fn rate(&self, step: usize, total: usize, warmup: usize) -> f64 {
+        if step < warmup {
+            return self.learning_rate * (step + 1) as f64 / warmup as f64;
+        }
+        match self.schedule {
+            Schedule::Constant => self.learning_rate,
+            Schedule::Cosine => {
+                let done = (step - warmup) as f64 / total.saturating_sub(warmup).max(1) as f64;
+                self.learning_rate * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+            }
+        }
     }
 }
 
@@ -155,8 +240,7 @@ impl PretrainConfig {
     }
 
     fn check(&self) -> Result<()> {
-        let (t, h) = (&self.training, &self.head);
-        let share = h.bias_share.powi(2) + h.score_share.powi(2);
+        let t = &self.training;
         let rates = self.layers.iter().all(|layer| match layer {
             LayerConfig::Dropout { rate } => (0.0..1.0).contains(rate),
             _ => true,
@@ -169,23 +253,19 @@ impl PretrainConfig {
             (t.patience >= 1, "training.patience must be at least 1"),
             ((1..=65_536).contains(&t.batch), "training.batch must be from 1 to 65536"),
             (t.learning_rate > 0.0 && t.learning_rate <= 1.0, "training.learning_rate must be in (0, 1]"),
+            (t.warmup_epochs < t.max_epochs, "training.warmup_epochs must be below training.max_epochs"),
             ((0.0..=1.0).contains(&t.weight_decay), "training.weight_decay must be from 0 to 1"),
             (
                 t.validation_share > 0.0 && t.validation_share <= 0.5,
                 "training.validation_share must be in (0, 0.5]",
             ),
             (t.input_bound >= 1.0 && t.input_bound <= 64.0, "training.input_bound must be from 1 to 64"),
-            (!h.ranks.is_empty() && h.ranks.iter().all(|r| *r >= 1), "head.ranks must be positive numbers"),
-            (
-                h.bias_share >= 0.0 && h.score_share >= 0.0 && share < 1.0,
-                "head.bias_share and head.score_share must be from 0 and have squares that sum below 1",
-            ),
-            (h.feature_share > 0.0 && h.feature_share <= 100.0, "head.feature_share must be in (0, 100]"),
         ];
         match rules.iter().find(|(holds, _)| !holds) {
-            None => Ok(()),
-            Some((_, rule)) => Err(TrainerError::training(*rule, "see models/README.md")),
+            None => self.head.check(),
+            Some((_, rule)) => Err(*rule),
         }
+        .map_err(|rule| TrainerError::training(rule, "see models/README.md"))
     }
 }
 
@@ -221,11 +301,25 @@ mod tests {
             ("seed = 1", "seed = 1\nsede = 2", "unknown field `sede`"),
             ("input_bound = 6.0", "input_bound = nan", "training.input_bound"),
             ("rate = 0.1", "rate = 1.0", "dropout rate"),
+            ("seed = 1", "seed = 1\nwarmup_epochs = 2", "training.warmup_epochs"),
+            ("seed = 1", "seed = 1\nschedule = \"linear\"", "unknown variant `linear`"),
+            ("seed = 1", "seed = 1\nbalance = \"all\"", "unknown variant `all`"),
             ("version = 1", "version = 2", "version must be 1"),
             ("\"cubic-relu\"", "\"relu\"", "line 4: data did not match any variant"),
         ] {
             let error = PretrainConfig::from_toml(&MINIMAL.replace(from, to)).unwrap_err().to_string();
             assert!(error.contains(fact), "{error}");
         }
+    }
+
+    #[test]
+    fn the_step_size_grows_and_falls_as_written() {
+        let mut training = PretrainConfig::from_toml(MINIMAL).unwrap().training;
+        assert_eq!([0, 5, 9].map(|step| training.rate(step, 10, 0)), [0.01; 3]);
+        training.schedule = Schedule::Cosine;
+        let rates = [0, 1, 2, 6, 9].map(|step| training.rate(step, 10, 2));
+        assert_eq!(rates[..3], [0.005, 0.01, 0.01]);
+        assert!((rates[3] - 0.005).abs() < 1e-12, "half way down at half the time");
+        assert!(rates[4] > 0.0 && rates[4] < 0.001);
     }
 }

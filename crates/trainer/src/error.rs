@@ -47,6 +47,16 @@ pub enum TrainerError {
         /// What to do.
         remedy: String,
     },
+    /// Weights from elsewhere, or the file that maps them, are not usable.
+    #[error("cannot import {}: {fact}; {remedy}", path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        fact: String,
+        /// What to do.
+        remedy: String,
+    },
     /// A training configuration or its data cannot work.
     #[error("cannot train: {fact}; {remedy}")]
     Training {
@@ -68,6 +78,10 @@ impl TrainerError {
 
     pub(crate) fn encoder(path: &Path, fact: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Encoder { path: path.to_owned(), fact: fact.into(), remedy: remedy.into() }
+    }
+
+    pub(crate) fn weights(path: &Path, fact: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Weights { path: path.to_owned(), fact: fact.into(), remedy: remedy.into() }
     }
 
     pub(crate) fn training(fact: impl Into<String>, remedy: impl Into<String>) -> Self {

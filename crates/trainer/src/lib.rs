@@ -4,6 +4,8 @@
 //! * [`encoder`]: a sentence-transformers folder as a function from texts to embeddings;
 //! * [`config`], [`pretrain`](mod@pretrain): the network configurations in `models/` and the public training;
 //! * [`head`]: private heads, trained through charged mechanisms of `cryptotl-privacy`;
+//! * [`import`](mod@import): networks that were trained elsewhere;
+//! * [`metrics`]: accuracy, F1, kappa and calibration of scores on public data;
 //! * [`linear`]: logistic regression and principal axes, for public data.
 //!
 //! What this crate must never know: that encryption exists, where files are kept, what a terminal is.
@@ -15,8 +17,11 @@ pub mod config;
 pub mod encoder;
 pub mod error;
 pub mod head;
+pub mod import;
 pub mod linear;
+pub mod metrics;
 mod network;
+mod optimizer;
 pub mod pretrain;
 pub mod progress;
 pub mod release;
@@ -25,6 +30,6 @@ pub mod table;
 
 pub use error::{Result, TrainerError};
 pub use head::{HeadSettings, Method};
-pub use pretrain::{Pretrained, Source, pretrain};
+pub use pretrain::{Epoch, Pretrained, Source, SourceQuality, pretrain};
 pub use progress::{OnProgress, Progress};
 pub use release::{Classified, Encryption, Head};

@@ -5,7 +5,8 @@
 
 use faer::linalg::solvers::Solve;
 use faer::{Mat, Side};
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
+use rayon::prelude::*;
 
 use crate::error::{Result, TrainerError};
 
@@ -17,13 +18,27 @@ pub fn sigmoid(z: f64) -> f64 {
 /// Minimizes `sum_i log(1 + exp(-s_i w.x_i)) + ridge/2 |w|^2` over `w`, `s_i = +-1` for `targets` 1 and 0,
 /// by iteratively reweighted least squares (Hastie, Tibshirani and Friedman 2009, section 4.4.1).
 ///
-/// `rows` is `[n, dimension]`; the coordinates flagged in `free` are not penalized.
+/// `rows` is `[n, dimension]`; the coordinate `free` is not penalized.
 ///
 /// # Errors
 /// [`TrainerError::Training`] when there is no row or the normal equations have no solution.
 pub fn logistic_regression(
     rows: ArrayView2<f64>,
     targets: ArrayView1<f64>,
+    ridge: f64,
+    free: Option<usize>,
+) -> Result<Array1<f64>> {
+    weighted_logistic_regression(rows, targets, Array1::ones(rows.nrows()).view(), ridge, free)
+}
+
+/// The same with a weight for each record's term of the sum.
+///
+/// # Errors
+/// As for [`logistic_regression`].
+pub fn weighted_logistic_regression(
+    rows: ArrayView2<f64>,
+    targets: ArrayView1<f64>,
+    weights: ArrayView1<f64>,
     ridge: f64,
     free: Option<usize>,
 ) -> Result<Array1<f64>> {
@@ -34,24 +49,47 @@ pub fn logistic_regression(
         return Err(TrainerError::training("there are no labeled records", "give labeled records"));
     }
     let penalty = |i: usize| if Some(i) == free { 1e-9 } else { ridge };
-    let mut weights = Array1::<f64>::zeros(dimension);
+    let mut solution = Array1::<f64>::zeros(dimension);
     for _ in 0..MAX_ITERATIONS {
-        let probabilities = rows.dot(&weights).mapv(sigmoid);
-        let mut gradient = rows.t().dot(&(&probabilities - &targets));
-        let curvature = probabilities.mapv(|p| (p * (1.0 - p)).max(1e-9));
-        let weighted = &rows * &curvature.insert_axis(ndarray::Axis(1));
-        let mut hessian = rows.t().dot(&weighted);
+        let probabilities = rows.dot(&solution).mapv(sigmoid);
+        let mut gradient = rows.t().dot(&((&probabilities - &targets) * weights));
+        let curvature = probabilities.mapv(|p| (p * (1.0 - p)).max(1e-9)) * weights;
+        let mut hessian = weighted_gram(rows, curvature.view());
         for i in 0..dimension {
-            gradient[i] += penalty(i) * weights[i];
+            gradient[i] += penalty(i) * solution[i];
             hessian[[i, i]] += penalty(i);
         }
         let step = solve_positive(&hessian, &gradient)?;
-        weights -= &step;
+        solution -= &step;
         if step.iter().all(|s| s.abs() < TOLERANCE) {
             break;
         }
     }
-    Ok(weights)
+    Ok(solution)
+}
+
+/// `sum_i weights_i x_i x_i^T`, block by block so that no weighted copy of all rows is made. The sum has one
+/// order, whatever the number of threads.
+pub(crate) fn weighted_gram(rows: ArrayView2<f64>, weights: ArrayView1<f64>) -> Array2<f64> {
+    /// Rows in a block, and blocks at a time: what is held in memory besides the rows.
+    const BLOCK: usize = 2048;
+    const AT_A_TIME: usize = 8;
+    let dimension = rows.ncols();
+    let starts: Vec<usize> = (0..rows.nrows()).step_by(BLOCK).collect();
+    let mut gram = Array2::zeros((dimension, dimension));
+    for group in starts.chunks(AT_A_TIME) {
+        let parts: Vec<Array2<f64>> = group
+            .par_iter()
+            .map(|&start| {
+                let range = s![start..(start + BLOCK).min(rows.nrows()), ..];
+                let block = rows.slice(range);
+                let weights = weights.slice(s![start..start + block.nrows()]).insert_axis(Axis(1));
+                block.t().dot(&(&block * &weights))
+            })
+            .collect();
+        parts.iter().for_each(|part| gram += part);
+    }
+    gram
 }
 
 /// Solves `matrix x = right` for a symmetric positive definite matrix.
@@ -95,7 +133,8 @@ impl Factored {
 /// [`TrainerError::Training`] when the eigenvalues cannot be computed.
 pub fn principal_axes(centered: ArrayView2<f64>, rank: usize) -> Result<Array2<f64>> {
     let width = centered.ncols();
-    let covariance = centered.t().dot(&centered) / centered.nrows().max(1) as f64;
+    let share = 1.0 / centered.nrows().max(1) as f64;
+    let covariance = weighted_gram(centered, Array1::from_elem(centered.nrows(), share).view());
     let matrix = Mat::from_fn(width, width, |i, j| covariance[[i, j]]);
     let eigen = matrix.self_adjoint_eigen(Side::Lower).map_err(|_| {
         TrainerError::training(
@@ -134,6 +173,32 @@ mod tests {
         let residual = rows.dot(&w).mapv(sigmoid) - &targets;
         let gradient = rows.t().dot(&residual) + ridge * &w;
         assert!(gradient.iter().all(|g| g.abs() < 1e-8), "{gradient}");
+    }
+
+    #[test]
+    fn a_weight_counts_like_that_many_records() {
+        let rows = array![[1.0, 0.5], [1.0, -1.5], [1.0, 2.0], [1.0, -0.3]];
+        let targets = array![1.0, 0.0, 0.0, 1.0];
+        let order = [0, 0, 0, 1, 2, 2, 3];
+        let repeated = (rows.select(Axis(0), &order), targets.select(Axis(0), &order));
+        let expected = logistic_regression(repeated.0.view(), repeated.1.view(), 0.3, Some(0)).unwrap();
+        let weights = array![3.0, 1.0, 2.0, 1.0];
+        let got =
+            weighted_logistic_regression(rows.view(), targets.view(), weights.view(), 0.3, Some(0)).unwrap();
+        assert!(got.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-9), "{got} and {expected}");
+    }
+
+    #[test]
+    fn a_gram_of_many_blocks_is_the_product() {
+        let rows = Array2::from_shape_fn((20_001, 3), |(i, j)| ((i * 7 + j * 3) as f64).sin());
+        let weights = Array1::from_shape_fn(20_001, |i| (i % 5) as f64);
+        let expected = rows.t().dot(&(&rows * &weights.view().insert_axis(Axis(1))));
+        let got = weighted_gram(rows.view(), weights.view());
+        assert!(got.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-8 * b.abs().max(1.0)));
+        assert_eq!(
+            weighted_gram(rows.slice(s![..0, ..]), weights.slice(s![..0])),
+            Array2::<f64>::zeros((3, 3))
+        );
     }
 
     #[test]

@@ -1,14 +1,12 @@
-//! The lower network as burn modules, and its way into [`cryptotl_model::Network`].
+//! The lower network in burn's tensors, and its way into [`cryptotl_model::Network`].
 
-use burn::module::{Module, Param};
-use burn::nn::conv::{Conv1d, Conv1dConfig};
-use burn::nn::{Linear, PaddingConfig1d};
 use burn::prelude::*;
 use burn::tensor::TensorData;
-use burn::tensor::module::avg_pool1d;
-use burn::tensor::ops::AvgPoolOptions;
-use cryptotl_model::{Layer, Network, Polynomial};
-use ndarray::{Array1, Array2};
+use burn::tensor::module::{avg_pool1d, conv1d};
+use burn::tensor::ops::{AvgPoolOptions, ConvOptions};
+use cryptotl_model::network::MAX_WIDTH;
+use cryptotl_model::{Layer, LinearScore, Network, Polynomial};
+use ndarray::Array2;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Bernoulli, Distribution, Uniform};
@@ -16,47 +14,48 @@ use rand_distr::{Bernoulli, Distribution, Uniform};
 use crate::config::{LayerConfig, PretrainConfig};
 use crate::error::{Result, TrainerError};
 
-/// What one layer does; weights live in [`Weights`], in the order of the layers that have some.
+/// What one layer does; its parameters lie in one list, in the order of the layers.
 #[derive(Debug, Clone)]
 enum Step {
-    Conv1d { filters: usize },
+    Conv1d { taps: usize },
     Dense,
     Activation(Polynomial),
     AvgPool1d { size: usize },
     Dropout { rate: f64 },
 }
 
-/// The shape of a lower network: everything but its weights.
+/// One parameter's shape and what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slot {
+    /// Rows and columns: `[filters, taps]`, `[inputs, outputs]` or, for a bias, `[1, outputs]`.
+    pub shape: [usize; 2],
+    /// Biases are drawn as zeros and do not decay.
+    pub is_bias: bool,
+    /// Glorot's fan in plus fan out.
+    fans: usize,
+}
+
+/// The shape of a lower network and of the classification layer on top of it, which is trained with it and
+/// then left behind: everything but the parameters, a list of matrices.
 #[derive(Debug, Clone)]
 pub(crate) struct Blueprint {
     input_width: usize,
     steps: Vec<Step>,
-}
-
-/// The weights of a lower network and of the classification layer on top of it, which is trained with it
-/// and then left behind.
-#[derive(Module, Debug)]
-pub(crate) struct Weights {
-    convolutions: Vec<Conv1d>,
-    denses: Vec<Linear>,
-    top: Linear,
+    slots: Vec<Slot>,
 }
 
 impl Blueprint {
-    /// Draws initial weights: Glorot and Bengio (2010), equation 16, uniform in
-    /// `+-sqrt(6 / (fan_in + fan_out))`; biases are zero.
+    /// Checks that the layers fit each other.
     ///
     /// # Errors
     /// [`TrainerError::Training`] when a layer does not fit the width it gets.
-    pub fn draw(
-        config: &PretrainConfig,
-        input_width: usize,
-        rng: &mut ChaCha8Rng,
-        device: &Device,
-    ) -> Result<(Self, Weights)> {
-        let mut steps = Vec::new();
-        let (mut convolutions, mut denses) = (Vec::new(), Vec::new());
+    pub fn new(config: &PretrainConfig, input_width: usize) -> Result<Self> {
+        let (mut steps, mut slots) = (Vec::new(), Vec::new());
         let mut width = input_width;
+        let dense = |slots: &mut Vec<Slot>, inputs: usize, outputs: usize| {
+            slots.push(Slot { shape: [inputs, outputs], is_bias: false, fans: inputs + outputs });
+            slots.push(Slot { shape: [1, outputs], is_bias: true, fans: 0 });
+        };
         for layer in &config.layers {
             let step = match layer {
                 LayerConfig::Conv1d { filters, taps } => {
@@ -66,20 +65,19 @@ impl Blueprint {
                             "use at least one filter and an odd number of taps",
                         ));
                     }
-                    let mut convolution = Conv1dConfig::new(1, *filters, *taps)
-                        .with_padding(PaddingConfig1d::Same)
-                        .with_bias(false)
-                        .init(device);
-                    let kernel = glorot(*taps, filters * taps, filters * taps, rng);
-                    convolution.weight =
-                        Param::from_data(TensorData::new(kernel, [*filters, 1, *taps]), device);
-                    convolutions.push(convolution);
-                    width *= filters;
-                    Step::Conv1d { filters: *filters }
+                    slots.push(Slot {
+                        shape: [*filters, *taps],
+                        is_bias: false,
+                        fans: taps.saturating_add(filters.saturating_mul(*taps)),
+                    });
+                    width = width.saturating_mul(*filters);
+                    Step::Conv1d { taps: *taps }
                 }
                 LayerConfig::Dense { outputs } => {
                     let outputs = outputs.unwrap_or(width);
-                    denses.push(dense(width, outputs, rng, device));
+                    if outputs <= MAX_WIDTH {
+                        dense(&mut slots, width, outputs);
+                    }
                     width = outputs;
                     Step::Dense
                 }
@@ -96,32 +94,59 @@ impl Blueprint {
                 }
                 LayerConfig::Dropout { rate } => Step::Dropout { rate: *rate },
             };
-            if width == 0 || width > cryptotl_model::network::MAX_WIDTH {
+            if width == 0 || width > MAX_WIDTH {
                 return Err(TrainerError::training(
                     format!("a layer of width {width}"),
-                    format!("use widths from 1 to {}", cryptotl_model::network::MAX_WIDTH),
+                    format!("use widths from 1 to {MAX_WIDTH}"),
                 ));
             }
             steps.push(step);
         }
-        let top = dense(width, 1, rng, device);
-        Ok((Self { input_width, steps }, Weights { convolutions, denses, top }))
+        dense(&mut slots, width, 1);
+        Ok(Self { input_width, steps, slots })
+    }
+
+    /// Each parameter's shape, in order.
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// Draws initial parameters: Glorot and Bengio (2010), equation 16, uniform in
+    /// `+-sqrt(6 / (fan_in + fan_out))`; biases are zero.
+    pub fn draw(&self, rng: &mut ChaCha8Rng) -> Vec<Array2<f32>> {
+        self.slots
+            .iter()
+            .map(|slot| {
+                if slot.is_bias {
+                    return Array2::zeros(slot.shape);
+                }
+                let limit = (6.0 / slot.fans as f32).sqrt();
+                let uniform =
+                    Uniform::new_inclusive(-limit, limit).expect("the limit is positive and finite");
+                Array2::from_shape_simple_fn(slot.shape, || uniform.sample(rng))
+            })
+            .collect()
     }
 
     /// The features, `[rows, output width]`. With `dropout` the network behaves as in training.
-    pub fn features(
+    fn features(
         &self,
-        weights: &Weights,
+        parameters: &[Tensor<2>],
         x: Tensor<2>,
         mut dropout: Option<&mut ChaCha8Rng>,
     ) -> Tensor<2> {
-        let (mut convolutions, mut denses) = (weights.convolutions.iter(), weights.denses.iter());
+        let mut parameters = parameters.iter().cloned();
+        let mut next = || parameters.next().expect("the blueprint counts its parameters");
         self.steps.iter().fold(x, |x, step| match step {
-            Step::Conv1d { .. } => {
-                let layer = convolutions.next().expect("one convolution a step");
-                layer.forward(x.unsqueeze_dim::<3>(1)).flatten::<2>(1, 2)
+            Step::Conv1d { taps } => {
+                let kernels = next().unsqueeze_dim::<3>(1);
+                let options = ConvOptions::new([1], [(taps - 1) / 2], [1], 1);
+                conv1d(x.unsqueeze_dim::<3>(1), kernels, None, options).flatten::<2>(1, 2)
             }
-            Step::Dense => denses.next().expect("one dense layer a step").forward(x),
+            Step::Dense => {
+                let weight = next();
+                x.matmul(weight) + next()
+            }
             Step::Activation(polynomial) => evaluate(polynomial, x),
             Step::AvgPool1d { size } => {
                 let options = AvgPoolOptions::new([*size]).with_stride([1]);
@@ -135,35 +160,36 @@ impl Blueprint {
     }
 
     /// The logit of the second label against the first, `[rows]`.
-    pub fn logits(&self, weights: &Weights, x: Tensor<2>, dropout: Option<&mut ChaCha8Rng>) -> Tensor<1> {
-        weights.top.forward(self.features(weights, x, dropout)).flatten::<1>(0, 1)
+    pub fn logits(
+        &self,
+        parameters: &[Tensor<2>],
+        x: Tensor<2>,
+        dropout: Option<&mut ChaCha8Rng>,
+    ) -> Tensor<1> {
+        let features = self.features(parameters, x, dropout);
+        let [.., weight, bias] = parameters else { unreachable!("the top layer has two parameters") };
+        (features.matmul(weight.clone()) + bias.clone()).flatten::<1>(0, 1)
     }
 
-    /// The trained lower network. Dropout has no place in it.
-    pub fn export(&self, weights: &Weights) -> Result<Network> {
-        let (mut convolutions, mut denses) = (weights.convolutions.iter(), weights.denses.iter());
+    /// The trained network in f64, without dropout, and the classification layer as a score of its features.
+    pub fn export(&self, parameters: &[Array2<f32>]) -> Result<(Network, LinearScore)> {
+        let mut parameters = parameters.iter().map(|p| p.mapv(f64::from));
+        let mut next = || parameters.next().expect("the blueprint counts its parameters");
         let mut layers = Vec::new();
         for step in &self.steps {
             layers.push(match step {
-                Step::Conv1d { filters } => {
-                    let layer = convolutions.next().expect("one convolution a step");
-                    let taps = layer.kernel_size;
-                    let kernels = numbers(layer.weight.val().reshape([*filters, taps]));
-                    Layer::Conv1d { kernels, bias: None }
-                }
+                Step::Conv1d { .. } => Layer::Conv1d { kernels: next(), bias: None },
                 Step::Dense => {
-                    let layer = denses.next().expect("one dense layer a step");
-                    let bias = layer.bias.as_ref().expect("dense layers are drawn with a bias").val();
-                    let [outputs] = bias.dims();
-                    let bias = numbers(bias.reshape([1, outputs])).into_iter().collect::<Array1<f64>>();
-                    Layer::Dense { weight: numbers(layer.weight.val().transpose()), bias }
+                    let weight = next().reversed_axes().as_standard_layout().into_owned();
+                    Layer::Dense { weight, bias: next().row(0).to_owned() }
                 }
                 Step::Activation(polynomial) => Layer::Activation(polynomial.clone()),
                 Step::AvgPool1d { size } => Layer::AvgPool1d { size: *size },
                 Step::Dropout { .. } => continue,
             });
         }
-        Ok(Network::new(self.input_width, layers)?)
+        let top = LinearScore { weight: next().column(0).to_owned(), bias: next()[[0, 0]] };
+        Ok((Network::new(self.input_width, layers)?, top))
     }
 }
 
@@ -174,7 +200,7 @@ fn evaluate(polynomial: &Polynomial, z: Tensor<2>) -> Tensor<2> {
     coefficients.fold(z.clone() * first + second, |acc, c| acc * z.clone() + *c)
 }
 
-fn mask(shape: [usize; 2], rate: f64, rng: &mut ChaCha8Rng, device: &Device) -> Tensor<2> {
+fn mask(shape: [usize; 2], rate: f64, rng: &mut impl Rng, device: &Device) -> Tensor<2> {
     let keep = Bernoulli::new(1.0 - rate).expect("the configuration's rates are in [0, 1)");
     let kept = (1.0 / (1.0 - rate)) as f32;
     let values: Vec<f32> =
@@ -182,24 +208,64 @@ fn mask(shape: [usize; 2], rate: f64, rng: &mut ChaCha8Rng, device: &Device) -> 
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
-fn dense(inputs: usize, outputs: usize, rng: &mut ChaCha8Rng, device: &Device) -> Linear {
-    let weight = glorot(inputs, outputs, inputs * outputs, rng);
-    Linear {
-        weight: Param::from_data(TensorData::new(weight, [inputs, outputs]), device),
-        bias: Some(Param::from_data(TensorData::new(vec![0.0f32; outputs], [outputs]), device)),
+/// A matrix as a tensor.
+pub(crate) fn tensor(matrix: &Array2<f32>, device: &Device) -> Tensor<2> {
+    let (rows, columns) = matrix.dim();
+    Tensor::from_data(TensorData::new(matrix.iter().copied().collect::<Vec<f32>>(), [rows, columns]), device)
+}
+
+/// A tensor's elements, row-major.
+pub(crate) fn elements<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.try_into_vec_as::<f32>().expect("a CPU's tensors can be read")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+
+    #[test]
+    fn burn_and_the_reference_network_agree() {
+        let config = PretrainConfig::from_toml(
+            r#"
+            version = 1
+            name = "x"
+            layers = [
+                { kind = "conv1d", filters = 2, taps = 5 },
+                { kind = "dense", outputs = 7 },
+                { kind = "activation", polynomial = [0.1, 0.5, -0.2, 0.3] },
+                { kind = "avg-pool1d", size = 3 },
+                { kind = "dropout", rate = 0.5 },
+                { kind = "dense", outputs = 4 },
+            ]
+            [training]
+            seed = 1
+            max_epochs = 1
+            patience = 1
+            batch = 8
+            learning_rate = 0.01
+            weight_decay = 0.0
+            validation_share = 0.2
+            input_bound = 6.0
+            "#,
+        )
+        .unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let blueprint = Blueprint::new(&config, 6).unwrap();
+        let mut parameters = blueprint.draw(&mut rng);
+        for (slot, parameter) in blueprint.slots().iter().zip(&mut parameters) {
+            if slot.is_bias {
+                parameter.fill(0.25);
+            }
+        }
+        let x = Array2::from_shape_fn((5, 6), |(i, j)| ((3 * i + 7 * j) as f32).sin());
+        let device = Device::flex();
+        let tensors: Vec<_> = parameters.iter().map(|p| tensor(p, &device)).collect();
+        let logits = elements(blueprint.logits(&tensors, tensor(&x, &device), None));
+        let (network, top) = blueprint.export(&parameters).unwrap();
+        let expected = top.of_rows(network.forward(x.mapv(f64::from).view()).unwrap().view());
+        for (got, expected) in logits.iter().zip(expected) {
+            assert!((f64::from(*got) - expected).abs() < 1e-5, "{got} and {expected}");
+        }
     }
-}
-
-fn glorot(fan_in: usize, fan_out: usize, n: usize, rng: &mut impl Rng) -> Vec<f32> {
-    let limit = (6.0 / (fan_in + fan_out) as f32).sqrt();
-    let uniform = Uniform::new_inclusive(-limit, limit).expect("the limit is positive and finite");
-    (0..n).map(|_| uniform.sample(rng)).collect()
-}
-
-/// A tensor's elements in f64.
-pub(crate) fn numbers(tensor: Tensor<2>) -> Array2<f64> {
-    let [rows, columns] = tensor.dims();
-    let data = tensor.into_data_as::<f32>();
-    let values = data.as_slice::<f32>().expect("asked for f32").iter().map(|x| f64::from(*x)).collect();
-    Array2::from_shape_vec((rows, columns), values).expect("a tensor fills its shape")
 }

@@ -5,10 +5,7 @@ use ndarray::{Array1, Array2, Axis, s};
 
 use crate::config::HeadConfig;
 use crate::error::{Result, TrainerError};
-use crate::linear::{logistic_regression, principal_axes};
-
-/// Ridge of the source's logistic regressions, in the units of a sum over records.
-const RIDGE: f64 = 1.0;
+use crate::linear::{principal_axes, weighted_gram, weighted_logistic_regression};
 
 /// The rows of labeled records and their targets: 1 for the second label, 0 for the first.
 pub(crate) fn labeled(records: &Records) -> Result<(Vec<usize>, Array1<f64>)> {
@@ -25,23 +22,52 @@ pub(crate) fn labeled(records: &Records) -> Result<(Vec<usize>, Array1<f64>)> {
 }
 
 /// Logistic regression on raw inputs with an intercept.
+///
+/// # Errors
+/// [`TrainerError::Training`] when there is no record or no solution.
 pub fn linear_score(inputs: &Array2<f64>, targets: &Array1<f64>, ridge: f64) -> Result<LinearScore> {
+    weighted_linear_score(inputs, targets, &Array1::ones(targets.len()), ridge)
+}
+
+/// The same where some records count more than others.
+///
+/// # Errors
+/// As for [`linear_score`].
+pub fn weighted_linear_score(
+    inputs: &Array2<f64>,
+    targets: &Array1<f64>,
+    weights: &Array1<f64>,
+    ridge: f64,
+) -> Result<LinearScore> {
     let width = inputs.ncols();
     let mut rows = Array2::ones((inputs.nrows(), width + 1));
     rows.slice_mut(s![.., ..width]).assign(inputs);
-    let weights = logistic_regression(rows.view(), targets.view(), ridge, Some(width))?;
-    Ok(LinearScore::from_vector(&weights)?)
+    let solution =
+        weighted_logistic_regression(rows.view(), targets.view(), weights.view(), ridge, Some(width))?;
+    Ok(LinearScore::from_vector(&solution)?)
 }
 
-/// Fits a view of the source for heads with these inputs. `embedding_width` columns of `inputs` are the
-/// embedding (none for [`HeadInputs::Features`]).
+/// What a view is fitted to.
+pub(crate) struct ViewSource<'a> {
+    /// `[records, input width]`.
+    pub inputs: &'a Array2<f64>,
+    /// How many of the first columns are the embedding (none for [`HeadInputs::Features`]).
+    pub embedding_width: usize,
+    /// 1 for the second label, 0 for the first.
+    pub targets: &'a Array1<f64>,
+    /// How much each record counts in the source's own heads.
+    pub weights: &'a Array1<f64>,
+}
+
+/// Fits a view of the source for heads with these inputs, around the source's own `score`: by default the
+/// logistic regression on the inputs.
 pub(crate) fn fit_view(
     kind: HeadInputs,
-    inputs: &Array2<f64>,
-    embedding_width: usize,
-    targets: &Array1<f64>,
+    source: &ViewSource,
+    score: Option<LinearScore>,
     config: &HeadConfig,
 ) -> Result<SourceView> {
+    let ViewSource { inputs, embedding_width, targets, weights } = *source;
     let mean = inputs.mean_axis(Axis(0)).expect("labeled() found records");
     let mut centered = inputs - &mean;
     // The embedding and the features have units of their own: give their blocks a fixed ratio of variance.
@@ -56,7 +82,11 @@ pub(crate) fn fit_view(
     }
     let rank = config.ranks.iter().copied().max().expect("checked: ranks are not empty");
     let axes = principal_axes(centered.view(), rank)?;
-    let score = linear_score(inputs, targets, RIDGE)?;
+    drop(centered);
+    let score = match score {
+        Some(score) => score,
+        None => weighted_linear_score(inputs, targets, weights, config.source_ridge)?,
+    };
     let mut magnitudes: Vec<f64> = score.of_rows(inputs.view()).iter().map(|s| s.abs()).collect();
     magnitudes.sort_by(f64::total_cmp);
     let projection = Projection {
@@ -72,8 +102,15 @@ pub(crate) fn fit_view(
     let mut ranks = std::collections::BTreeMap::new();
     for rank in config.ranks.iter().map(|r| (*r).min(projection.rank())) {
         let rows = projection.truncated(rank).apply(inputs.view())?;
-        let gram = rows.t().dot(&rows) / rows.nrows() as f64;
-        let start = logistic_regression(rows.view(), targets.view(), RIDGE, None)?;
+        let gram =
+            weighted_gram(rows.view(), Array1::from_elem(rows.nrows(), 1.0 / rows.nrows() as f64).view());
+        let start = weighted_logistic_regression(
+            rows.view(),
+            targets.view(),
+            weights.view(),
+            config.source_ridge,
+            None,
+        )?;
         ranks.insert(rank, RankStatistics { gram, start });
     }
     Ok(SourceView { projection, ranks })

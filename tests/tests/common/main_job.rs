@@ -29,6 +29,7 @@ ranks = [4]
 "#;
 
 /// A policy for it.
+#[allow(dead_code)] // not every test has a ledger
 pub const POLICY: &str = r#"
 version = 1
 name = "test"

@@ -11,6 +11,7 @@ mod encrypt;
 mod evaluate;
 mod extract;
 mod finetune;
+mod import;
 mod keygen;
 mod ledger;
 mod plan;
@@ -25,6 +26,7 @@ pub fn run(command: Command, output: &Output) -> Result<()> {
     match command {
         Command::Embed(args) => embed::run(args, output),
         Command::Pretrain(args) => pretrain::run(args, output),
+        Command::Import(args) => import::run(args, output),
         Command::Extract(args) => extract::run(args, output),
         Command::Plan(args) => plan::run(args, output),
         Command::Keygen(args) => keygen::run(args, output),

@@ -1,16 +1,21 @@
 //! `pretrain`: trains the public model and writes its two halves.
 
+use std::cell::RefCell;
 use std::fmt;
-use std::path::Path;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use cryptotl_model::Records;
 use cryptotl_model::format::check_writable;
 use cryptotl_trainer::config::PretrainConfig;
-use cryptotl_trainer::{Source, pretrain};
+use cryptotl_trainer::metrics::Quality;
+use cryptotl_trainer::{Epoch, Source, SourceQuality, pretrain};
 use serde::Serialize;
 
 use crate::cli::PretrainArgs;
-use crate::exit::{Failure, Result};
+use crate::exit::{Code, Failure, Result};
 use crate::output::Output;
 use crate::progress::Bar;
 
@@ -18,26 +23,50 @@ use crate::progress::Bar;
 struct Trained {
     name: String,
     records: usize,
+    epochs: usize,
     best_epoch: usize,
+    seconds: f64,
     network_validation_accuracy: f64,
     zero_shot_validation_accuracy: f64,
+    sources: Vec<TrainedOn>,
     feature_width: usize,
     lower: String,
     public: String,
+}
+
+/// How both classifiers do on the records of one source that were held out.
+#[derive(Serialize)]
+struct TrainedOn {
+    source: String,
+    records: usize,
+    network: Quality,
+    zero_shot: Quality,
 }
 
 impl fmt::Display for Trained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "trained `{}` on {} public records, best pass {}",
-            self.name, self.records, self.best_epoch
+            "trained `{}` on {} public records, best pass {} of {}",
+            self.name, self.records, self.best_epoch, self.epochs
         )?;
         writeln!(
             f,
             "validation accuracy {:.3} (network), {:.3} (zero-shot head on the embedding)",
             self.network_validation_accuracy, self.zero_shot_validation_accuracy
         )?;
+        writeln!(
+            f,
+            "{:24} {:>8} {:>9} {:>6} {:>6} {:>12}",
+            "held out", "records", "accuracy", "F1", "kappa", "calibration"
+        )?;
+        for source in &self.sources {
+            for (what, q) in [("network", &source.network), ("zero-shot", &source.zero_shot)] {
+                let name = format!("{}, {what}", source.source);
+                write!(f, "{name:24} {:>8} {:>9.3} {:>6.3}", q.records, q.accuracy, q.f1)?;
+                writeln!(f, " {:>6.3} {:>12.3}", q.kappa, q.calibration_error)?;
+            }
+        }
         writeln!(f, "secret half {}", self.lower)?;
         write!(f, "public half {}", self.public)
     }
@@ -45,41 +74,148 @@ impl fmt::Display for Trained {
 
 /// Runs the verb.
 pub fn run(args: PretrainArgs, output: &Output) -> Result<()> {
-    let public_path = args.output.with_extension("public.safetensors");
-    check_writable(&args.output)?;
-    check_writable(&public_path)?;
-    let config = PretrainConfig::read(&args.config)?;
-    let sources = args
-        .source
-        .iter()
-        .map(|path| Ok(Source { name: name_of(path)?, records: Records::read(path)? }))
-        .collect::<Result<Vec<_>>>()?;
+    let public_path = public_path(&args.output)?;
+    args.checkpoint.as_deref().map(check_writable).transpose()?;
+    let mut config = PretrainConfig::read(&args.config)?;
+    config.training.seed = args.seed.unwrap_or(config.training.seed);
+    let sources = read_sources(&args.source)?;
+    let log = args.log.as_deref().map(Log::create).transpose()?;
+
+    let started = Instant::now();
     let bar = Bar::new("pretraining");
-    let trained = pretrain(&config, &sources, &|p| bar.show(p.done, p.total))?;
+    let total = config.training.max_epochs;
+    let trained = pretrain(&config, &sources, args.checkpoint.as_deref(), &|epoch| {
+        bar.show_words(words(epoch), epoch.epoch, total);
+        log.iter().for_each(|log| log.write(epoch));
+    })?;
     drop(bar);
     // The secret half goes first: a public half without it would be of no use to anyone.
     trained.lower.write(&args.output)?;
     trained.public.write(&public_path)?;
+    if let Some(path) = args.checkpoint {
+        // The model is written: a state that stays behind is no harm but to the disk.
+        let _ = std::fs::remove_file(path);
+    }
+    log.map(Log::finish).transpose()?;
+
+    let on = trained.public.sources.iter().zip(&trained.network).zip(&trained.zero_shot);
     output.result(&Trained {
         name: config.name,
         records: trained.public.sources.iter().map(|s| s.records).sum(),
+        epochs: trained.history.len(),
         best_epoch: trained.best_epoch,
-        network_validation_accuracy: trained.network_validation_accuracy,
+        seconds: started.elapsed().as_secs_f64(),
+        network_validation_accuracy: overall_accuracy(&trained.network),
         zero_shot_validation_accuracy: trained.public.validation_accuracy,
+        sources: on
+            .map(|((id, network), zero_shot)| TrainedOn {
+                source: id.name.clone(),
+                records: id.records,
+                network: network.quality,
+                zero_shot: zero_shot.quality,
+            })
+            .collect(),
         feature_width: trained.public.feature_width,
         lower: args.output.display().to_string(),
         public: public_path.display().to_string(),
     })
 }
 
-/// A source's name: its file's name up to the first dot.
-fn name_of(path: &Path) -> Result<String> {
+fn words(epoch: &Epoch) -> String {
+    format!("pass {}: loss {:.4}, held out {:.4}", epoch.epoch, epoch.train_loss, epoch.validation_loss)
+}
+
+fn overall_accuracy(qualities: &[SourceQuality]) -> f64 {
+    let records: usize = qualities.iter().map(|q| q.quality.records).sum();
+    let right: f64 = qualities.iter().map(|q| q.quality.accuracy * q.quality.records as f64).sum();
+    right / records as f64
+}
+
+/// The public half's path, once both halves could be written.
+pub(super) fn public_path(lower: &Path) -> Result<PathBuf> {
+    let public = lower.with_extension("public.safetensors");
+    check_writable(lower)?;
+    check_writable(&public)?;
+    Ok(public)
+}
+
+/// Reads sources given as `FILE` or `NAME=FILE`.
+pub(super) fn read_sources(arguments: &[String]) -> Result<Vec<Source>> {
+    arguments
+        .iter()
+        .map(|argument| {
+            let (name, path) = named(argument)?;
+            Ok(Source { name, records: Records::read(path)? })
+        })
+        .collect()
+}
+
+/// A source's name, by default its file's name up to the first dot, and its path. A path with `=` in it is told
+/// from a name by what stands before the `=`: a name is of letters, digits, `-` and `_`.
+fn named(argument: &str) -> Result<(String, &Path)> {
+    let is_name =
+        |name: &str| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_');
+    if let Some((name, path)) = argument.split_once('=').filter(|(name, _)| is_name(name)) {
+        return Ok((name.to_owned(), Path::new(path)));
+    }
+    let path = Path::new(argument);
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     match name.split('.').next() {
-        Some(stem) if !stem.is_empty() => Ok(stem.to_owned()),
+        Some(stem) if !stem.is_empty() => Ok((stem.to_owned(), path)),
         _ => Err(Failure::failed(
-            format!("the source {} has no name", path.display()),
-            "give a records file with --source",
+            format!("the source {argument} has no name"),
+            "give it one: --source NAME=FILE",
         )),
+    }
+}
+
+/// The passes as JSON lines, each written when it is over. Unlike other outputs it is there while it grows.
+struct Log {
+    path: PathBuf,
+    state: RefCell<std::io::Result<File>>,
+}
+
+impl Log {
+    fn create(path: &Path) -> Result<Self> {
+        check_writable(path)?;
+        Ok(Self { path: path.to_owned(), state: RefCell::new(File::create(path)) })
+    }
+
+    /// Writes a pass, unless an earlier one failed: a full disk must not end the training.
+    fn write(&self, epoch: &Epoch) {
+        let mut state = self.state.borrow_mut();
+        let written = state.as_mut().ok().map(|file| {
+            let line = serde_json::to_string(epoch).map_err(std::io::Error::other)?;
+            writeln!(file, "{line}")
+        });
+        if let Some(Err(e)) = written {
+            *state = Err(e);
+        }
+    }
+
+    fn finish(self) -> Result<()> {
+        let written = self.state.into_inner().and_then(|file| file.sync_all());
+        written.map_err(|e| {
+            let fact = format!("the model is written, but its log {} is not whole: {e}", self.path.display());
+            Failure::new(Code::Failed, format!("{fact}; check the path and the disk"))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_named_by_the_argument_or_by_its_file() {
+        for (argument, name, path) in [
+            ("a/movie.train.safetensors", "movie", "a/movie.train.safetensors"),
+            ("films=a/movie.safetensors", "films", "a/movie.safetensors"),
+            ("a/x=1.safetensors", "x=1", "a/x=1.safetensors"),
+            ("./x=1.safetensors", "x=1", "./x=1.safetensors"),
+        ] {
+            assert_eq!(named(argument).unwrap(), (name.to_owned(), Path::new(path)));
+        }
+        assert!(named("a/.hidden").is_err());
     }
 }

@@ -1,0 +1,167 @@
+//! From a trained network to the two halves of a model.
+
+use std::collections::BTreeMap;
+
+use cryptotl_model::{HeadInputs, Layer, LinearScore, LowerModel, Network, PublicModel, Scaler};
+use ndarray::{Array1, Array2, Axis, concatenate};
+
+use super::sources::{Sources, Split};
+use super::training::SourceQuality;
+use crate::config::HeadConfig;
+use crate::error::Result;
+use crate::metrics::Quality;
+use crate::source::{ViewSource, fit_view, weighted_linear_score};
+
+/// What a model is made of, apart from the statistics of its sources.
+pub(crate) struct Parts<'a> {
+    /// The model's name.
+    pub name: &'a str,
+    /// The sources.
+    pub sources: &'a Sources,
+    /// Which records the statistics may be fitted to, and which tell their quality.
+    pub split: &'a Split,
+    /// How much each record counts.
+    pub weights: &'a Array1<f64>,
+    /// What is done to an embedding first.
+    pub scaler: Scaler,
+    /// The lower network.
+    pub network: Network,
+    /// The score of its features that it was trained with, where that is known.
+    pub top: Option<LinearScore>,
+    /// What travels with the model for the data owner's head.
+    pub head: &'a HeadConfig,
+}
+
+/// The two halves, and the zero-shot head's quality on each source's records held out.
+pub(crate) struct Published {
+    /// The model owner's secret.
+    pub lower: LowerModel,
+    /// What everyone may have.
+    pub public: PublicModel,
+    /// The quality of the zero-shot head.
+    pub zero_shot: Vec<SourceQuality>,
+}
+
+/// Fits the public half to the sources.
+///
+/// # Errors
+/// [`crate::TrainerError::Training`] when a statistic has no solution.
+pub(crate) fn publish(parts: Parts) -> Result<Published> {
+    let Parts { name, sources, split, weights, scaler, network, top, head } = parts;
+    let scaled = scaler.apply(sources.embeddings.view())?;
+    let (network, top) = standardized(network, top, &scaled.select(Axis(0), &split.train))?;
+    // Records files hold features in f32; the statistics are fitted to what the data owner will see.
+    let features = network.forward(scaled.view())?.mapv(|x| f64::from(x as f32));
+    drop(scaled);
+    let feature_bound = features.iter().fold(f64::MIN_POSITIVE, |bound, x| bound.max(x.abs()));
+    let lower = LowerModel {
+        name: name.to_owned(),
+        encoder: sources.encoder.clone(),
+        input_bound: scaler.bound(),
+        feature_bound,
+        network,
+    };
+
+    let embeddings = sources.embeddings.mapv(f64::from);
+    let [train_targets, train_weights] = [&sources.targets, weights].map(|v| v.select(Axis(0), &split.train));
+    let zero_shot = weighted_linear_score(
+        &embeddings.select(Axis(0), &split.train),
+        &train_targets,
+        &train_weights,
+        head.source_ridge,
+    )?;
+    let qualities = qualities(&zero_shot, &embeddings, sources, split);
+    let right: f64 = qualities.iter().map(|q| q.quality.accuracy * q.quality.records as f64).sum();
+    let validation_accuracy = right / split.validation.len() as f64;
+
+    let width = embeddings.ncols();
+    let mut views = BTreeMap::new();
+    let mut fit = |kind, inputs: &Array2<f64>, embedding_width, score: Option<LinearScore>| -> Result<()> {
+        let source = ViewSource { inputs, embedding_width, targets: &sources.targets, weights };
+        views.insert(kind, fit_view(kind, &source, score, head)?);
+        Ok(())
+    };
+    fit(HeadInputs::Embedding, &embeddings, width, None)?;
+    let both = concatenate(Axis(1), &[embeddings.view(), features.view()]).expect("one row a record");
+    drop(embeddings);
+    let beside = top.as_ref().map(|top| LinearScore {
+        weight: std::iter::repeat_n(0.0, width).chain(top.weight.iter().copied()).collect(),
+        bias: top.bias,
+    });
+    fit(HeadInputs::EmbeddingAndFeatures, &both, width, beside)?;
+    drop(both);
+    fit(HeadInputs::Features, &features, 0, top)?;
+    let public = PublicModel {
+        name: name.to_owned(),
+        encoder: sources.encoder.clone(),
+        lower: lower.digest()?,
+        feature_width: lower.network.output_width(),
+        label_names: sources.label_names.clone(),
+        sources: sources.ids.clone(),
+        validation_accuracy,
+        scaler,
+        zero_shot,
+        views,
+    };
+    Ok(Published { lower, public, zero_shot: qualities })
+}
+
+fn qualities(
+    score: &LinearScore,
+    embeddings: &Array2<f64>,
+    sources: &Sources,
+    split: &Split,
+) -> Vec<SourceQuality> {
+    let of = |source: usize| {
+        let held_out: Vec<usize> =
+            split.validation.iter().copied().filter(|&i| sources.source_of[i] == source).collect();
+        Quality::of(
+            held_out.iter().map(|&i| score.of(embeddings.row(i))),
+            held_out.iter().map(|&i| sources.targets[i]),
+        )
+    };
+    let names = sources.ids.iter().enumerate();
+    names.map(|(s, id)| SourceQuality { source: id.name.clone(), quality: of(s) }).collect()
+}
+
+/// Folds a shift and a common scale into the last layer, so that the source's features have mean 0 and a
+/// root mean square of 1: the encrypted circuit's headroom and the head's units then do not depend on
+/// how the training happened to end. The score of the features stays the same number. A network that does not
+/// end in a dense layer is left as it is.
+fn standardized(
+    network: Network,
+    top: Option<LinearScore>,
+    scaled: &Array2<f64>,
+) -> Result<(Network, Option<LinearScore>)> {
+    let features = network.forward(scaled.view())?;
+    let mean = features.mean_axis(Axis(0)).expect("the split is not empty");
+    let rms = (&features - &mean).mapv(|x| x * x).mean().unwrap_or(0.0).sqrt().max(Scaler::MIN_SCALE);
+    let input_width = network.input_width();
+    let mut layers = network.layers().to_vec();
+    let Some(Layer::Dense { weight, bias }) = layers.last_mut() else { return Ok((network, top)) };
+    *weight /= rms;
+    *bias = (&*bias - &mean) / rms;
+    let top = top.map(|top| LinearScore { bias: top.bias + top.weight.dot(&mean), weight: top.weight * rms });
+    Ok((Network::new(input_width, layers)?, top))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn standardizing_moves_the_features_and_keeps_their_score() {
+        let layers = vec![Layer::Dense { weight: array![[2.0, -1.0], [0.5, 3.0]], bias: array![4.0, -7.0] }];
+        let network = Network::new(2, layers).unwrap();
+        let top = LinearScore { weight: array![0.3, -0.8], bias: 0.1 };
+        let rows = Array2::from_shape_fn((50, 2), |(i, j)| ((3 * i + 5 * j) as f64).sin() + j as f64);
+        let before = top.of_rows(network.forward(rows.view()).unwrap().view());
+        let (network, top) = standardized(network, Some(top), &rows).unwrap();
+        let features = network.forward(rows.view()).unwrap();
+        assert!(features.mean_axis(Axis(0)).unwrap().iter().all(|m| m.abs() < 1e-12));
+        assert!((features.mapv(|x| x * x).mean().unwrap() - 1.0).abs() < 1e-12);
+        let after = top.unwrap().of_rows(features.view());
+        assert!(before.iter().zip(&after).all(|(a, b)| (a - b).abs() < 1e-12));
+    }
+}

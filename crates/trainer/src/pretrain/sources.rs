@@ -1,0 +1,232 @@
+//! The public sources side by side: whose record is whose, what is held out, and how much each counts.
+
+use cryptotl_model::{Digest, EncoderId, Records, SourceId};
+use ndarray::{Array1, Array2, Axis, concatenate};
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use crate::config::Balance;
+use crate::error::{Result, TrainerError};
+use crate::source::labeled;
+
+/// One public source.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// A name for reports.
+    pub name: String,
+    /// Its records, with labels.
+    pub records: Records,
+}
+
+/// All labeled records of all sources, source after source.
+pub(crate) struct Sources {
+    /// The encoder that all of them were embedded with.
+    pub encoder: EncoderId,
+    /// The label list that all of them declare.
+    pub label_names: Vec<String>,
+    /// Each source's name and number of labeled records.
+    pub ids: Vec<SourceId>,
+    /// `[records, width]`.
+    pub embeddings: Array2<f32>,
+    /// 1 for the second label, 0 for the first.
+    pub targets: Array1<f64>,
+    /// Each record's source, by its place in `ids`.
+    pub source_of: Vec<usize>,
+}
+
+/// Which records train and which are held out to validate; both in ascending order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Split {
+    /// Records that train.
+    pub train: Vec<usize>,
+    /// Records held out.
+    pub validation: Vec<usize>,
+}
+
+impl Sources {
+    /// Puts the sources together.
+    ///
+    /// # Errors
+    /// [`TrainerError::Training`] when there is none, two share a name, or they disagree on encoder or labels,
+    /// lack labels, or hold a number that is not finite.
+    pub fn gather(sources: &[Source]) -> Result<Self> {
+        let Some(first) = sources.first() else {
+            return Err(TrainerError::training("there is no source", "give at least one --source"));
+        };
+        let header = &first.records.header;
+        if header.label_names.len() != 2 {
+            return Err(TrainerError::training(
+                format!("the source declares {} labels", header.label_names.len()),
+                "embed it with --label-column and two --labels",
+            ));
+        }
+        let (mut blocks, mut targets) = (Vec::new(), Vec::new());
+        let (mut ids, mut source_of) = (Vec::<SourceId>::new(), Vec::new());
+        for source in sources {
+            let other = &source.records.header;
+            if other.encoder.digest != header.encoder.digest || other.label_names != header.label_names {
+                return Err(TrainerError::training(
+                    format!("the sources {} and {} differ in encoder or labels", first.name, source.name),
+                    "embed them with one encoder and one --labels list",
+                ));
+            }
+            if ids.iter().any(|id| id.name == source.name) {
+                return Err(TrainerError::training(
+                    format!("two sources are called {}", source.name),
+                    "name them apart with --source NAME=FILE",
+                ));
+            }
+            source.records.check_finite(&format!("the source {}", source.name))?;
+            let (rows, codes) = labeled(&source.records)?;
+            blocks.push(source.records.embeddings.select(Axis(0), &rows));
+            source_of.extend(std::iter::repeat_n(ids.len(), rows.len()));
+            targets.extend(codes);
+            ids.push(SourceId { name: source.name.clone(), records: rows.len() });
+        }
+        let views: Vec<_> = blocks.iter().map(|b| b.view()).collect();
+        let embeddings = concatenate(Axis(0), &views).map_err(|_| {
+            TrainerError::training("the sources differ in width", "embed them with one encoder")
+        })?;
+        Ok(Self {
+            encoder: header.encoder.clone(),
+            label_names: header.label_names.clone(),
+            ids,
+            embeddings,
+            targets: Array1::from_vec(targets),
+            source_of,
+        })
+    }
+
+    /// How many labeled records.
+    pub fn len(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// What the records are, to tell whether a training's state belongs to them.
+    pub fn digest(&self) -> Digest {
+        let names: Vec<u8> = self.ids.iter().flat_map(|id| [id.name.as_bytes(), b"\0"].concat()).collect();
+        let sources: Vec<u8> = self.source_of.iter().flat_map(|s| (*s as u64).to_le_bytes()).collect();
+        let embeddings: Vec<u8> = self.embeddings.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let targets: Vec<u8> = self.targets.iter().map(|t| *t as u8).collect();
+        Digest::of_parts([names.as_slice(), &sources, &embeddings, &targets])
+    }
+
+    /// The number of the stratum a record belongs to: a label of a source.
+    fn stratum(&self, record: usize) -> usize {
+        2 * self.source_of[record] + usize::from(self.targets[record] == 1.0)
+    }
+
+    /// A stratified split: the same share of each label of each source is held out, and at least one record of
+    /// each label where there are two.
+    ///
+    /// # Errors
+    /// [`TrainerError::Training`] when there are too few records of a label.
+    pub fn split(&self, share: f64, rng: &mut ChaCha8Rng) -> Result<Split> {
+        let mut strata = vec![Vec::new(); 2 * self.ids.len()];
+        (0..self.len()).for_each(|record| strata[self.stratum(record)].push(record));
+        let (mut train, mut validation) = (Vec::new(), Vec::new());
+        for mut rows in strata {
+            rows.shuffle(rng);
+            let most = rows.len().saturating_sub(1);
+            let held_out = ((rows.len() as f64 * share).round() as usize).max(1).min(most);
+            validation.extend(rows.drain(..held_out));
+            train.extend(rows);
+        }
+        let has_both =
+            |rows: &[usize]| [0.0, 1.0].iter().all(|label| rows.iter().any(|&r| self.targets[r] == *label));
+        if !has_both(&train) || !has_both(&validation) {
+            return Err(TrainerError::training(
+                "the source has too few records of a label for a validation split",
+                "give a source with at least a few dozen records of each label",
+            ));
+        }
+        train.sort_unstable();
+        validation.sort_unstable();
+        Ok(Split { train, validation })
+    }
+
+    /// How much each record counts, so that what `balance` names counts equally among the records at `among`;
+    /// the mean over these is 1. Records elsewhere count as their like.
+    pub fn weights(&self, balance: Balance, among: &[usize]) -> Array1<f64> {
+        let group = |record: usize| match balance {
+            Balance::Records => 0,
+            Balance::Labels => usize::from(self.targets[record] == 1.0),
+            Balance::Sources => self.source_of[record],
+            Balance::LabelsOfSources => self.stratum(record),
+        };
+        let mut counts = vec![0usize; 2 * self.ids.len()];
+        among.iter().for_each(|&record| counts[group(record)] += 1);
+        let groups = counts.iter().filter(|c| **c > 0).count();
+        let share = among.len() as f64 / groups.max(1) as f64;
+        (0..self.len()).map(|record| share / counts[group(record)].max(1) as f64).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cryptotl_model::RecordsHeader;
+    use rand::SeedableRng;
+
+    fn source(name: &str, n: usize, ones: usize) -> Source {
+        let records = Records {
+            header: RecordsHeader {
+                encoder: EncoderId { name: "tiny".into(), digest: Digest::of(b"tiny") },
+                label_names: vec!["no".into(), "yes".into()],
+                extraction: None,
+            },
+            ids: (0..n).map(|i| i.to_string()).collect(),
+            embeddings: Array2::from_shape_fn((n, 2), |(i, j)| (i + j) as f32),
+            features: None,
+            labels: Some((0..n).map(|i| u32::from(i < ones)).collect()),
+            persons: None,
+        };
+        Source { name: name.into(), records }
+    }
+
+    #[test]
+    fn each_label_of_each_source_gives_its_share() {
+        let sources = Sources::gather(&[source("a", 100, 30), source("b", 20, 10)]).unwrap();
+        let split = sources.split(0.2, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+        let count = |rows: &[usize], stratum| rows.iter().filter(|r| sources.stratum(**r) == stratum).count();
+        assert_eq!([0, 1, 2, 3].map(|s| count(&split.validation, s)), [14, 6, 2, 2]);
+        assert_eq!([0, 1, 2, 3].map(|s| count(&split.train, s)), [56, 24, 8, 8]);
+        assert_eq!(split.train.len() + split.validation.len(), 120);
+        let again = sources.split(0.2, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+        assert_eq!(split, again);
+    }
+
+    #[test]
+    fn what_is_balanced_counts_equally() {
+        let sources = Sources::gather(&[source("a", 100, 30), source("b", 20, 10)]).unwrap();
+        let all: Vec<usize> = (0..120).collect();
+        let total = |weights: &Array1<f64>, keep: &dyn Fn(usize) -> bool| -> f64 {
+            all.iter().filter(|r| keep(**r)).map(|r| weights[*r]).sum()
+        };
+        for balance in [Balance::Records, Balance::Labels, Balance::Sources, Balance::LabelsOfSources] {
+            let weights = sources.weights(balance, &all);
+            assert!((weights.mean().unwrap() - 1.0).abs() < 1e-12, "{balance:?}");
+            let first_source = total(&weights, &|r| r < 100);
+            let ones = total(&weights, &|r| sources.targets[r] == 1.0);
+            let both = matches!(balance, Balance::Sources | Balance::LabelsOfSources);
+            assert_eq!((first_source - 60.0).abs() < 1e-9, both, "{balance:?}");
+            let labels = matches!(balance, Balance::Labels | Balance::LabelsOfSources);
+            assert_eq!((ones - 60.0).abs() < 1e-9, labels, "{balance:?}");
+        }
+    }
+
+    #[test]
+    fn sources_that_cannot_be_told_apart_or_split_are_refused() {
+        for (sources, fact) in [
+            (vec![], "there is no source"),
+            (vec![source("a", 9, 3), source("a", 9, 3)], "two sources are called a"),
+            (vec![source("a", 9, 9)], "both labels"),
+        ] {
+            let error = Sources::gather(&sources).map(|_| ()).unwrap_err().to_string();
+            assert!(error.contains(fact), "{error}");
+        }
+        let few = Sources::gather(&[source("a", 2, 1)]).unwrap();
+        let error = few.split(0.2, &mut ChaCha8Rng::seed_from_u64(1)).unwrap_err().to_string();
+        assert!(error.contains("too few records of a label"), "{error}");
+    }
+}

@@ -1,0 +1,181 @@
+//! Pretraining and import with the real binary: several sources, a real kill, and networks from elsewhere.
+
+mod common;
+#[path = "common/main_job.rs"]
+mod main_job;
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use cryptotl_model::{LowerModel, PublicModel};
+
+use main_job::{CONFIG, records};
+
+fn command(folder: &Path, arguments: &str) -> Command {
+    let mut command = Command::new(common::cryptotl());
+    command.current_dir(folder).args(arguments.split_whitespace());
+    command
+}
+
+fn run(folder: &Path, arguments: &str) -> Output {
+    command(folder, arguments).output().unwrap()
+}
+
+fn succeed(folder: &Path, arguments: &str) -> serde_json::Value {
+    let output = run(folder, arguments);
+    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap_or_default()
+}
+
+fn refuse(folder: &Path, arguments: &str, fact: &str) {
+    let output = run(folder, arguments);
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{arguments}: {words}");
+    assert!(words.contains(fact), "{arguments}: {words}");
+}
+
+fn bytes(folder: &Path, name: &str) -> Vec<u8> {
+    std::fs::read(folder.join(name)).unwrap()
+}
+
+/// The passes in a log.
+fn log(folder: &Path, name: &str) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(folder.join(name)).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_killed_training_goes_on_to_the_same_files() {
+    const PASSES: usize = 60;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let slow = CONFIG
+        .replace(
+            "max_epochs = 5",
+            &format!("max_epochs = {PASSES}\nschedule = \"cosine\"\nwarmup_epochs = 2"),
+        )
+        .replace("patience = 5", &format!("patience = {PASSES}\nbalance = \"labels-of-sources\""));
+    std::fs::write(path.join("model.toml"), &slow).unwrap();
+    records(3000, 1).write(&path.join("a.safetensors")).unwrap();
+    records(1000, 2).write(&path.join("b.safetensors")).unwrap();
+    let job = "pretrain --config model.toml --source a.safetensors --source b.safetensors";
+
+    let killed = format!("{job} --checkpoint state --log killed.jsonl --output killed.safetensors");
+    let mut process = command(path, &killed).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let patience = Instant::now() + Duration::from_secs(120);
+    let passes = || std::fs::read_to_string(path.join("killed.jsonl")).map_or(0, |log| log.lines().count());
+    while passes() < 4 {
+        assert!(Instant::now() < patience, "no pass in two minutes");
+        assert!(process.try_wait().unwrap().is_none(), "the training ended before it was killed");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert!(path.join("state").is_file() && !path.join("killed.safetensors").exists());
+    assert!(passes() < PASSES, "it was killed on its way");
+
+    // Only the same job may go on from the state.
+    refuse(path, &killed.replace("--source b.safetensors", ""), "another configuration or other sources");
+    refuse(path, &format!("{killed} --seed 8"), "another configuration or other sources");
+    let resumed = succeed(path, &format!("--json {killed}"));
+    assert_eq!(resumed["epochs"], PASSES);
+    assert!(!path.join("state").exists(), "the state is removed at the end");
+
+    succeed(path, &format!("{job} --log whole.jsonl --output whole.safetensors"));
+    for ending in ["safetensors", "public.safetensors"] {
+        let [killed, whole] = ["killed", "whole"].map(|name| bytes(path, &format!("{name}.{ending}")));
+        assert_eq!(killed, whole, "{ending}");
+    }
+    assert_eq!(bytes(path, "killed.jsonl"), bytes(path, "whole.jsonl"));
+    succeed(path, &format!("{job} --seed 8 --output other.safetensors"));
+    assert_ne!(bytes(path, "other.safetensors"), bytes(path, "whole.safetensors"));
+}
+
+#[test]
+fn each_source_has_a_name_and_figures_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("model.toml"), CONFIG).unwrap();
+    records(300, 1).write(&path.join("a.train.safetensors")).unwrap();
+    records(200, 2).write(&path.join("b.safetensors")).unwrap();
+    let trained = succeed(
+        path,
+        "--json pretrain --config model.toml --source a.train.safetensors --source second=b.safetensors \
+         --log log.jsonl --output lower.safetensors",
+    );
+    let sources = trained["sources"].as_array().unwrap();
+    assert_eq!(sources.iter().map(|s| s["source"].as_str().unwrap()).collect::<Vec<_>>(), ["a", "second"]);
+    assert_eq!(sources.iter().map(|s| s["records"].as_u64().unwrap()).collect::<Vec<_>>(), [300, 200]);
+    let held_out: Vec<_> = sources.iter().map(|s| s["network"]["records"].as_u64().unwrap()).collect();
+    assert_eq!(held_out, [60, 40], "a fifth of each");
+    let (public, _) = PublicModel::read(&path.join("lower.public.safetensors")).unwrap();
+    assert_eq!(public.sources.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["a", "second"]);
+
+    let passes = log(path, "log.jsonl");
+    assert_eq!(passes.len(), trained["epochs"].as_u64().unwrap() as usize);
+    let best = passes[trained["best_epoch"].as_u64().unwrap() as usize - 1].clone();
+    assert_eq!(best["best"], true);
+    // The network that is written is that of the best pass.
+    for (source, pass) in sources.iter().zip(best["sources"].as_array().unwrap()) {
+        for figure in ["loss", "accuracy", "f1", "kappa", "calibration_error"] {
+            let (written, logged) =
+                (source["network"][figure].as_f64().unwrap(), pass[figure].as_f64().unwrap());
+            assert_eq!(written, logged, "{figure}");
+        }
+    }
+    let lowest = passes.iter().map(|p| p["validation_loss"].as_f64().unwrap()).fold(f64::INFINITY, f64::min);
+    assert_eq!(best["validation_loss"].as_f64().unwrap(), lowest);
+    refuse(
+        path,
+        "pretrain --config model.toml --source x=b.safetensors --source x=a.train.safetensors --output m.safetensors",
+        "two sources are called x",
+    );
+    assert!(!path.join("m.safetensors").exists());
+}
+
+#[test]
+fn the_papers_text_file_becomes_a_model_that_encryption_evaluates() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let mut state = 5u64;
+    let mut number = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
+    };
+    let mut text = String::from("Conv1d layer with 1 filters of size 3:\nFilter 0\n");
+    (0..3).for_each(|_| text += &format!("{}\n", number()));
+    for (inputs, outputs) in [(8, 8), (6, 4)] {
+        text += &format!("Dense layer of dimension ({inputs}, {outputs}):\n");
+        for output in 0..outputs {
+            text += &format!("Columns {output}\n");
+            (0..inputs).for_each(|_| text += &format!("{}\n", number()));
+        }
+        text += "Bias\n";
+        (0..outputs).for_each(|_| text += &format!("{}\n", number()));
+    }
+    std::fs::write(path.join("lower.txt"), text).unwrap();
+    records(400, 1).write(&path.join("source.safetensors")).unwrap();
+    records(40, 2).write(&path.join("private.safetensors")).unwrap();
+    let job = "import --weights lower.txt --source source.safetensors --output lower.safetensors";
+    let made = succeed(path, &format!("--json {job}"));
+    assert_eq!(made["layers"], serde_json::json!(["conv1d", "dense", "activation", "avg-pool1d", "dense"]));
+    assert_eq!((made["input_width"].as_u64(), made["feature_width"].as_u64()), (Some(8), Some(4)));
+    let (lower, digest) = LowerModel::read(&path.join("lower.safetensors")).unwrap();
+    let (public, _) = PublicModel::read(&path.join("lower.public.safetensors")).unwrap();
+    assert_eq!(public.lower, digest);
+    // The paper's inputs: each coordinate between 0 and 1 in the sources.
+    let scaled = public.scaler.apply(records(400, 1).embeddings.view()).unwrap();
+    let extremes = scaled.iter().fold((1.0f64, 0.0f64), |(low, high), x| (low.min(*x), high.max(*x)));
+    assert!(extremes.0 >= 0.0 && extremes.1 <= 1.0 && extremes.1 - extremes.0 > 0.999, "{extremes:?}");
+    let features = lower.network.forward(scaled.view()).unwrap();
+    assert!(features.iter().all(|x| x.abs() <= lower.feature_bound * (1.0 + 1e-6)));
+
+    let extracted = succeed(
+        path,
+        "--json extract --model lower.safetensors --input private.safetensors --output f.safetensors",
+    );
+    assert!(extracted["max_error"].as_f64().unwrap() < 1e-2, "{extracted}");
+    refuse(path, &job.replace("lower.txt", "source.safetensors"), "cannot import source.safetensors");
+    refuse(path, &job.replace("lower.txt", "absent.txt"), "cannot read absent.txt");
+}
