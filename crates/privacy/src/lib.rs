@@ -138,6 +138,7 @@
 //! limits.
 
 pub mod accountant;
+pub mod audit;
 pub mod calibrate;
 pub mod config;
 pub mod digest;
