@@ -15,12 +15,11 @@ use cryptotl_trainer::{Head, HeadSettings};
 use serde::Serialize;
 
 use super::ledger::read_policy;
+use crate::card;
 use crate::cli::FinetuneArgs;
 use crate::exit::{Code, Failure, Result};
 use crate::output::Output;
-
-/// The sizes of groups whose epsilon is printed.
-const GROUP_SIZES: [u32; 3] = [2, 5, 10];
+use crate::report::GROUP_SIZES;
 
 /// What the guarantee is worth to units that change together.
 #[derive(Serialize)]
@@ -32,6 +31,7 @@ struct Group {
 #[derive(Serialize)]
 struct Released {
     head: String,
+    card: String,
     digest: String,
     inputs: HeadInputs,
     /// Whether this is the head of an earlier run of the same plan, at no charge.
@@ -46,7 +46,7 @@ struct Released {
 
 impl fmt::Display for Released {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "released {} ({})", self.head, self.inputs.name())?;
+        writeln!(f, "released {} ({}), with its model card {}", self.head, self.inputs.name(), self.card)?;
         if self.replayed {
             writeln!(
                 f,
@@ -75,6 +75,7 @@ impl fmt::Display for Released {
 /// Runs the verb.
 pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
     check_writable(&args.output)?;
+    card::check_place(&args.output)?;
     let (public, public_digest) = PublicModel::read(&args.model)?;
     let mut ledger = Ledger::open(&args.ledger)?;
     let status = ledger.status()?;
@@ -155,12 +156,14 @@ fn publish_again(path: &Path, earlier: &StoredRelease) -> Result<()> {
     ))
 }
 
-/// Says what was released, from the released file itself.
+/// Says what was released, from the released file itself, here and in its model card.
 fn report(args: &FinetuneArgs, ledger: &Ledger, replayed: bool, output: &Output) -> Result<()> {
     let (head, digest) = Head::read(&args.output)?;
+    let card = card::write(&args.output, &head, digest)?;
     let status = ledger.status()?;
     output.result(&Released {
         head: args.output.display().to_string(),
+        card: card.display().to_string(),
         digest: digest.to_string(),
         inputs: head.inputs(),
         replayed,
