@@ -44,7 +44,8 @@ const FAULTS: &str = r#"(() => {
   return faults;
 })()"#;
 
-const FIGURES: &str = "[...document.querySelectorAll('[data-path]')].map(e => [e.dataset.path, e.value, e.textContent])";
+const FIGURES: &str =
+    "[...document.querySelectorAll('[data-path]')].map(e => [e.dataset.path, e.value, e.textContent])";
 
 fn report(folder: &Path) -> PathBuf {
     steps::prepare(folder);
@@ -60,7 +61,10 @@ fn report(folder: &Path) -> PathBuf {
 #[test]
 fn the_page_fits_asks_for_nothing_and_shows_the_figures_of_the_json() {
     let Some(browser) = chromium::find() else {
-        assert!(std::env::var_os("CI").is_none(), "continuous integration needs a Chromium; `make setup` installs it");
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "continuous integration needs a Chromium; `make setup` installs it"
+        );
         eprintln!("SKIPPED: there is no Chromium here, so nobody looked at the report's page");
         return;
     };
@@ -78,7 +82,12 @@ fn the_page_fits_asks_for_nothing_and_shows_the_figures_of_the_json() {
     assert_eq!(page.requests(), [format!("file://{}", file.display())], "no request leaves the file");
     figures_are_those_of(&json, page.evaluate(FIGURES));
 
-    let views = [(1280, "screen", "light"), (1280, "screen", "dark"), (390, "screen", "light"), (680, "print", "light")];
+    let views = [
+        (1280, "screen", "light"),
+        (1280, "screen", "dark"),
+        (390, "screen", "light"),
+        (680, "print", "light"),
+    ];
     for (width, medium, colors) in views {
         page.show(width, medium, colors);
         let faults = page.evaluate(FAULTS);
@@ -102,9 +111,13 @@ fn figures_are_those_of(json: &Value, figures: Value) {
         let value = json.pointer(path).unwrap_or_else(|| panic!("there is no {path} in the JSON"));
         assert_eq!(serde_json::from_str::<Value>(carried).unwrap(), *value, "{path}");
         let value = value.as_f64().unwrap_or_else(|| panic!("{path} is no number"));
-        let number: f64 = shown.replace([',', '%'], "").trim().parse().unwrap_or_else(|_| panic!("{path} shows {shown}"));
+        let number: f64 =
+            shown.replace([',', '%'], "").trim().parse().unwrap_or_else(|_| panic!("{path} shows {shown}"));
         let number = if shown.contains('%') { number / 100.0 } else { number };
-        assert!((number - value).abs() <= 1.001e-3 + 0.01 * value.abs().min(1.0), "{path}: {shown} for {value}");
+        assert!(
+            (number - value).abs() <= 1.001e-3 + 0.01 * value.abs().min(1.0),
+            "{path}: {shown} for {value}"
+        );
     }
 }
 

@@ -66,7 +66,10 @@ fn the_audit_report_is_written_from_evidence_and_refuses_a_rolled_back_ledger() 
     is_as_in_the_schema(&report);
     let page = std::fs::read_to_string(path.join("audit/report.html")).unwrap();
     assert!(page.contains(report["sentence"].as_str().unwrap()));
-    assert!(!page.contains("http") && !page.contains("<script>"), "the page asks for nothing and runs nothing");
+    assert!(
+        !page.contains("http") && !page.contains("<script>"),
+        "the page asks for nothing and runs nothing"
+    );
     for file in ["report.md", "registry.yaml"] {
         let text = std::fs::read_to_string(path.join("audit").join(file)).unwrap();
         assert!(text.contains("people"), "{file}");
@@ -80,7 +83,10 @@ fn evidence_fills_its_blocks_and_foreign_evidence_is_refused() {
     let folder = prepared();
     let path = folder.path();
     succeed(path, &finetune("1", "f.safetensors", "head.safetensors"));
-    succeed(path, "--json plan --model lower.safetensors --packing bulk --source source.safetensors --output job.plan");
+    succeed(
+        path,
+        "--json plan --model lower.safetensors --packing bulk --source source.safetensors --output job.plan",
+    );
     succeed(
         path,
         "--json bench privacy --data-is-public --model lower.public.safetensors --train f.safetensors --test f.safetensors \
@@ -96,13 +102,23 @@ fn evidence_fills_its_blocks_and_foreign_evidence_is_refused() {
     let like: Vec<_> = rows.iter().filter(|row| row["is_like_this_head"] == true).collect();
     assert_eq!(like.len(), 1, "{rows:?}");
     assert!(like[0]["half_width"].as_f64().unwrap() > 0.0);
-    let policy = report["hazards"].as_array().unwrap().iter().find(|h| h["hazard"].as_str().unwrap().contains("policy"));
+    let policy = report["hazards"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|h| h["hazard"].as_str().unwrap().contains("policy"));
     assert_eq!(policy.unwrap()["status"], "pass");
 
     std::fs::write(path.join("other.toml"), CONFIG.replace("seed = 7", "seed = 8")).unwrap();
-    succeed(path, "--json pretrain --config other.toml --source source.safetensors --output other.safetensors");
+    succeed(
+        path,
+        "--json pretrain --config other.toml --source source.safetensors --output other.safetensors",
+    );
     refuse(path, &format!("{audit} --model other.public.safetensors"), 1, "not the model of the head");
-    succeed(path, "--json plan --model other.safetensors --packing bulk --source source.safetensors --output other.plan");
+    succeed(
+        path,
+        "--json plan --model other.safetensors --packing bulk --source source.safetensors --output other.plan",
+    );
     refuse(path, &format!("{audit} --plan other.plan"), 1, "not a plan of the head's model");
     std::fs::write(path.join("other-policy.toml"), POLICY.replace("3.0", "4.0")).unwrap();
     refuse(path, &format!("{audit} --policy other-policy.toml"), 3, "not that of other-policy.toml");
@@ -151,7 +167,10 @@ fn a_head_tells_nothing_that_follows_from_the_number_of_records() {
     assert_eq!(headers[0], headers[1]);
     let audit = succeed(path, "--json audit --head head --ledger own-budget --output audit");
     assert!(!audit.to_string().contains("-major"), "the report tells the packing");
-    assert!(audit["input_privacy"]["certificate"]["not_assessed"].is_string(), "the certificate depends on the packing");
+    assert!(
+        audit["input_privacy"]["certificate"]["not_assessed"].is_string(),
+        "the certificate depends on the packing"
+    );
 }
 
 #[test]

@@ -19,13 +19,21 @@ fn released() -> tempfile::TempDir {
     prepare(path);
     std::fs::copy(path.join("budget"), path.join("old-budget")).unwrap();
     succeed(path, &finetune("1", "f.safetensors", "head.safetensors"));
-    succeed(path, "--json audit --head head.safetensors --ledger budget --model lower.public.safetensors --output audit");
+    succeed(
+        path,
+        "--json audit --head head.safetensors --ledger budget --model lower.public.safetensors --output audit",
+    );
     folder
 }
 
 /// The checks of one file as (check, status).
 fn checks(rows: &Value, file: &str) -> Vec<(String, String)> {
-    let row = rows.as_array().unwrap().iter().find(|row| row["file"] == file).unwrap_or_else(|| panic!("no row of {file}"));
+    let row = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["file"] == file)
+        .unwrap_or_else(|| panic!("no row of {file}"));
     let word = |value: &Value| value.as_str().unwrap().to_owned();
     row["checks"].as_array().unwrap().iter().map(|c| (word(&c["check"]), word(&c["status"]))).collect()
 }
@@ -40,7 +48,10 @@ fn edit(path: &Path, from: &str, to: &str) {
 fn everything_of_a_release_verifies_together() {
     let folder = released();
     let path = folder.path();
-    succeed(path, "--json plan --model lower.safetensors --packing bulk --source source.safetensors --output job.plan");
+    succeed(
+        path,
+        "--json plan --model lower.safetensors --packing bulk --source source.safetensors --output job.plan",
+    );
     let files = "head.safetensors head.README.md audit/report.json audit/report.html budget lower.safetensors \
                  lower.public.safetensors job.plan";
     let rows = succeed(path, &format!("--json verify {files}"));
@@ -71,7 +82,10 @@ fn an_old_report_is_checked_against_the_present_ledger() {
         refuse(path, &format!("verify {file} --ledger old-budget"), 4, "rolled back");
     }
     // Another population's ledger is not the present ledger of this one.
-    succeed(path, "--json ledger init --ledger other --policy policy.toml --population others --public-size 300");
+    succeed(
+        path,
+        "--json ledger init --ledger other --policy policy.toml --population others --public-size 300",
+    );
     refuse(path, "verify audit/report.json --ledger other", 4, "others");
     refuse(path, "verify head.safetensors --ledger absent", 4, "absent");
 }
@@ -103,9 +117,11 @@ fn altered_files_are_found_out() {
         let output = run(path, "verify altered.json");
         assert_eq!(output.status.code(), Some(1), "{pointer}: {}", String::from_utf8_lossy(&output.stdout));
     }
-    std::fs::write(path.join("altered.json"), original.replacen("\"not assessed\"", "\"not falsified\"", 1)).unwrap();
+    std::fs::write(path.join("altered.json"), original.replacen("\"not assessed\"", "\"not falsified\"", 1))
+        .unwrap();
     refuse(path, "verify altered.json", 1, "without an attack");
-    std::fs::write(path.join("altered.json"), original.replacen("\"version\": 1", "\"version\": 2", 1)).unwrap();
+    std::fs::write(path.join("altered.json"), original.replacen("\"version\": 1", "\"version\": 2", 1))
+        .unwrap();
     refuse(path, "verify altered.json", 1, "cryptotl-report 2");
     // The page must show the report that it carries.
     edit(&path.join("audit/report.html"), "does not learn", "does learn");
@@ -114,7 +130,8 @@ fn altered_files_are_found_out() {
     let whole = std::fs::read(path.join("head.safetensors")).unwrap();
     let (from, to) = (br#"\"no\",\"yes\""#, br#"\"on\",\"yes\""#);
     let at = whole.windows(from.len()).position(|w| w == from).unwrap();
-    std::fs::write(path.join("altered.safetensors"), [&whole[..at], to, &whole[at + to.len()..]].concat()).unwrap();
+    std::fs::write(path.join("altered.safetensors"), [&whole[..at], to, &whole[at + to.len()..]].concat())
+        .unwrap();
     refuse(path, "verify altered.safetensors --ledger budget", 4, "altered");
     edit(&path.join("head.README.md"), "unit: record", "unit: person:9");
     refuse(path, "verify head.README.md head.safetensors", 1, "its unit is not the head's");
@@ -158,14 +175,21 @@ fn a_model_card_comes_with_the_head_and_replaces_nothing_of_others() {
     std::fs::write(path.join("head.README.md"), "my notes").unwrap();
     let untouched = succeed(path, "--json ledger show --ledger budget");
     refuse(path, &finetune("1", "f.safetensors", "head.safetensors"), 1, "head.README.md");
-    assert_eq!(succeed(path, "--json ledger show --ledger budget"), untouched, "it was noticed before anything was paid");
+    assert_eq!(
+        succeed(path, "--json ledger show --ledger budget"),
+        untouched,
+        "it was noticed before anything was paid"
+    );
     assert_eq!(std::fs::read_to_string(path.join("head.README.md")).unwrap(), "my notes");
     std::fs::remove_file(path.join("head.README.md")).unwrap();
 
     let released = succeed(path, &finetune("1", "f.safetensors", "head.safetensors"));
     assert_eq!(released["card"], "head.README.md");
     let card = std::fs::read_to_string(path.join("head.README.md")).unwrap();
-    assert!(card.starts_with("---\nlibrary_name: cryptotl\n") && card.contains(released["sentence"].as_str().unwrap()));
+    assert!(
+        card.starts_with("---\nlibrary_name: cryptotl\n")
+            && card.contains(released["sentence"].as_str().unwrap())
+    );
     // A repeated run writes the same card again, and a new one replaces it.
     succeed(path, &finetune("1", "f.safetensors", "head.safetensors"));
     assert_eq!(std::fs::read_to_string(path.join("head.README.md")).unwrap(), card);

@@ -138,7 +138,10 @@ pub fn check_place(head: &Path) -> Result<()> {
     match Card::read(&path) {
         Ok(card) if card.is_as_written => Ok(()),
         _ => Err(Failure::failed(
-            format!("{} is in the place of the head's model card, and is not one as cryptotl wrote it", path.display()),
+            format!(
+                "{} is in the place of the head's model card, and is not one as cryptotl wrote it",
+                path.display()
+            ),
             "move it away, or write the head elsewhere with --output",
         )),
     }
@@ -167,13 +170,14 @@ impl Card {
     fn parse(text: &str) -> std::result::Result<Self, String> {
         let rest = text.strip_prefix("---\n").ok_or("it has no front matter")?;
         let end = rest.find("\n---\n").ok_or("its front matter does not end")?;
-        let front: AnyFrontMatter =
-            serde_saphyr::from_str(&rest[..=end]).map_err(|e| format!("its `dp` block is not readable: {}", first_line(&e)))?;
+        let front: AnyFrontMatter = serde_saphyr::from_str(&rest[..=end])
+            .map_err(|e| format!("its `dp` block is not readable: {}", first_line(&e)))?;
         let dp = front.dp;
         if dp.format != FORMAT || dp.version != VERSION {
             return Err(format!("its `dp` block is not of {FORMAT} {VERSION}"));
         }
-        let is_as_written = dp.digest != NO_DIGEST && digest_of(&text.replacen(&dp.digest, NO_DIGEST, 1)) == dp.digest;
+        let is_as_written =
+            dp.digest != NO_DIGEST && digest_of(&text.replacen(&dp.digest, NO_DIGEST, 1)) == dp.digest;
         Ok(Self { dp, is_as_written })
     }
 }
@@ -201,7 +205,9 @@ fn body(head: &Head, name: &str) -> String {
     let header = &head.header;
     let labels: Vec<String> = header.label_names.iter().map(|label| format!("* {}", plain(label))).collect();
     let encrypted = match &header.encryption {
-        Some(_) => "The texts' embeddings were encrypted before they left their owner; the model owner saw no text and no label.",
+        Some(_) => {
+            "The texts' embeddings were encrypted before they left their owner; the model owner saw no text and no label."
+        }
         None => "No text, label or embedding left its owner.",
     };
     format!(
@@ -251,7 +257,10 @@ mod tests {
             rho: "0.04327466094".to_owned(),
             unit: "record".to_owned(),
             adjacency: "add-remove".to_owned(),
-            mechanism: serde_json::from_str(r#"{"event":"gaussian-sum","scale":7.600692582500824,"steps":20,"rho":"0.1"}"#).unwrap(),
+            mechanism: serde_json::from_str(
+                r#"{"event":"gaussian-sum","scale":7.600692582500824,"steps":20,"rho":"0.1"}"#,
+            )
+            .unwrap(),
             witness_seq: 1,
             witness_hash: "1e5".repeat(21) + "0",
             public_model: "0123456789".to_owned(),

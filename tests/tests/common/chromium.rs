@@ -21,7 +21,10 @@ pub fn find() -> Option<PathBuf> {
     }
     let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "headless_shell"];
     let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH")?).collect();
-    names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name))).find(|path| path.is_file())
+    names
+        .iter()
+        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
+        .find(|path| path.is_file())
 }
 
 /// One page of a running browser.
@@ -47,7 +50,13 @@ impl Page {
         let process = Command::new("sh")
             .args(["-c", r#"exec "$0" "$@" 3< "$INPUT" 4> "$OUTPUT""#])
             .arg(browser)
-            .args(["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run"])
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--remote-debugging-pipe",
+                "--no-first-run",
+            ])
             .args(["--disable-background-networking", "--disable-dev-shm-usage", "--hide-scrollbars"])
             .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
             .env("INPUT", &input)
@@ -70,9 +79,11 @@ impl Page {
                 bytes.clear();
             }
         });
-        let mut page = Self { process, to, from, events: VecDeque::new(), next: 1, session: None, _folder: folder };
+        let mut page =
+            Self { process, to, from, events: VecDeque::new(), next: 1, session: None, _folder: folder };
         let target = page.call("Target.createTarget", json!({ "url": "about:blank" }));
-        let attached = page.call("Target.attachToTarget", json!({ "targetId": target["targetId"], "flatten": true }));
+        let attached =
+            page.call("Target.attachToTarget", json!({ "targetId": target["targetId"], "flatten": true }));
         page.session = Some(attached["sessionId"].as_str().unwrap().to_owned());
         for domain in ["Network.enable", "Page.enable", "Runtime.enable"] {
             page.call(domain, json!({}));
@@ -90,7 +101,8 @@ impl Page {
         }
         self.to.write_all(format!("{message}\0").as_bytes()).unwrap();
         loop {
-            let answer = self.from.recv_timeout(PATIENCE).unwrap_or_else(|e| panic!("{method}: no answer ({e})"));
+            let answer =
+                self.from.recv_timeout(PATIENCE).unwrap_or_else(|e| panic!("{method}: no answer ({e})"));
             if answer["id"] == json!(id) {
                 assert!(answer.get("error").is_none(), "{method}: {answer}");
                 return answer["result"].clone();
@@ -125,20 +137,23 @@ impl Page {
 
     /// The value of an expression in the page.
     pub fn evaluate(&mut self, expression: &str) -> Value {
-        let result = self.call("Runtime.evaluate", json!({ "expression": expression, "returnByValue": true }));
+        let result =
+            self.call("Runtime.evaluate", json!({ "expression": expression, "returnByValue": true }));
         assert!(result.get("exceptionDetails").is_none(), "{result}");
         result["result"]["value"].clone()
     }
 
     /// The page as PNG.
     pub fn screenshot(&mut self, whole: bool) -> Vec<u8> {
-        let shot = self.call("Page.captureScreenshot", json!({ "format": "png", "captureBeyondViewport": whole }));
+        let shot =
+            self.call("Page.captureScreenshot", json!({ "format": "png", "captureBeyondViewport": whole }));
         decode(&shot["data"])
     }
 
     /// The page as PDF on A4.
     pub fn print(&mut self) -> Vec<u8> {
-        let printed = self.call("Page.printToPDF", json!({ "preferCSSPageSize": true, "printBackground": true }));
+        let printed =
+            self.call("Page.printToPDF", json!({ "preferCSSPageSize": true, "printBackground": true }));
         decode(&printed["data"])
     }
 }

@@ -42,7 +42,11 @@ impl fmt::Display for Audited {
         if let (Some(bound), Some(confidence)) = (report.audited_epsilon_lower_bound, report.confidence) {
             write!(f, ", at least {bound:.4} with {:.0} % confidence", confidence * 100.0)?;
         }
-        writeln!(f, "\nspent by all releases: epsilon {} of {}", report.budget.epsilon_spent, report.budget.epsilon_cap)?;
+        writeln!(
+            f,
+            "\nspent by all releases: epsilon {} of {}",
+            report.budget.epsilon_spent, report.budget.epsilon_cap
+        )?;
         write!(f, "report in {}", self.place)
     }
 }
@@ -100,7 +104,12 @@ fn read_public(path: &Path, head: &Head) -> Result<PublicModel> {
     let (model, digest) = PublicModel::read(path)?;
     if digest != head.header.public_model {
         return Err(Failure::failed(
-            format!("{} is not the model of the head ({}), but {}", path.display(), head.header.public_model.short(), digest.short()),
+            format!(
+                "{} is not the model of the head ({}), but {}",
+                path.display(),
+                head.header.public_model.short(),
+                digest.short()
+            ),
             "give the public half of the model that the head was trained with",
         ));
     }
@@ -112,13 +121,22 @@ fn read_plan(path: &Path, head: &Head) -> Result<PlanFile> {
     let header = &head.header;
     let Some(encryption) = &header.encryption else {
         return Err(Failure::failed(
-            format!("{} is a plan of encrypted evaluation, and the head reads nothing that was encrypted", path.display()),
+            format!(
+                "{} is a plan of encrypted evaluation, and the head reads nothing that was encrypted",
+                path.display()
+            ),
             "leave --plan out",
         ));
     };
-    if plan.public_model != header.public_model || plan.contract.parameter_set().to_string() != encryption.parameter_set {
+    if plan.public_model != header.public_model
+        || plan.contract.parameter_set().to_string() != encryption.parameter_set
+    {
         return Err(Failure::failed(
-            format!("{} is not a plan of the head's model with the parameters {}", path.display(), encryption.parameter_set),
+            format!(
+                "{} is not a plan of the head's model with the parameters {}",
+                path.display(),
+                encryption.parameter_set
+            ),
             "give the plan that the head's features were made with",
         ));
     }
@@ -128,7 +146,10 @@ fn read_plan(path: &Path, head: &Head) -> Result<PlanFile> {
 /// The table's rows for a population.
 fn read_table(path: &Path, population: &str) -> Result<Vec<BenchmarkRow>> {
     let unusable = |fact: String| {
-        Failure::failed(format!("{} is not a table of `bench privacy`: {fact}", path.display()), "give its --output")
+        Failure::failed(
+            format!("{} is not a table of `bench privacy`: {fact}", path.display()),
+            "give its --output",
+        )
     };
     let length = std::fs::metadata(path).map_err(|e| unusable(e.to_string()))?.len();
     if length > MAX_TABLE_BYTES {
@@ -154,7 +175,9 @@ fn command(args: &AuditArgs) -> String {
     let shown = |path: &Path| quoted(&name(path));
     let mut line = format!("cryptotl audit --head {} --ledger {}", shown(&args.head), shown(&args.ledger));
     let given = &args.evidence;
-    for (flag, path) in [("model", &given.model), ("plan", &given.plan), ("policy", &given.policy), ("table", &given.table)] {
+    for (flag, path) in
+        [("model", &given.model), ("plan", &given.plan), ("policy", &given.policy), ("table", &given.table)]
+    {
         if let Some(path) = path {
             line += &format!(" --{flag} {}", shown(path));
         }

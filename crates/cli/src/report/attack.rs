@@ -140,17 +140,33 @@ fn assessed(report: &Report, evidence: &AuditEvidence, blocks: &mut Vec<Block>) 
     let at = |field: &str| format!("/attack/{field}");
     blocks.push(Block::Facts(vec![
         ("Verdict", report.verdict.words().into()),
-        ("Confidence of the verdict", Cell::figure(at("verdict_confidence"), words::percent(evidence.verdict_confidence))),
+        (
+            "Confidence of the verdict",
+            Cell::figure(at("verdict_confidence"), words::percent(evidence.verdict_confidence)),
+        ),
         ("Method under attack", evidence.claim.method.clone().into()),
         ("Trainings", Cell::figure(at("settings/runs"), words::grouped(evidence.settings.runs as u64))),
-        ("with one canary", Cell::figure(at("settings/single_runs"), words::grouped(evidence.settings.single_runs as u64))),
-        ("Seed of all but the DP noise", Cell::figure(at("settings/seed"), evidence.settings.seed.to_string())),
+        (
+            "with one canary",
+            Cell::figure(at("settings/single_runs"), words::grouped(evidence.settings.single_runs as u64)),
+        ),
+        (
+            "Seed of all but the DP noise",
+            Cell::figure(at("settings/seed"), evidence.settings.seed.to_string()),
+        ),
         (
             "Complete",
-            if evidence.completed { "all planned trainings were done" } else { "the time budget ended it; every bound holds" }
-                .into(),
+            if evidence.completed {
+                "all planned trainings were done"
+            } else {
+                "the time budget ended it; every bound holds"
+            }
+            .into(),
         ),
-        ("Best that any attack can find", Cell::figure(at("claim/exact_epsilon"), words::loss(evidence.claim.exact_epsilon.get()))),
+        (
+            "Best that any attack can find",
+            Cell::figure(at("claim/exact_epsilon"), words::loss(evidence.claim.exact_epsilon.get())),
+        ),
     ]));
     blocks.push(controls_table(&report.controls));
     blocks.push(Block::Drawing(Drawing::TradeOff));
@@ -162,7 +178,11 @@ fn assessed(report: &Report, evidence: &AuditEvidence, blocks: &mut Vec<Block>) 
         }
     }
     for (j, bound) in evidence.single.bounds.iter().enumerate() {
-        rows.push(bound_row("one canary, next to nobody beside it", bound, at(&format!("single/bounds/{j}"))));
+        rows.push(bound_row(
+            "one canary, next to nobody beside it",
+            bound,
+            at(&format!("single/bounds/{j}")),
+        ));
     }
     let one_run = |field: &str, confidence: f64, bound: f64| {
         vec![
@@ -187,7 +207,10 @@ fn controls_table(controls: &[Control]) -> Block {
         vec![
             c.control.clone().into(),
             Cell::figure(format!("/controls/{i}/runs"), words::grouped(c.runs)),
-            Cell::figure(format!("/controls/{i}/epsilon_lower_bound"), words::at_least(c.epsilon_lower_bound)),
+            Cell::figure(
+                format!("/controls/{i}/epsilon_lower_bound"),
+                words::at_least(c.epsilon_lower_bound),
+            ),
             if c.found_out { "found out" } else { "missed" }.into(),
         ]
     });
@@ -232,7 +255,13 @@ fn low_rates(evidence: &AuditEvidence) -> Block {
     }
     Block::Table(Table {
         caption: "Recognized canaries at low false positive rates, with 95 % intervals",
-        head: vec!["adversary", "false positive rate", "true positive rate", "interval", "allowed by the claim"],
+        head: vec![
+            "adversary",
+            "false positive rate",
+            "true positive rate",
+            "interval",
+            "allowed by the claim",
+        ],
         rows,
     })
 }

@@ -175,7 +175,10 @@ impl Budget {
                 ("Left, in one release", self.affordable()),
                 (
                     "Most in one release",
-                    Cell::figure("/budget/epsilon_per_release_max", words::at_least(self.epsilon_per_release_max)),
+                    Cell::figure(
+                        "/budget/epsilon_per_release_max",
+                        words::at_least(self.epsilon_per_release_max),
+                    ),
                 ),
                 ("Policy", self.policy.clone().into()),
                 ("rho spent of cap", Cell::Code(format!("{} of {}", self.rho_spent, self.rho_cap))),

@@ -54,7 +54,8 @@ impl InputPrivacy {
     pub(super) fn new(evidence: &Evidence) -> Assessed<Self> {
         let Some(encryption) = &evidence.head.header.encryption else {
             return Assessed::Assessed(Self {
-                scheme: "none: the head reads the data owner's own embeddings, and nothing was sent".to_owned(),
+                scheme: "none: the head reads the data owner's own embeddings, and nothing was sent"
+                    .to_owned(),
                 parameter_set: None,
                 security_basis: None,
                 key_holder: "nobody".to_owned(),

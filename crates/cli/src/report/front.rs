@@ -35,7 +35,8 @@ pub struct Answer {
 
 impl<'a> Front<'a> {
     pub fn of(report: &'a Report) -> Self {
-        let mut concerns: Vec<&Hazard> = report.hazards.iter().filter(|h| h.status < Status::NotAssessed).collect();
+        let mut concerns: Vec<&Hazard> =
+            report.hazards.iter().filter(|h| h.status < Status::NotAssessed).collect();
         concerns.sort_by_key(|h| h.status);
         let count = |status: Status| report.hazards.iter().filter(|h| h.status == status).count();
         Self {
@@ -99,15 +100,21 @@ fn answers(report: &Report) -> Vec<Answer> {
 
 fn attack(report: &Report) -> Answer {
     let bound = report.audited_epsilon_lower_bound;
-    let found = bound.map_or_else(|| "not run".into(), |b| Cell::figure("/audited_epsilon_lower_bound", words::at_least(b)));
+    let found = bound.map_or_else(
+        || "not run".into(),
+        |b| Cell::figure("/audited_epsilon_lower_bound", words::at_least(b)),
+    );
     let (words, status) = match report.verdict {
         Verdict::Falsified => {
             ("epsilon found by the attack, more than was promised: the promise is contradicted", Status::Fail)
         }
-        Verdict::NotFalsified => {
-            ("epsilon found by the attack, not more than was promised: it did not contradict the promise", Status::Pass)
+        Verdict::NotFalsified => (
+            "epsilon found by the attack, not more than was promised: it did not contradict the promise",
+            Status::Pass,
+        ),
+        Verdict::Inconclusive => {
+            ("epsilon found by an attack that missed its own controls: it says nothing", Status::Warn)
         }
-        Verdict::Inconclusive => ("epsilon found by an attack that missed its own controls: it says nothing", Status::Warn),
         Verdict::NotAssessed => ("nobody tried to contradict the promise: not assessed", Status::NotAssessed),
     };
     Answer { name: "Attack", figure: found, words: words.to_owned(), status, share: None }

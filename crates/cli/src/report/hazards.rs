@@ -108,13 +108,21 @@ fn guarantee(evidence: &Evidence, promise: &Promise) -> Vec<Hazard> {
         layer(
             "Delta is large enough to publish someone in the clear",
             if is_delta_small { Status::Pass } else { Status::Fail },
-            format!("delta {} beside 1/{} for the public size", words::small(promise.delta), words::grouped(size)),
+            format!(
+                "delta {} beside 1/{} for the public size",
+                words::small(promise.delta),
+                words::grouped(size)
+            ),
         ),
         layer("The unit of protection is smaller than a person", unit_status, unit_words),
         layer(
             "Guarantees of different unit, adjacency or delta are added or compared",
             Status::Pass,
-            format!("every charge has unit {unit}, {} adjacency and delta {}", promise.adjacency, words::small(promise.delta)),
+            format!(
+                "every charge has unit {unit}, {} adjacency and delta {}",
+                promise.adjacency,
+                words::small(promise.delta)
+            ),
         ),
         layer(
             "Uses of the data are not counted together",
@@ -145,7 +153,8 @@ fn guarantee(evidence: &Evidence, promise: &Promise) -> Vec<Hazard> {
 fn algorithm(evidence: &Evidence, attack: Option<&AuditEvidence>) -> Vec<Hazard> {
     let header = &evidence.head.header;
     let layer = |name: &str, status: Status, words: String| hazard("algorithm", name, status, words);
-    let slack = serde_json::to_value(&header.event).ok().and_then(|e| e.get("slack")?.as_f64()).unwrap_or(0.0);
+    let slack =
+        serde_json::to_value(&header.event).ok().and_then(|e| e.get("slack")?.as_f64()).unwrap_or(0.0);
     let (coupling, coupling_words) = match (&header.encryption, slack) {
         (None, _) => (Status::Pass, "embeddings are computed text by text, and nothing was encrypted".to_owned()),
         (Some(_), slack) if slack > 0.0 => {
@@ -159,14 +168,27 @@ fn algorithm(evidence: &Evidence, attack: Option<&AuditEvidence>) -> Vec<Hazard>
     let (public_status, public_words) = match &evidence.public {
         Some(public) => {
             let sources: Vec<&str> = public.sources.iter().map(|s| s.name.as_str()).collect();
-            (Status::Pass, format!("scaler, projection and start come from {}, which were declared public", sources.join(", ")))
+            (
+                Status::Pass,
+                format!(
+                    "scaler, projection and start come from {}, which were declared public",
+                    sources.join(", ")
+                ),
+            )
         }
         None => (Status::NotAssessed, "the public half of the model was not given".to_owned()),
     };
-    let unreleased = evidence.ledger.entries.iter().filter(|e| e.kind == EntryKind::Charge && e.released.is_none()).count();
+    let unreleased = evidence
+        .ledger
+        .entries
+        .iter()
+        .filter(|e| e.kind == EntryKind::Charge && e.released.is_none())
+        .count();
     let (tested, tested_words) = match attack {
         None => (Status::NotAssessed, "no attack was run against this head".to_owned()),
-        Some(a) if a.verdict == Verdict::Falsified => (Status::Fail, "the attack found more than was promised".to_owned()),
+        Some(a) if a.verdict == Verdict::Falsified => {
+            (Status::Fail, "the attack found more than was promised".to_owned())
+        }
         Some(a) if a.verdict == Verdict::NotFalsified => {
             let found = a.headline().map_or(0.0, |bound| bound.epsilon);
             (Status::Pass, format!("the attack found epsilon {} and its controls", words::at_least(found)))
@@ -228,10 +250,17 @@ fn deployment(evidence: &Evidence) -> Vec<Hazard> {
     let layer = |name: &str, status: Status, words: String| hazard("deployment", name, status, words);
     let (separation, separation_words) = match &header.encryption {
         None => (Status::Pass, "nothing was sent to the model owner".to_owned()),
-        Some(e) if e.evaluator == IN_PROCESS => {
-            (Status::Warn, "both parties ran in one process, so one operator held records and lower network".to_owned())
-        }
-        Some(e) => (Status::Pass, format!("records left the data owner encrypted ({}); evaluated by {}", e.parameter_set, e.evaluator)),
+        Some(e) if e.evaluator == IN_PROCESS => (
+            Status::Warn,
+            "both parties ran in one process, so one operator held records and lower network".to_owned(),
+        ),
+        Some(e) => (
+            Status::Pass,
+            format!(
+                "records left the data owner encrypted ({}); evaluated by {}",
+                e.parameter_set, e.evaluator
+            ),
+        ),
     };
     let (policy, policy_words) = if evidence.policy_checked {
         (Status::Pass, "the policy in force is the one that was given".to_owned())
@@ -240,23 +269,43 @@ fn deployment(evidence: &Evidence) -> Vec<Hazard> {
     };
     vec![
         layer("Who is trusted with the records is not who people think", separation, separation_words),
-        layer("The budget can be reset without anybody noticing", Status::Pass,
-            format!("entry {} is in the head and was found unchanged in the chain", header.witness.seq)),
+        layer(
+            "The budget can be reset without anybody noticing",
+            Status::Pass,
+            format!("entry {} is in the head and was found unchanged in the chain", header.witness.seq),
+        ),
         layer("Another policy is in force than was approved", policy, policy_words),
-        layer("Answers can be asked for again and again", Status::Pass,
-            "the head is released once as a file; who uses it asks nothing of the data".to_owned()),
-        layer("Time, memory or sizes tell what DP noise hides", Status::Warn,
-            "neither clipping nor the sampler runs in constant time".to_owned()),
-        layer("Records, keys and ledger lie open", Status::NotAssessed,
-            "access to the data owner's machine is outside of this program".to_owned()),
-        layer("People did not agree to the collection", Status::NotAssessed,
-            "how the records were collected is outside of this program".to_owned()),
+        layer(
+            "Answers can be asked for again and again",
+            Status::Pass,
+            "the head is released once as a file; who uses it asks nothing of the data".to_owned(),
+        ),
+        layer(
+            "Time, memory or sizes tell what DP noise hides",
+            Status::Warn,
+            "neither clipping nor the sampler runs in constant time".to_owned(),
+        ),
+        layer(
+            "Records, keys and ledger lie open",
+            Status::NotAssessed,
+            "access to the data owner's machine is outside of this program".to_owned(),
+        ),
+        layer(
+            "People did not agree to the collection",
+            Status::NotAssessed,
+            "how the records were collected is outside of this program".to_owned(),
+        ),
     ]
 }
 
 pub(super) fn section(hazards: &[Hazard]) -> Section {
     let rows = hazards.iter().map(|h| {
-        vec![Cell::Status(h.status), h.hazard.clone().into(), h.evidence.clone().into(), h.layer.clone().into()]
+        vec![
+            Cell::Status(h.status),
+            h.hazard.clone().into(),
+            h.evidence.clone().into(),
+            h.layer.clone().into(),
+        ]
     });
     Section {
         id: "hazards",

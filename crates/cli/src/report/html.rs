@@ -140,8 +140,9 @@ impl Page<'_> {
 
     fn table(&self, table: &Table) -> Markup {
         let is_number = |cell: &Cell| matches!(cell, Cell::Figure { .. });
-        let numeric: Vec<bool> =
-            (0..table.head.len()).map(|i| table.rows.iter().any(|row| row.get(i).is_some_and(is_number))).collect();
+        let numeric: Vec<bool> = (0..table.head.len())
+            .map(|i| table.rows.iter().any(|row| row.get(i).is_some_and(is_number)))
+            .collect();
         let align = |i: usize| numeric.get(i).copied().unwrap_or(false).then_some("n");
         html! {
             div.scroll tabindex="0" role="region" aria-label=(table.caption) {

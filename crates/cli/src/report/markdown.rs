@@ -26,7 +26,13 @@ fn write_report(text: &mut String, report: &Report) -> std::fmt::Result {
         escape(&report.budget.as_of)
     )?;
     for answer in &front.answers {
-        writeln!(text, "* **{}: {}**: {}.", answer.name, escape(answer.figure.words()), escape(&answer.words))?;
+        writeln!(
+            text,
+            "* **{}: {}**: {}.",
+            answer.name,
+            escape(answer.figure.words()),
+            escape(&answer.words)
+        )?;
     }
     writeln!(text)?;
     for sentence in &front.meaning {
@@ -34,12 +40,21 @@ fn write_report(text: &mut String, report: &Report) -> std::fmt::Result {
     }
     writeln!(text, "{}\n", escape(&front.tally))?;
     for hazard in &front.concerns {
-        writeln!(text, "* **{}**: {}: {}.", hazard.status.words(), escape(&hazard.hazard), escape(&hazard.evidence))?;
+        writeln!(
+            text,
+            "* **{}**: {}: {}.",
+            hazard.status.words(),
+            escape(&hazard.hazard),
+            escape(&hazard.evidence)
+        )?;
     }
     for section in report.sections() {
         write_section(text, &section)?;
     }
-    writeln!(text, "\n## Sign-off\n\n| role | name | decision | date and signature |\n| --- | --- | --- | --- |")?;
+    writeln!(
+        text,
+        "\n## Sign-off\n\n| role | name | decision | date and signature |\n| --- | --- | --- | --- |"
+    )?;
     for role in SIGNATORIES {
         writeln!(text, "| {role} | | release / do not release | |")?;
     }
@@ -54,7 +69,9 @@ fn write_section(text: &mut String, section: &Section) -> std::fmt::Result {
             Block::Text(words) | Block::Note(words) => writeln!(text, "{}", escape(words))?,
             Block::Quote(words) => writeln!(text, "> {}", escape(words))?,
             Block::List(items) => items.iter().try_for_each(|item| writeln!(text, "* {}", escape(item)))?,
-            Block::Commands(lines) => lines.iter().try_for_each(|line| writeln!(text, "    {}", one_line(line)))?,
+            Block::Commands(lines) => {
+                lines.iter().try_for_each(|line| writeln!(text, "    {}", one_line(line)))?
+            }
             Block::NotAssessed(reason) => writeln!(text, "**not assessed**: {}.", escape(reason))?,
             Block::Drawing(drawing) => writeln!(text, "({}: drawn in report.html)", drawing.title())?,
             Block::Facts(facts) => {

@@ -46,7 +46,8 @@ impl Mechanism {
             summary: summary(event),
             event: fields(event),
             entropy: entropy.to_owned(),
-            normalizer: "sums are divided by the population's public size, never by the number of records".to_owned(),
+            normalizer: "sums are divided by the population's public size, never by the number of records"
+                .to_owned(),
         }
     }
 
@@ -117,7 +118,10 @@ fn summary(event: &Event) -> String {
             format!("Counts of units in {} bins, with discrete Gaussian DP noise from OpenDP.", counts.bins)
         }
         Event::NoisyMax(choice) => {
-            format!("One choice among {} candidates, by the exponential mechanism of OpenDP.", choice.candidates)
+            format!(
+                "One choice among {} candidates, by the exponential mechanism of OpenDP.",
+                choice.candidates
+            )
         }
         other => format!(
             "The recorded event `{}`, as its fields say.",

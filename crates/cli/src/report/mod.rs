@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 pub use attack::{Control, Verdict};
 pub use budget::{Budget, Run};
 pub use evidence::{BenchmarkRow, Evidence};
-pub use guarantee::{GROUP_SIZES, Promise, ProfilePoint};
+pub use guarantee::{GROUP_SIZES, ProfilePoint, Promise};
 pub use hazards::{Hazard, Status};
 pub use html::{embedded_json, render as html};
 pub use markdown::{escape as escape_markdown, render as markdown};

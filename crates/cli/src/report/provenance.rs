@@ -186,7 +186,10 @@ impl Product {
                 facts.push(("Trained on, all public", sources.join(", ").into()));
                 facts.push((
                     "Its accuracy on public records",
-                    Cell::figure("/product/backbone/validation_accuracy", words::number(backbone.validation_accuracy)),
+                    Cell::figure(
+                        "/product/backbone/validation_accuracy",
+                        words::number(backbone.validation_accuracy),
+                    ),
                 ));
                 blocks.push(Block::Facts(facts));
             }
@@ -196,7 +199,8 @@ impl Product {
             }
         }
         blocks.push(Block::Text("The run's settings, fixed before a record was read:".to_owned()));
-        blocks.push(Block::List(self.settings.iter().map(|(key, value)| format!("{key}: {value}")).collect()));
+        blocks
+            .push(Block::List(self.settings.iter().map(|(key, value)| format!("{key}: {value}")).collect()));
         Section { id: "product", title: "The product and its backbone", blocks }
     }
 }
@@ -219,7 +223,9 @@ impl Dataset {
         ])];
         match self.other_releases.evidence() {
             Ok(words) => blocks.push(Block::Text(words.clone())),
-            Err(reason) => blocks.push(Block::NotAssessed(format!("Other releases from the same people: {reason}"))),
+            Err(reason) => {
+                blocks.push(Block::NotAssessed(format!("Other releases from the same people: {reason}")))
+            }
         }
         Section { id: "dataset", title: "The data", blocks }
     }

@@ -48,12 +48,22 @@ fn claim(report: &Report) -> Result<String, String> {
     let (guarantee, computed) = compute().map_err(|e| words(&e))?;
     let epsilon = guarantee.epsilon.get();
     if computed != *promise || guarantee.formal_sentence() != report.sentence {
-        return Err(format!("the promise is not the one of the recorded event, which is epsilon {}", words::loss(epsilon)));
+        return Err(format!(
+            "the promise is not the one of the recorded event, which is epsilon {}",
+            words::loss(epsilon)
+        ));
     }
     if report.target_epsilon != epsilon || report.accounted_epsilon != epsilon {
-        return Err(format!("the recorded event costs epsilon {}, the report says otherwise", words::loss(epsilon)));
+        return Err(format!(
+            "the recorded event costs epsilon {}, the report says otherwise",
+            words::loss(epsilon)
+        ));
     }
-    Ok(format!("epsilon {} at delta {} follows from the recorded event", words::loss(epsilon), words::small(promise.delta)))
+    Ok(format!(
+        "epsilon {} at delta {} follows from the recorded event",
+        words::loss(epsilon),
+        words::small(promise.delta)
+    ))
 }
 
 /// The sum of all runs, and that this release is one of them.
@@ -82,7 +92,11 @@ fn budget(report: &Report) -> Result<String, String> {
     if !is_own {
         return Err(format!("entry {} is not the run of the head that the report names", own.seq));
     }
-    Ok(format!("{} cost epsilon {} together", words::count(budget.runs.len(), "run"), words::loss(budget.epsilon_spent)))
+    Ok(format!(
+        "{} cost epsilon {} together",
+        words::count(budget.runs.len(), "run"),
+        words::loss(budget.epsilon_spent)
+    ))
 }
 
 /// That verdict and headline are those of the attack's evidence.

@@ -116,11 +116,18 @@ pub fn render(report: &Report) -> Result<String, serde_saphyr::ser::Error> {
             },
             dp_flavor: Flavor {
                 name: "Zero-concentrated DP",
-                input_metric: if promise.adjacency == "replace" { "Change-one distance" } else { "Symmetric distance" },
+                input_metric: if promise.adjacency == "replace" {
+                    "Change-one distance"
+                } else {
+                    "Symmetric distance"
+                },
                 bound_on_input_distance: 1,
                 output_measure: "Zero-concentrated divergence",
                 bound_on_output_distance: promise.rho.clone(),
-                data_domain: format!("labeled texts, at most {} units", words::grouped(report.dataset.public_size)),
+                data_domain: format!(
+                    "labeled texts, at most {} units",
+                    words::grouped(report.dataset.public_size)
+                ),
                 unprotected_quantities: lines(&report.scope.unprotected),
             },
             privacy_loss: Loss {
@@ -140,20 +147,31 @@ pub fn render(report: &Report) -> Result<String, serde_saphyr::ser::Error> {
             model: Model {
                 model_name: "Central",
                 model_name_description: report.setting.assumptions.first().cloned().unwrap_or_default(),
-                actors: lines(report.setting.actors.iter().map(|a| format!("{}: keeps {}; sees {}", a.name, a.keeps, a.sees))),
+                actors: lines(
+                    report
+                        .setting
+                        .actors
+                        .iter()
+                        .map(|a| format!("{}: keeps {}; sees {}", a.name, a.keeps, a.sees)),
+                ),
                 release_type: if report.budget.runs.len() > 1 { "Many releases" } else { "One release" },
                 data_source_type: "Static",
                 access_type: "Non-interactive",
             },
             accounting: Accounting {
                 post_processing: report.mechanism.normalizer.clone(),
-                composition: "Losses of all runs add up in rho in a ledger that is charged before data is read.".to_owned(),
+                composition:
+                    "Losses of all runs add up in rho in a ledger that is charged before data is read."
+                        .to_owned(),
             },
             implementation: Implementation {
                 pre_processing_eda_hyperparameter_tuning: lines(
                     report.preprocessing.steps.iter().chain([&report.preprocessing.tuning]),
                 ),
-                mechanisms: lines([&report.mechanism.summary, &format!("Random numbers: {}.", report.mechanism.entropy)]),
+                mechanisms: lines([
+                    &report.mechanism.summary,
+                    &format!("Random numbers: {}.", report.mechanism.entropy),
+                ]),
                 justification: format!("Attack on the mechanism: {}.", report.verdict.words()),
             },
             resources: Resources {

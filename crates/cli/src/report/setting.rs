@@ -81,7 +81,10 @@ impl Setting {
             let (numbers, features) = match &evidence.plan {
                 Some(plan) => {
                     let contract = &plan.contract;
-                    (format!("{} numbers a record", contract.input_width()), format!("{} features a record", contract.output_width()))
+                    (
+                        format!("{} numbers a record", contract.input_width()),
+                        format!("{} features a record", contract.output_width()),
+                    )
                 }
                 None => ("embeddings".to_owned(), "features".to_owned()),
             };
@@ -190,8 +193,18 @@ fn actors(is_encrypted: bool) -> Vec<Actor> {
             "records, labels, features",
         ));
     } else {
-        actors.push(actor("data owner", "texts, labels, embeddings", "the public half of the model", "the lower network"));
-        actors.push(actor("model owner", "the lower network", "nothing: nothing was sent", "records, labels"));
+        actors.push(actor(
+            "data owner",
+            "texts, labels, embeddings",
+            "the public half of the model",
+            "the lower network",
+        ));
+        actors.push(actor(
+            "model owner",
+            "the lower network",
+            "nothing: nothing was sent",
+            "records, labels",
+        ));
     }
     actors.push(actor(
         "everyone",

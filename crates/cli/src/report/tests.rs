@@ -37,7 +37,10 @@ fn each_rendering_is_as_stored() {
 
 #[test]
 fn the_schema_in_docs_is_that_of_the_types() {
-    is_as_stored(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/report.schema.json"), &Report::schema());
+    is_as_stored(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/report.schema.json"),
+        &Report::schema(),
+    );
 }
 
 #[test]
@@ -46,7 +49,14 @@ fn a_report_comes_back_from_its_json_and_from_its_page() {
     let page = html(&report).unwrap();
     let carried: Report = serde_json::from_str(embedded_json(&page).unwrap()).unwrap();
     assert_eq!(carried, report);
-    assert!(serde_json::from_str::<Report>(&serde_json::to_string(&report).unwrap().replacen('{', "{\"more\":1,", 1)).is_err());
+    assert!(
+        serde_json::from_str::<Report>(&serde_json::to_string(&report).unwrap().replacen(
+            '{',
+            "{\"more\":1,",
+            1
+        ))
+        .is_err()
+    );
 }
 
 #[test]
@@ -89,7 +99,9 @@ fn every_figure_that_is_shown_is_in_the_json() {
 #[test]
 fn nothing_in_the_page_reaches_out_or_runs() {
     let page = html(&stored()).unwrap();
-    for word in ["http:", "https:", "url(", "@import", "<script>", "<link", "<iframe", "<img", " onload", " onerror"] {
+    for word in
+        ["http:", "https:", "url(", "@import", "<script>", "<link", "<iframe", "<img", " onload", " onerror"]
+    {
         assert!(!page.contains(word), "{word}");
     }
     assert_eq!(page.matches("<script").count(), 1, "the JSON, which no browser runs");
@@ -97,7 +109,8 @@ fn nothing_in_the_page_reaches_out_or_runs() {
 }
 
 /// Words that would do harm in HTML, in a JSON element, in Markdown and in YAML.
-const HOSTILE: &str = "</script><script>alert(1)</script><img src=x onerror=alert(2)> \"'`| [a](javascript:b) *c* \n- d: e #";
+const HOSTILE: &str =
+    "</script><script>alert(1)</script><img src=x onerror=alert(2)> \"'`| [a](javascript:b) *c* \n- d: e #";
 
 #[test]
 fn hostile_words_stay_words() {
@@ -121,7 +134,12 @@ fn hostile_words_stay_words() {
     let carried: Report = serde_json::from_str(embedded_json(&page).unwrap()).unwrap();
     assert_eq!(carried, report);
     let text = markdown(&report);
-    assert!(!text.contains("<script") && !text.contains("<img") && !text.contains("](javascript") && !text.contains("\n- d"));
+    assert!(
+        !text.contains("<script")
+            && !text.contains("<img")
+            && !text.contains("](javascript")
+            && !text.contains("\n- d")
+    );
     let entry: serde_json::Value = serde_saphyr::from_str(&super::registry(&report).unwrap()).unwrap();
     assert_eq!(entry["deployment"]["privacy_loss"]["privacy_unit_description"], HOSTILE);
 }
@@ -134,7 +152,9 @@ fn the_registry_entry_has_the_registrys_fields() {
     let parameters = &deployment["privacy_loss"]["privacy_parameters"];
     assert_eq!(parameters["epsilon"].as_f64(), Some(report.guarantee.epsilon));
     assert_eq!(parameters["delta"].as_f64(), Some(report.guarantee.delta));
-    for field in ["product", "dp_flavor", "privacy_loss", "model", "accounting", "implementation", "resources"] {
+    for field in
+        ["product", "dp_flavor", "privacy_loss", "model", "accounting", "implementation", "resources"]
+    {
         assert!(deployment[field].is_object(), "{field}");
     }
 }

@@ -75,7 +75,8 @@ pub(super) fn section(utility: &Assessed<Utility>) -> Section {
             let rows = utility.rows.iter().enumerate().map(|(i, row)| {
                 let at = |field: &str| format!("/utility/rows/{i}/{field}");
                 vec![
-                    format!("{}{}", row.method, if row.is_like_this_head { " (like this head)" } else { "" }).into(),
+                    format!("{}{}", row.method, if row.is_like_this_head { " (like this head)" } else { "" })
+                        .into(),
                     row.inputs.clone().into(),
                     row.epsilon.map_or("none".into(), |e| Cell::figure(at("epsilon"), words::loss(e))),
                     Cell::figure(at("mean_accuracy"), words::number(row.mean_accuracy)),

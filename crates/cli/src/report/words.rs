@@ -57,7 +57,11 @@ pub fn number(value: f64) -> String {
         a if (1e-3..1e6).contains(&a) => {
             let decimals = (3 - a.log10().floor() as i32).clamp(0, 6) as usize;
             let text = format!("{value:.decimals$}");
-            if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+            if text.contains('.') {
+                text.trim_end_matches('0').trim_end_matches('.').to_owned()
+            } else {
+                text
+            }
         }
         _ => format!("{value:.3e}"),
     }
@@ -74,12 +78,24 @@ mod tests {
 
     #[test]
     fn losses_round_up_and_what_is_left_rounds_down() {
-        assert_eq!((loss(0.9999999999928), loss(1.0001), loss(1.0)), ("1.000".into(), "1.001".into(), "1.000".into()));
+        assert_eq!(
+            (loss(0.9999999999928), loss(1.0001), loss(1.0)),
+            ("1.000".into(), "1.001".into(), "1.000".into())
+        );
         assert_eq!((at_least(0.8999), at_least(2.0)), ("0.899".to_owned(), "2.000".to_owned()));
-        assert_eq!((small(1.54605687e-4), small(1e-5), small(9.999e-7)), ("1.55e-4".into(), "1e-5".into(), "1e-6".into()));
+        assert_eq!(
+            (small(1.54605687e-4), small(1e-5), small(9.999e-7)),
+            ("1.55e-4".into(), "1e-5".into(), "1e-6".into())
+        );
         assert_eq!(one_in(1.54605687708e-4), "1 in 6,468");
         assert_eq!((percent_up(0.0273), percent(0.7728)), ("2.8 %".to_owned(), "77.3 %".to_owned()));
-        assert_eq!((grouped(1234567), count(1, "run"), count(1000, "run")), ("1,234,567".into(), "1 run".into(), "1,000 runs".into()));
-        assert_eq!((number(15.2013), number(0.5), number(7.600692), number(4.66e-10)), ("15.2".into(), "0.5".into(), "7.601".into(), "4.660e-10".into()));
+        assert_eq!(
+            (grouped(1234567), count(1, "run"), count(1000, "run")),
+            ("1,234,567".into(), "1 run".into(), "1,000 runs".into())
+        );
+        assert_eq!(
+            (number(15.2013), number(0.5), number(7.600692), number(4.66e-10)),
+            ("15.2".into(), "0.5".into(), "7.601".into(), "4.660e-10".into())
+        );
     }
 }

@@ -50,12 +50,20 @@ fn ledger_checks(open: &OpenLedger) -> Vec<Check> {
         Check::new(
             "chain",
             Outcome::Pass,
-            format!("{} entries, the last {} {}{clock}", status.entries.len(), status.head.seq, status.head.hash),
+            format!(
+                "{} entries, the last {} {}{clock}",
+                status.entries.len(),
+                status.head.seq,
+                status.head.hash
+            ),
         ),
         Check::new(
             "claim",
             Outcome::Pass,
-            format!("epsilon {} of {} spent, from the recorded events", status.epsilon_spent, status.epsilon_cap),
+            format!(
+                "epsilon {} of {} spent, from the recorded events",
+                status.epsilon_spent, status.epsilon_cap
+            ),
         ),
     ]
 }
@@ -98,7 +106,11 @@ fn witness(head: &Head, digest: Digest, path: &Path, given: &Given) -> Check {
         Ok(status) => Check::new(
             "witness",
             Outcome::Pass,
-            format!("entry {} of {} entries paid for this very file", head.header.witness.seq, status.entries.len()),
+            format!(
+                "entry {} of {} entries paid for this very file",
+                head.header.witness.seq,
+                status.entries.len()
+            ),
         ),
         Err(failure) => {
             let outcome = if failure.code == Code::LedgerIntegrity { Outcome::Ledger } else { Outcome::Fail };
@@ -111,8 +123,15 @@ fn public_checks(public: &PublicModel, digest: Digest, given: &Given) -> Vec<Che
     vec![
         passed(format!("sha256 {digest}")),
         match given.lower(public.lower) {
-            Some(lower) => Check::new("secret half", Outcome::Pass, format!("it belongs to the lower network of {}", lower.name)),
-            None => Check::missing("secret half", format!("the lower network {} was not given", public.lower.short())),
+            Some(lower) => Check::new(
+                "secret half",
+                Outcome::Pass,
+                format!("it belongs to the lower network of {}", lower.name),
+            ),
+            None => Check::missing(
+                "secret half",
+                format!("the lower network {} was not given", public.lower.short()),
+            ),
         },
     ]
 }
@@ -122,23 +141,31 @@ fn lower_checks(lower: &LowerModel, digest: Digest, given: &Given) -> Vec<Check>
     vec![
         passed(format!("sha256 {digest}; the model owner's secret: do not hand this file on")),
         match public {
-            Some((public, _)) if public.encoder != lower.encoder => {
-                Check::new("public half", Outcome::Fail, "its public half takes embeddings of another encoder")
+            Some((public, _)) if public.encoder != lower.encoder => Check::new(
+                "public half",
+                Outcome::Fail,
+                "its public half takes embeddings of another encoder",
+            ),
+            Some((public, _)) => {
+                Check::new("public half", Outcome::Pass, format!("it belongs to {}", public.name))
             }
-            Some((public, _)) => Check::new("public half", Outcome::Pass, format!("it belongs to {}", public.name)),
             None => Check::missing("public half", "its public half was not given"),
         },
     ]
 }
 
 fn plan_checks(plan: &PlanFile, given: &Given) -> Vec<Check> {
-    let certificate = Check::new("certificate", Outcome::Pass, format!("it covers the contract: {}", plan.certificate));
+    let certificate =
+        Check::new("certificate", Outcome::Pass, format!("it covers the contract: {}", plan.certificate));
     let Some(public) = given.public(plan.public_model) else {
         let detail = format!("its public model {} was not given", plan.public_model.short());
         return vec![passed("a plan file"), certificate, Check::missing("model", detail)];
     };
     let network = match given.lower(public.lower) {
-        None => Check::missing("network", "the lower network was not given, from which the plan can be compiled again"),
+        None => Check::missing(
+            "network",
+            "the lower network was not given, from which the plan can be compiled again",
+        ),
         Some(lower) => Check::of("network", compiled_again(plan, lower)),
     };
     vec![

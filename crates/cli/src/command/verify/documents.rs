@@ -13,7 +13,8 @@ use crate::report::{self, Recomputed, Report, Verdict};
 /// The checks of `report.json`.
 pub fn report(report: &Report, given: &Given) -> Vec<Check> {
     let recomputed = report::recompute(report).into_iter();
-    let mut checks: Vec<Check> = recomputed.map(|Recomputed { check, outcome }| Check::of(check, outcome)).collect();
+    let mut checks: Vec<Check> =
+        recomputed.map(|Recomputed { check, outcome }| Check::of(check, outcome)).collect();
     if report.verdict == Verdict::Falsified {
         checks.push(Check::new("verdict", Outcome::Falsified, "the attack contradicted the claim"));
     }
@@ -42,10 +43,15 @@ pub fn page(report: &Report, page: &str, given: &Given) -> Vec<Check> {
     let own = env!("CARGO_PKG_VERSION");
     let rendered = report::html(report);
     checks.push(match rendered {
-        Ok(rendered) if rendered == page => Check::new("rendering", Outcome::Pass, "the page shows the report that it carries"),
+        Ok(rendered) if rendered == page => {
+            Check::new("rendering", Outcome::Pass, "the page shows the report that it carries")
+        }
         _ if report.identity.tool_version != own => Check::missing(
             "rendering",
-            format!("cryptotl {} wrote it, and this is {own}, which may draw differently", short(&report.identity.tool_version)),
+            format!(
+                "cryptotl {} wrote it, and this is {own}, which may draw differently",
+                short(&report.identity.tool_version)
+            ),
         ),
         _ => Check::new("rendering", Outcome::Fail, "the page does not show the report that it carries"),
     });
@@ -85,9 +91,8 @@ fn compare(report: &Report, open: &OpenLedger) -> std::result::Result<String, St
             return Err(format!("entry {} of the ledger is another run than the report says", run.seq));
         }
     }
-    let charges = |up_to: u64| {
-        status.entries.iter().filter(|entry| entry.rho.is_some() && entry.seq <= up_to).count()
-    };
+    let charges =
+        |up_to: u64| status.entries.iter().filter(|entry| entry.rho.is_some() && entry.seq <= up_to).count();
     if charges(budget.head_seq) != budget.runs.len() {
         return Err("the report leaves out a run that the ledger had charged".to_owned());
     }
@@ -110,7 +115,10 @@ pub fn card(card: &Card, path: &Path, given: &Given) -> Vec<Check> {
     let words = if card.is_as_written {
         Check::new("words", Outcome::Pass, "nobody edited it since it was written")
     } else {
-        Check::missing("words", "it was edited: its words are the editor's, and only the `dp` block is checked")
+        Check::missing(
+            "words",
+            "it was edited: its words are the editor's, and only the `dp` block is checked",
+        )
     };
     let head = match given.head(&dp.head) {
         None => Check::missing("head", format!("the head {} was not given", short(&dp.head))),
@@ -124,7 +132,10 @@ pub fn card(card: &Card, path: &Path, given: &Given) -> Vec<Check> {
 
 fn card_witness(dp: &DpBlock, path: &Path, given: &Given) -> Check {
     let Some(open) = given.ledger_of(&dp.population) else {
-        return Check::missing("witness", format!("the ledger of {} was not given; see --ledger", dp.population));
+        return Check::missing(
+            "witness",
+            format!("the ledger of {} was not given; see --ledger", dp.population),
+        );
     };
     let outcome = holds(open, dp.witness_seq, &dp.witness_hash).and_then(|()| {
         let entry = open.status.entries.iter().find(|entry| entry.seq == dp.witness_seq);
@@ -140,7 +151,9 @@ fn card_witness(dp: &DpBlock, path: &Path, given: &Given) -> Check {
         }
     });
     match outcome {
-        Ok(()) => Check::new("witness", Outcome::Pass, format!("entry {} paid for this release", dp.witness_seq)),
+        Ok(()) => {
+            Check::new("witness", Outcome::Pass, format!("entry {} paid for this release", dp.witness_seq))
+        }
         Err(fact) => Check::new("witness", Outcome::Ledger, fact),
     }
 }

@@ -107,7 +107,8 @@ pub fn run(args: VerifyArgs, output: &Output) -> Result<()> {
     };
     let at_fault = rows.0.iter().find(|row| row.status == worst);
     let fact = at_fault.and_then(|row| Some((row, row.checks.iter().find(|check| check.status == worst)?)));
-    let message = fact.map_or_else(String::new, |(row, check)| format!("{}: {}: {}", row.file, check.check, check.detail));
+    let message = fact
+        .map_or_else(String::new, |(row, check)| format!("{}: {}: {}", row.file, check.check, check.detail));
     Err(Failure::new(code, message))
 }
 
@@ -115,5 +116,10 @@ fn row(file: &read::File, given: &Given) -> Row {
     let checks = checks::all(file, given);
     // A check that was not possible does not make a file worse than one that holds.
     let status = checks.iter().map(|check| check.status).filter(|s| *s != Outcome::NotAssessed).max();
-    Row { file: file.path.display().to_string(), kind: file.kind(), status: status.unwrap_or(Outcome::NotAssessed), checks }
+    Row {
+        file: file.path.display().to_string(),
+        kind: file.kind(),
+        status: status.unwrap_or(Outcome::NotAssessed),
+        checks,
+    }
 }

@@ -133,14 +133,18 @@ fn read(path: &Path) -> Content {
         return open_ledger(path).map_or_else(Content::BrokenLedger, |open| Content::Ledger(Box::new(open)));
     }
     if text.starts_with("---\n") {
-        return Card::read(path).map_or_else(|fact| Content::Unusable("model-card", fact), |card| Content::Card(Box::new(card)));
+        return Card::read(path)
+            .map_or_else(|fact| Content::Unusable("model-card", fact), |card| Content::Card(Box::new(card)));
     }
     if text.to_lowercase().starts_with("<!doctype html") {
         return read_page(path);
     }
     if text.trim_start().starts_with('{') {
         let report = read_text(path).and_then(|text| parse_report(&text));
-        return report.map_or_else(|fact| Content::Unusable("report", fact), |report| Content::Report(Box::new(report)));
+        return report.map_or_else(
+            |fact| Content::Unusable("report", fact),
+            |report| Content::Report(Box::new(report)),
+        );
     }
     read_safetensors(path)
 }

@@ -39,11 +39,16 @@ impl Scale {
                 let step = nice_step(last - first);
                 let n = ((last - first) / step + 1e-9).floor() as i32;
                 let decimals = (-step.log10().floor()).clamp(0.0, 6.0) as usize;
-                (0..=n).map(|i| (first + f64::from(i) * step, format!("{:.decimals$}", first + f64::from(i) * step))).collect()
+                (0..=n)
+                    .map(|i| {
+                        (first + f64::from(i) * step, format!("{:.decimals$}", first + f64::from(i) * step))
+                    })
+                    .collect()
             }
             Self::Powers(first, last) => {
                 let every = ((last - first).abs() + 5) / 6;
-                let exponents: Vec<i32> = if first < last { (first..=last).collect() } else { (last..=first).rev().collect() };
+                let exponents: Vec<i32> =
+                    if first < last { (first..=last).collect() } else { (last..=first).rev().collect() };
                 exponents
                     .into_iter()
                     .filter(|e| (e - last) % every == 0)

@@ -16,7 +16,8 @@ const LETTERS: usize = 42;
 
 /// Draws it; `place` tells the drawings of one page apart.
 pub fn draw(setting: &Setting, place: &str) -> Markup {
-    let (messages, published): (Vec<&Flow>, Vec<&Flow>) = setting.flows.iter().partition(|f| f.to != Party::Everyone);
+    let (messages, published): (Vec<&Flow>, Vec<&Flow>) =
+        setting.flows.iter().partition(|f| f.to != Party::Everyone);
     let end = FIRST_MESSAGE + STEP * messages.len() as f64;
     let everyone = end + 46.0;
     let is_encrypted = messages.len() > 1;
@@ -35,14 +36,24 @@ pub fn draw(setting: &Setting, place: &str) -> Markup {
         rect class="box" x="0.5" y=(rounded(everyone)) width=(WIDTH - 1.0) height="30" rx="5" {}
         text class="strong" x=(WIDTH / 2.0) y=(rounded(everyone + 20.0)) text-anchor="middle" { "Everyone" }
     };
-    let moved: Vec<String> =
-        setting.flows.iter().map(|f| format!("{} to {}: {} ({})", name(f.from), name(f.to), f.what, f.form)).collect();
+    let moved: Vec<String> = setting
+        .flows
+        .iter()
+        .map(|f| format!("{} to {}: {} ({})", name(f.from), name(f.to), f.what, f.form))
+        .collect();
     let caption = if setting.both_parties_in_one_process {
         "In this run both owners were one process on one machine: a rehearsal of the separation shown here."
     } else {
         "What moved, in order. Nothing else left either owner."
     };
-    figure(&format!("flow-{place}"), Drawing::Flow, (WIDTH, everyone + 31.0), &moved.join(". "), caption, content)
+    figure(
+        &format!("flow-{place}"),
+        Drawing::Flow,
+        (WIDTH, everyone + 31.0),
+        &moved.join(". "),
+        caption,
+        content,
+    )
 }
 
 fn name(party: Party) -> &'static str {

@@ -51,7 +51,14 @@ pub fn draw(drawing: Drawing, report: &Report) -> Markup {
 }
 
 /// A figure with its title, its description for who cannot see it, and a caption.
-fn figure(id: &str, drawing: Drawing, size: (f64, f64), description: &str, caption: &str, content: Markup) -> Markup {
+fn figure(
+    id: &str,
+    drawing: Drawing,
+    size: (f64, f64),
+    description: &str,
+    caption: &str,
+    content: Markup,
+) -> Markup {
     let (title, text) = (format!("{id}-title"), format!("{id}-text"));
     html! {
         figure {

@@ -10,7 +10,9 @@ pub fn draw(report: &Report) -> Markup {
     let promise = &report.guarantee;
     let largest = promise.profile.iter().map(|p| p.spent_epsilon.max(p.release_epsilon)).fold(1e-9, f64::max);
     let axes = Axes { x: Scale::Powers(-1, -12), y: Scale::Linear(0.0, largest * 1.06) };
-    let line = |epsilon: fn(&ProfilePoint) -> f64| axes.points(promise.profile.iter().map(|p| (p.delta, epsilon(p))));
+    let line = |epsilon: fn(&ProfilePoint) -> f64| {
+        axes.points(promise.profile.iter().map(|p| (p.delta, epsilon(p))))
+    };
     let is_alone = promise.profile.iter().all(|p| p.spent_epsilon - p.release_epsilon < 0.04 * largest);
     let label = |epsilon: fn(&ProfilePoint) -> f64| {
         let last = promise.profile.last().map_or((1e-12, 0.0), |p| (p.delta, epsilon(p)));

@@ -16,7 +16,8 @@ const SMALLEST_POWER: i32 = -4;
 pub fn trade_off(report: &Report) -> Markup {
     let axes = Axes { x: Scale::Linear(0.0, 1.0), y: Scale::Linear(0.0, 1.0) };
     let curve = Curve::of_release(&report.guarantee.profile);
-    let bound: Vec<(f64, f64)> = (0..=100).map(|i| f64::from(i) / 100.0).map(|a| (a, curve.false_negatives(a))).collect();
+    let bound: Vec<(f64, f64)> =
+        (0..=100).map(|i| f64::from(i) / 100.0).map(|a| (a, curve.false_negatives(a))).collect();
     let below = [(0.0, 0.0)].into_iter().chain(bound.iter().copied());
     let transcript = view(report, View::Transcript);
     let (x, y) = axes.at(0.3, curve.false_negatives(0.3) * 0.45);
@@ -34,8 +35,10 @@ pub fn trade_off(report: &Report) -> Markup {
         }
     };
     let caption = match transcript {
-        Some(_) => "Below the curve is what the promise rules out. The marks are the attack with every noisy sum in sight, with 95 % \
-                    intervals of both rates. A mark wholly below the curve would contradict the promise.",
+        Some(_) => {
+            "Below the curve is what the promise rules out. The marks are the attack with every noisy sum in sight, with 95 % \
+                    intervals of both rates. A mark wholly below the curve would contradict the promise."
+        }
         None => "Below the curve is what the promise rules out.",
     };
     figure("trade-off", Drawing::TradeOff, SIZE, &describe(report), caption, content)
@@ -73,8 +76,10 @@ pub fn roc(report: &Report) -> Markup {
         @if view(report, View::Transcript).is_none() { (not_run(&axes, (0.9, 1.6e-4))) }
     };
     let caption = match view(report, View::Transcript) {
-        Some(_) => "Both axes by powers of ten, because harm is done at low false positive rates. The marks are the attack at \
-                    thresholds that were fixed beforehand, with 95 % intervals.",
+        Some(_) => {
+            "Both axes by powers of ten, because harm is done at low false positive rates. The marks are the attack at \
+                    thresholds that were fixed beforehand, with 95 % intervals."
+        }
         None => "Both axes by powers of ten, because harm is done at low false positive rates.",
     };
     figure("roc", Drawing::Roc, SIZE, &describe(report), caption, content)
@@ -108,7 +113,8 @@ fn cross(axes: &Axes, point: &TradeOffPoint, y_of: fn(f64) -> f64) -> Markup {
 
 fn describe(report: &Report) -> String {
     let allowed = report.guarantee.recognized_at_one_percent().map_or(1.0, |(_, r)| r.max_true_positive_rate);
-    let allowed = format!("At a false positive rate of 0.01 the promise allows a true positive rate of {allowed:.4}.");
+    let allowed =
+        format!("At a false positive rate of 0.01 the promise allows a true positive rate of {allowed:.4}.");
     let measured = view(report, View::Transcript).and_then(|v| v.low_fpr.iter().find(|p| p.target == 0.01));
     match measured {
         Some(point) => format!("{allowed} The attack reached {:.4}.", point.tpr.estimate),
