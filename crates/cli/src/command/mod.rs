@@ -3,6 +3,7 @@
 mod account;
 mod audit;
 mod bench;
+mod bench_encrypted;
 mod classify;
 mod decrypt;
 mod embed;
@@ -37,6 +38,7 @@ pub fn run(command: Command, output: &Output) -> Result<()> {
         Command::Account(args) => account::run(args, output),
         Command::Audit(args) => audit::run(args, output),
         Command::Verify(args) => verify::run(args, output),
+        Command::Bench(BenchCommand::Encrypted(args)) => bench_encrypted::run(args, output),
         Command::Bench(BenchCommand::Privacy(args)) => bench::run(args, output),
     }
 }
