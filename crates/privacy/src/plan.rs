@@ -1,20 +1,25 @@
 //! Release plans: what will be done with the private data, before anything is spent.
 
+mod sampled;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 
-use crate::accountant::AccountantError;
-use crate::calibrate::{CalibrationError, GaussianCalibration, largest_rho};
+use crate::accountant::gdp::GridSlack;
+use crate::accountant::{Accountant, AccountantError};
+use crate::calibrate::{CalibrationError, GaussianCalibration, largest_rho, largest_rho_by};
 use crate::digest::Digest;
-use crate::event::{CountsEvent, Event, NoisyMaxEvent, SumEvent};
+use crate::event::{CountsEvent, Event, NoisyMaxEvent, SampledSumEvent, SumEvent};
 use crate::guarantee::{Adjacency, Delta, Epsilon, Guarantee, PrivacyUnit};
 use crate::ledger::Witness;
 use crate::mechanism::{
     self, ChargedCounts, ChargedNoisyMax, ChargedSums, GRID_RADIUS, MAX_SLACK, MechanismError, Noise,
 };
 use crate::rho::Rho;
+
+pub use sampled::SampledSumRequest;
 
 /// What a release is for, in the caller's words: method, label set, feature inputs and so on.
 ///
@@ -28,6 +33,8 @@ pub struct SumRequest {
     pub epsilon: Epsilon,
     /// The delta of the ledger that will be charged.
     pub delta: Delta,
+    /// The theory that counts `epsilon`: that of the ledger's policy.
+    pub accountant: Accountant,
     /// Coordinates of one contribution, at least 1 and at most [`MAX_DIMENSION`].
     pub dimension: usize,
     /// C, the norm to which one unit's contribution is clipped, in input units; from
@@ -151,14 +158,16 @@ impl ReleasePlan {
             noise_multiplier = noise_multiplier.next_up();
         }
         let rho = cost(noise_multiplier)?;
-        let guarantee = Guarantee::from_rho(rho, delta, unit, adjacency)?;
-        Ok(ReleasePlan { event: event(size, noise_multiplier, rho), guarantee, description })
+        let event = event(size, noise_multiplier, rho);
+        let guarantee = Guarantee::of(&event, Accountant::Zcdp, delta, unit, adjacency)?;
+        Ok(ReleasePlan { event, guarantee, description })
     }
 
     fn sums(noise: Noise, request: SumRequest) -> Result<ReleasePlan, PlanError> {
         let SumRequest {
             epsilon,
             delta,
+            accountant,
             dimension,
             clipping_norm,
             slack,
@@ -179,7 +188,8 @@ impl ReleasePlan {
         // Dividing by a power of two is exact in the range of norms allowed above.
         let grid = clipping_norm / GRID_RADIUS as f64;
         let sensitivity = SumEvent::sensitivity_of(adjacency, slack, grid);
-        let calibration = GaussianCalibration::from_rho(largest_rho(epsilon, delta)?, steps)?;
+        let most = largest_rho_by(accountant, epsilon, delta)?;
+        let calibration = GaussianCalibration::from_rho(most, steps)?;
         let GaussianCalibration { mut noise_multiplier, rho_per_step, rho, .. } = calibration;
         // The same multiplier costs the same in all cases, except for how OpenDP rounds.
         while mechanism::rho_of_one_sum(noise, noise_multiplier, sensitivity)? > rho_per_step {
@@ -201,7 +211,12 @@ impl ReleasePlan {
             Noise::Gaussian => Event::GaussianSum(sum),
             Noise::Laplace => Event::LaplaceSum(sum),
         };
-        let guarantee = Guarantee::from_rho(rho, delta, unit, adjacency)?;
+        let guarantee = Guarantee::of(&event, accountant, delta, unit, adjacency)?;
+        if guarantee.epsilon > epsilon {
+            // More sums, or wider ones, than the share of delta for the grid is enough for.
+            let slack = event.grid_slack().map_or(0.0, GridSlack::get);
+            return Err(AccountantError::GridTooCoarse { slack, delta }.into());
+        }
         Ok(ReleasePlan { event, guarantee, description })
     }
 
@@ -233,6 +248,7 @@ impl fmt::Display for ReleasePlan {
         match &self.event {
             Event::GaussianSum(sum) => write_sum(f, "Gaussian", sum)?,
             Event::LaplaceSum(sum) => write_sum(f, "Laplace", sum)?,
+            Event::SampledGaussianSum(sum) => write_sampled_sum(f, sum)?,
             Event::Counts(CountsEvent { bins, noise_multiplier, sensitivity, .. }) => {
                 let scale = noise_multiplier * sensitivity;
                 writeln!(f, "{bins} counts with Gaussian DP noise of standard deviation {scale:.6}")?;
@@ -244,7 +260,7 @@ impl fmt::Display for ReleasePlan {
                 )?;
             }
         }
-        let Guarantee { epsilon, delta, rho, unit, adjacency } = &self.guarantee;
+        let Guarantee { epsilon, delta, rho, unit, adjacency, .. } = &self.guarantee;
         write!(
             f,
             "costs epsilon {epsilon} at delta {delta} (rho {rho}); unit {unit}, adjacency {adjacency}"
@@ -266,6 +282,15 @@ fn write_sum(f: &mut fmt::Formatter<'_>, noise: &str, sum: &SumEvent) -> fmt::Re
         write!(f, "slack {slack}, ")?;
     }
     writeln!(f, "noise multiplier {noise_multiplier:.6}")
+}
+
+fn write_sampled_sum(f: &mut fmt::Formatter<'_>, sum: &SampledSumEvent) -> fmt::Result {
+    let SampledSumEvent { dimension, clipping_norm, noise_multiplier, sampling_rate, steps, .. } = sum;
+    writeln!(
+        f,
+        "{steps} sums of {dimension} coordinates, each over a Poisson sample of rate {sampling_rate}, with Gaussian \
+         DP noise, clipping norm {clipping_norm}, noise multiplier {noise_multiplier:.6}"
+    )
 }
 
 /// A plan that has been paid for. The only way to DP noise for private data.

@@ -6,7 +6,7 @@
 use cryptotl_model::{HeadInputs, PublicModel, Records};
 use cryptotl_privacy::accountant::gdp;
 use cryptotl_privacy::{
-    Adjacency, BenchmarkSums, Delta, Description, Epsilon, NoisySum, PrivacyUnit, PublicData,
+    Accountant, Adjacency, BenchmarkSums, Delta, Description, Epsilon, NoisySum, PrivacyUnit, PublicData,
 };
 use ndarray::Array1;
 use serde::Serialize;
@@ -111,7 +111,7 @@ pub fn run(benchmark: &Benchmark, on_progress: OnProgress) -> Result<Vec<Benchma
             // The loss depends on epsilon and delta alone, so any settings tell its mu.
             let probe = HeadSettings::auto(public, inputs, 1.0, n as u64)?;
             let plan_of = |settings: &HeadSettings| {
-                settings.plan(public, epsilon, delta, unit, adjacency, Description::new())
+                settings.plan(public, epsilon, delta, Accountant::Zcdp, unit, adjacency, Description::new())
             };
             let loss = plan_of(&probe)?.guarantee().rho;
             let mu = gdp::Mu::from_rho(loss);

@@ -14,7 +14,7 @@
 
 use cryptotl_model::{HeadInputs, PublicModel, Records, SourceView, UNLABELED};
 use cryptotl_privacy::{
-    Adjacency, Delta, Description, Epsilon, NoisySum, PrivacyUnit, ReleasePlan, SumRequest, Units,
+    Accountant, Adjacency, Delta, Description, Epsilon, NoisySum, PrivacyUnit, ReleasePlan, SumRequest, Units,
 };
 use ndarray::{Array1, Array2};
 
@@ -80,13 +80,15 @@ impl HeadSettings {
 
     /// Plans the release: free, and without a look at any record.
     ///
-    /// `about` is added to the description. Two plans with the same description and numbers are the same
+    /// `accountant` is the ledger's, and counts `epsilon`. `about` is added to the description. Two plans with the same description and numbers are the same
     /// run, so it names whatever else tells this run from others, such as the model's digest.
+    #[allow(clippy::too_many_arguments)] // the terms of a ledger, one by one
     pub fn plan(
         &self,
         public: &PublicModel,
         epsilon: Epsilon,
         delta: Delta,
+        accountant: Accountant,
         unit: PrivacyUnit,
         adjacency: Adjacency,
         about: Description,
@@ -105,6 +107,7 @@ impl HeadSettings {
         Ok(ReleasePlan::gaussian_sums(SumRequest {
             epsilon,
             delta,
+            accountant,
             dimension: view(public, self.inputs)?.projection.dimension_at(self.rank),
             clipping_norm: self.clipping_norm,
             slack: self.slack,

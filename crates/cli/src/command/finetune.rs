@@ -9,7 +9,7 @@ use cryptotl_model::{Digest, HeadInputs, PublicModel, Records, RecordsOutline};
 use cryptotl_privacy::accountant::gdp::Mu;
 use cryptotl_privacy::{
     ChargeError, Delta, Description, Epsilon, Guarantee, Ledger, PrivacyUnit, Rho, Status, StoredRelease,
-    Witness, largest_rho,
+    Witness, largest_rho_by,
 };
 use cryptotl_trainer::{Head, HeadSettings};
 use serde::Serialize;
@@ -97,13 +97,14 @@ pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
     }
     let epsilon = Epsilon::new(args.epsilon)?;
     let delta = args.delta.map_or(Ok(status.delta), Delta::new)?;
-    let mu = Mu::from_rho(largest_rho(epsilon, delta)?);
+    let accountant = status.policy.accountant();
+    let mu = Mu::from_rho(largest_rho_by(accountant, epsilon, delta)?);
     let auto = HeadSettings::auto(&public, args.inputs, mu.get(), status.public_size)?;
     let settings = HeadSettings { slack: args.slack, ..auto };
     let (unit, adjacency) = (status.policy.unit(), status.policy.adjacency());
     let mut about = Description::from([("public-model".to_owned(), public_digest.to_string())]);
     about.extend(args.run.clone().map(|name| ("run".to_owned(), name)));
-    let plan = settings.plan(&public, epsilon, delta, unit, adjacency, about)?;
+    let plan = settings.plan(&public, epsilon, delta, accountant, unit, adjacency, about)?;
 
     let charged = match ledger.charge(plan) {
         Err(ChargeError::Finished(earlier)) => {

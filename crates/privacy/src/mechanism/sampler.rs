@@ -9,6 +9,7 @@ use opendp::domains::{AtomDomain, VectorDomain};
 use opendp::measurements::{make_gaussian, make_laplace, make_noisy_max};
 use opendp::measures::{MaxDivergence, ZeroConcentratedDivergence};
 use opendp::metrics::{L1Distance, L2Distance, LInfDistance};
+use opendp::traits::samplers::sample_bernoulli_float;
 
 use super::MechanismError;
 use super::clip::GRID_RADIUS;
@@ -93,6 +94,11 @@ pub(super) fn with_dp_noise(
         Noise::Laplace => integer_laplace(sum.len(), noise_multiplier, sensitivity)?.invoke(sum),
     }
     .map_err(from_opendp)
+}
+
+/// Whether a unit takes part in a step: true with probability `rate`, exactly, from the generator of the DP noise.
+pub(super) fn takes_part(rate: f64) -> Result<bool, MechanismError> {
+    sample_bernoulli_float(rate, false).map_err(from_opendp)
 }
 
 /// `counts` plus Gaussian DP noise of scale `noise_multiplier` * `sensitivity` in every coordinate.

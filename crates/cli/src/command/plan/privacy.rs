@@ -92,6 +92,7 @@ fn release(args: &PrivacyPlanArgs, epsilon: Epsilon, delta: Delta, policy: &Poli
     Ok(ReleasePlan::gaussian_sums(SumRequest {
         epsilon,
         delta,
+        accountant: policy.accountant(),
         dimension: args.dimension as usize,
         clipping_norm: 1.0,
         slack: 0.0,
