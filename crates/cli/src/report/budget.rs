@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use cryptotl_privacy::accountant::zcdp;
-use cryptotl_privacy::{AccountantError, EntryKind, Rho, Status as LedgerStatus};
+use cryptotl_privacy::loss::Losses;
+use cryptotl_privacy::{AccountantError, EntryKind, Event, Status as LedgerStatus};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::figure::Drawing;
 use super::view::{Block, Cell, Section, Table};
-use super::words;
+use super::{mechanism, words};
 
 /// The population's ledger, verified.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -17,6 +18,8 @@ use super::words;
 pub struct Budget {
     /// The policy in force.
     pub policy: String,
+    /// The theory that counts every epsilon here: `zcdp` or `gdp`.
+    pub accountant: String,
     /// The delta at which every epsilon here is stated.
     pub delta: f64,
     /// The most that all releases together may cost.
@@ -59,8 +62,14 @@ pub struct Run {
     pub recorded_at: String,
     /// The epsilon of the run alone; these do not add up, rho does.
     pub epsilon: f64,
+    /// The delta at which that epsilon is stated, which terms in force later may have changed.
+    pub delta: f64,
+    /// The theory that counted it: `zcdp` or `gdp`.
+    pub accountant: String,
     /// The loss.
     pub rho: String,
+    /// The event as the ledger records it, whose loss anybody can recompute.
+    pub event: Map<String, Value>,
     /// The epsilon of this run and all before it.
     pub epsilon_after: f64,
     /// The digest of what was released; null for a run that released nothing, which is spent all the same.
@@ -88,19 +97,21 @@ pub struct Amendment {
 impl Budget {
     pub(super) fn new(ledger: &LedgerStatus, this_release: u64) -> Result<Self, AccountantError> {
         let mut runs = Vec::new();
-        let mut spent = Rho::ZERO;
+        let mut spent = Losses::NONE;
         for entry in &ledger.entries {
-            let (EntryKind::Charge, Some(rho), Some(epsilon)) = (entry.kind, entry.rho, entry.epsilon) else {
-                continue;
-            };
-            spent = spent.checked_add(rho).unwrap_or(Rho::MAX);
+            let stated = entry.epsilon.zip(entry.delta).zip(entry.proof);
+            let (Some(event), Some(((epsilon, delta), proof))) = (&entry.event, stated) else { continue };
+            spent = spent.plus(Losses::of(event));
             runs.push(Run {
                 seq: entry.seq,
                 hash: entry.hash.to_string(),
                 recorded_at: entry.recorded_at.clone(),
                 epsilon: epsilon.get(),
-                rho: rho.to_string(),
-                epsilon_after: zcdp::epsilon(spent, ledger.delta)?.get(),
+                delta: delta.get(),
+                accountant: proof.accountant().to_string(),
+                rho: event.rho().to_string(),
+                event: mechanism::fields(event),
+                epsilon_after: spent.epsilon(ledger.policy.accountant(), ledger.delta)?.get(),
                 released: entry.released.clone(),
                 is_this_release: entry.seq == this_release,
                 description: entry.description.clone().unwrap_or_default(),
@@ -109,6 +120,7 @@ impl Budget {
         let amendments = ledger.entries.iter().filter(|entry| entry.kind == EntryKind::Amendment);
         Ok(Self {
             policy: ledger.policy.name().to_owned(),
+            accountant: ledger.policy.accountant().to_string(),
             delta: ledger.delta.get(),
             epsilon_cap: ledger.epsilon_cap.get(),
             epsilon_per_release_max: ledger.policy.epsilon_per_release_max().get(),
@@ -181,6 +193,7 @@ impl Budget {
                     ),
                 ),
                 ("Policy", self.policy.clone().into()),
+                ("Counted by", self.accountant.clone().into()),
                 ("rho spent of cap", Cell::Code(format!("{} of {}", self.rho_spent, self.rho_cap))),
                 ("Runs without a release", words::count(self.unreleased(), "run").into()),
             ]),
@@ -224,6 +237,19 @@ impl Budget {
         ));
         Section { id: "budget", title: "The budget", blocks }
     }
+}
+
+impl Run {
+    /// The recorded event, when this program knows it.
+    pub fn recorded(&self) -> Option<Event> {
+        serde_json::from_value(Value::Object(self.event.clone())).ok()
+    }
+}
+
+/// What all charges lost together.
+pub(super) fn spent(ledger: &LedgerStatus) -> Losses {
+    let events = ledger.entries.iter().filter_map(|entry| entry.event.as_ref());
+    events.fold(Losses::NONE, |spent, event| spent.plus(Losses::of(event)))
 }
 
 /// The first digits of a digest.

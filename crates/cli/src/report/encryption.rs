@@ -48,6 +48,9 @@ pub struct Certified {
     pub precision_bits: f64,
     /// The largest feature that any record within the bound can have: proved.
     pub feature_bound: f64,
+    /// How far one record moves the features of all others together, for as many units as the public size: bounded; null
+    /// when the plan does not tell.
+    pub coupling: Option<f64>,
 }
 
 impl InputPrivacy {
@@ -77,6 +80,7 @@ impl InputPrivacy {
                     rms_error: certificate.rms_error,
                     precision_bits: certificate.precision_bits(),
                     feature_bound: certificate.feature_bound,
+                    coupling: plan.coupling.map(|c| c.of_records(evidence.ledger.public_size)),
                 })
             }
         };
@@ -125,7 +129,7 @@ fn certificate(c: &Certified) -> Vec<(&'static str, Cell)> {
     let at = |field: &str| format!("/input_privacy/certificate/{field}");
     let whole = |field: &str, value: u64| Cell::figure(at(field), words::grouped(value));
     let real = |field: &str, value: f64| Cell::figure(at(field), words::number(value));
-    vec![
+    let mut facts = vec![
         ("Numbers sent a record", whole("input_width", c.input_width)),
         ("Features returned", whole("feature_width", c.feature_width)),
         ("Bound on inputs", real("input_bound", c.input_bound)),
@@ -134,5 +138,11 @@ fn certificate(c: &Certified) -> Vec<(&'static str, Cell)> {
         ("Root mean square error", Cell::figure(at("rms_error"), words::small(c.rms_error))),
         ("Correct bits", real("precision_bits", c.precision_bits)),
         ("Proved bound on features", real("feature_bound", c.feature_bound)),
-    ]
+    ];
+    facts.extend(
+        c.coupling.map(|moved| {
+            ("One record moves all others by", Cell::figure(at("coupling"), words::small(moved)))
+        }),
+    );
+    facts
 }

@@ -3,8 +3,9 @@
 
 use std::num::NonZeroU32;
 
-use cryptotl_privacy::accountant::{gdp, zcdp};
-use cryptotl_privacy::{AccountantError, Delta, Epsilon, Event, Guarantee, PrivacyUnit, Rho};
+use cryptotl_privacy::accountant::gdp;
+use cryptotl_privacy::loss::Losses;
+use cryptotl_privacy::{AccountantError, Delta, Epsilon, Event, Guarantee, PrivacyUnit, Proof};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,24 +18,26 @@ use super::{Report, words};
 pub const GROUP_SIZES: [u32; 3] = [2, 5, 10];
 /// The false positive rates at which the chance of being recognized is told.
 const FALSE_POSITIVE_RATES: [f64; 4] = [1e-4, 1e-3, 1e-2, 1e-1];
-/// The deltas of the table, one in so many points of the profile.
-const TABLE_STEP: usize = 8;
+/// About so many rows of the profile are in the table.
+const TABLE_ROWS: usize = 6;
 
 /// The promise of this release alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Promise {
-    /// The variant of differential privacy that is accounted, and how it is stated.
-    pub variant: String,
+    /// By which theory epsilon is proven.
+    pub proof: String,
     /// epsilon at `delta`.
     pub epsilon: f64,
     /// delta.
     pub delta: f64,
     /// The zero-concentrated loss, an exact decimal.
     pub rho: String,
-    /// The parameter of exact Gaussian DP; null for DP noise that is not Gaussian.
+    /// The largest order up to which rho holds; null if it holds at all orders.
+    pub order: Option<u32>,
+    /// The parameter of exact Gaussian DP; null for what is no sum with Gaussian DP noise over all units.
     pub mu: Option<f64>,
-    /// epsilon under exact Gaussian DP, for comparison; null for DP noise that is not Gaussian.
+    /// epsilon under exact Gaussian DP, with the margin of the integer grid; null like mu.
     pub epsilon_gaussian: Option<f64>,
     /// `record` or `person:K`.
     pub unit: String,
@@ -81,21 +84,25 @@ pub struct Recognition {
 }
 
 impl Promise {
-    pub(super) fn new(guarantee: &Guarantee, event: &Event, spent: Rho) -> Result<Self, AccountantError> {
-        let profile = profile(guarantee.rho, spent)?;
+    /// The promise of one release, where all releases together lost `spent`.
+    pub(super) fn new(guarantee: &Guarantee, event: &Event, spent: Losses) -> Result<Self, AccountantError> {
+        let profile = profile(event, guarantee, spent)?;
         let curve = Curve::of_release(&profile);
-        let mu = is_gaussian(event).then(|| gdp::Mu::from_rho(guarantee.rho));
+        let slack = event.grid_slack();
+        let mu = slack.map(|_| gdp::Mu::from_rho(guarantee.rho));
+        let on_grid = |(mu, slack)| Some(gdp::epsilon_on_grid(mu, slack, guarantee.delta).ok()?.get());
         let group = |size: u32| {
             let epsilon = guarantee.group_epsilon(NonZeroU32::new(size)?).ok()?.get();
             Some(Group { size, epsilon })
         };
         Ok(Self {
-            variant: "zero-concentrated DP, stated as approximate DP".to_owned(),
+            proof: proof(guarantee.proof).to_owned(),
             epsilon: guarantee.epsilon.get(),
             delta: guarantee.delta.get(),
             rho: guarantee.rho.to_string(),
+            order: guarantee.order.map(|order| order.get()),
             mu: mu.map(gdp::Mu::get),
-            epsilon_gaussian: mu.and_then(|mu| Some(gdp::epsilon(mu, guarantee.delta).ok()?.get())),
+            epsilon_gaussian: mu.zip(slack).and_then(on_grid),
             unit: guarantee.unit.to_string(),
             adjacency: guarantee.adjacency.to_string(),
             groups: GROUP_SIZES.into_iter().filter_map(group).collect(),
@@ -126,13 +133,13 @@ impl Promise {
             ("delta", Cell::figure("/guarantee/delta", words::small(self.delta))),
             ("Privacy unit", Cell::Text(format!("one {}", self.unit))),
             ("Neighboring data", Cell::Text(format!("{} of one unit", self.adjacency))),
-            ("Accounted in", Cell::Text(self.variant.clone())),
+            ("Proven by", Cell::Text(self.proof.clone())),
             ("rho", Cell::Code(self.rho.clone())),
         ];
         if let (Some(mu), Some(epsilon)) = (self.mu, self.epsilon_gaussian) {
-            facts.push(("mu of exact Gaussian DP", Cell::figure("/guarantee/mu", words::loss(mu))));
+            facts.push(("mu of Gaussian DP", Cell::figure("/guarantee/mu", words::loss(mu))));
             facts.push((
-                "its epsilon, not claimed",
+                "epsilon by exact Gaussian DP",
                 Cell::figure("/guarantee/epsilon_gaussian", words::loss(epsilon)),
             ));
         }
@@ -148,7 +155,8 @@ impl Promise {
                 ),
             ]
         });
-        let points = self.profile.iter().enumerate().filter(|(i, _)| i % TABLE_STEP == TABLE_STEP / 2);
+        let step = self.profile.len().div_ceil(TABLE_ROWS).max(1);
+        let points = self.profile.iter().enumerate().filter(|(i, _)| i % step == step / 2);
         let profile = points.map(|(i, p)| {
             let at = |field: &str| format!("/guarantee/profile/{i}/{field}");
             vec![
@@ -190,32 +198,50 @@ impl Promise {
     }
 }
 
-/// The epsilon that the accountant gives for a recorded event, at the guarantee's delta.
+/// By which theory, in words.
+fn proof(proof: Proof) -> &'static str {
+    match proof {
+        Proof::Zcdp => "zero-concentrated DP, converted by OpenDP",
+        Proof::Gdp => "exact Gaussian DP, with the margin of the integer grid",
+        Proof::Pld => "the privacy loss distribution of the steps, with the margin of the integer grid",
+        _ => "a theory that this program does not know",
+    }
+}
+
+/// The epsilon of a recorded event at a delta, by the theory that the guarantee names.
 ///
 /// # Errors
 /// [`AccountantError`] when the event's loss has no epsilon.
-pub(super) fn accounted(event: &Event, guarantee: &Guarantee) -> Result<Epsilon, AccountantError> {
-    let Guarantee { delta, unit, adjacency, .. } = *guarantee;
-    Ok(Guarantee::from_rho(event.rho(), delta, unit, adjacency)?.epsilon)
+pub(super) fn accounted(
+    event: &Event,
+    guarantee: &Guarantee,
+    delta: Delta,
+) -> Result<Epsilon, AccountantError> {
+    let Guarantee { proof, unit, adjacency, .. } = *guarantee;
+    Ok(Guarantee::of(event, proof.accountant(), delta, unit, adjacency)?.epsilon)
 }
 
-/// epsilon of this release and of everything, at deltas from 0.1 to 1e-12.
-fn profile(release: Rho, spent: Rho) -> Result<Vec<ProfilePoint>, AccountantError> {
-    let deltas: Vec<Delta> =
-        (4..=48).filter_map(|quarter| Delta::new(10f64.powf(-f64::from(quarter) / 4.0)).ok()).collect();
-    let (release, spent) = (zcdp::profile(release, &deltas)?, zcdp::profile(spent, &deltas)?);
-    Ok(release
-        .into_iter()
-        .zip(spent)
-        .map(|((delta, release), (_, spent))| ProfilePoint {
-            delta: delta.get(),
-            release_epsilon: release.get(),
-            spent_epsilon: spent.get(),
-        })
-        .collect())
-}
-
-/// Whether exact Gaussian DP has a figure for the event.
-fn is_gaussian(event: &Event) -> bool {
-    matches!(event, Event::GaussianSum(_) | Event::Counts(_))
+/// epsilon of this release and of everything, at deltas from 0.1 to 1e-12. A delta at which a theory has no figure is
+/// left out.
+fn profile(
+    event: &Event,
+    guarantee: &Guarantee,
+    spent: Losses,
+) -> Result<Vec<ProfilePoint>, AccountantError> {
+    // A loss distribution takes a moment for each point.
+    let step = if guarantee.proof == Proof::Pld { 4 } else { 1 };
+    let mut points = Vec::new();
+    for quarter in (4..=48).step_by(step) {
+        let delta = Delta::new(10f64.powf(-f64::from(quarter) / 4.0))?;
+        let release = accounted(event, guarantee, delta);
+        let spent = spent.epsilon(guarantee.proof.accountant(), delta);
+        if let (Ok(release), Ok(spent)) = (release, spent) {
+            points.push(ProfilePoint {
+                delta: delta.get(),
+                release_epsilon: release.get(),
+                spent_epsilon: spent.get(),
+            });
+        }
+    }
+    Ok(points)
 }

@@ -155,14 +155,33 @@ fn algorithm(evidence: &Evidence, attack: Option<&AuditEvidence>) -> Vec<Hazard>
     let layer = |name: &str, status: Status, words: String| hazard("algorithm", name, status, words);
     let slack =
         serde_json::to_value(&header.event).ok().and_then(|e| e.get("slack")?.as_f64()).unwrap_or(0.0);
+    let moved = evidence
+        .plan
+        .as_ref()
+        .and_then(|plan| plan.coupling)
+        .map(|c| c.of_records(evidence.ledger.public_size));
     let (coupling, coupling_words) = match (&header.encryption, slack) {
-        (None, _) => (Status::Pass, "embeddings are computed text by text, and nothing was encrypted".to_owned()),
-        (Some(_), slack) if slack > 0.0 => {
-            (Status::Pass, format!("slack {} for the other units is part of the sensitivity", words::number(slack)))
+        (Some(_), _) if moved == Some(0.0) => (
+            Status::Pass,
+            "the plan gives each record its own ciphertexts, so that no record moves another's features"
+                .to_owned(),
+        ),
+        (None, _) => {
+            (Status::Pass, "embeddings are computed text by text, and nothing was encrypted".to_owned())
         }
+        (Some(_), slack) if slack > 0.0 => (
+            Status::Pass,
+            format!("slack {} for the other units is part of the sensitivity", words::number(slack)),
+        ),
         (Some(_), _) => (
             Status::Warn,
-            "records of one block share ciphertexts; slack is 0, which takes their encryption errors for independent".to_owned(),
+            format!(
+                "records of one block share ciphertexts, and slack is 0{}",
+                moved.map_or_else(String::new, |m| format!(
+                    ": one record moves the features of all others by at most {} together",
+                    words::small(m)
+                ))
+            ),
         ),
     };
     let (public_status, public_words) = match &evidence.public {

@@ -22,6 +22,7 @@ const LABELS: &[(&str, &str)] = &[
     ("slack", "Slack for the other units"),
     ("sensitivity", "Sensitivity, in grid steps"),
     ("sampling_rate", "Sampling rate q"),
+    ("order", "rho holds up to order"),
     ("bins", "Counts"),
     ("candidates", "Candidates"),
 ];
@@ -95,7 +96,7 @@ impl Mechanism {
 }
 
 /// The event's fields as the ledger writes them.
-fn fields(event: &Event) -> Map<String, Value> {
+pub(super) fn fields(event: &Event) -> Map<String, Value> {
     match serde_json::to_value(event) {
         Ok(Value::Object(fields)) => fields,
         _ => Map::new(),
@@ -113,6 +114,11 @@ fn summary(event: &Event) -> String {
             "{} sums of {} numbers over all units, each unit's part clipped to 1-norm {}, with discrete Laplace DP noise \
              from OpenDP. Records are not sampled.",
             sum.steps, sum.dimension, sum.clipping_norm
+        ),
+        Event::SampledGaussianSum(sum) => format!(
+            "{} sums of {} numbers, each over a Poisson sample in which a unit takes part with probability {}, each part \
+             clipped to norm {}, with discrete Gaussian DP noise from OpenDP. One mechanism samples, clips and adds noise.",
+            sum.steps, sum.dimension, sum.sampling_rate, sum.clipping_norm
         ),
         Event::Counts(counts) => {
             format!("Counts of units in {} bins, with discrete Gaussian DP noise from OpenDP.", counts.bins)

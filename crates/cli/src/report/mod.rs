@@ -146,7 +146,7 @@ impl Report {
     /// [`AccountantError`] when the recorded loss has no epsilon.
     pub fn new(evidence: &Evidence) -> Result<Self, AccountantError> {
         let header = &evidence.head.header;
-        let guarantee = Promise::new(&header.guarantee, &header.event, evidence.ledger.rho_spent)?;
+        let guarantee = Promise::new(&header.guarantee, &header.event, budget::spent(&evidence.ledger))?;
         let attack = attack::assess(evidence.audit.as_ref());
         let found = attack.evidence().ok();
         let bound = found.and_then(AuditEvidence::headline);
@@ -154,7 +154,12 @@ impl Report {
             format: FORMAT.to_owned(),
             version: VERSION,
             target_epsilon: header.guarantee.epsilon.get(),
-            accounted_epsilon: guarantee::accounted(&header.event, &header.guarantee)?.get(),
+            accounted_epsilon: guarantee::accounted(
+                &header.event,
+                &header.guarantee,
+                header.guarantee.delta,
+            )?
+            .get(),
             audited_epsilon_lower_bound: bound.map(|bound| bound.epsilon),
             confidence: bound.map(|bound| bound.confidence),
             verdict: found.map_or(Verdict::NotAssessed, |audit| audit.verdict.into()),

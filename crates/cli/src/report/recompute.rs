@@ -1,8 +1,9 @@
 //! What a report says, computed again from what it recorded: a figure that was altered does not fit the others.
 
-use cryptotl_privacy::accountant::zcdp;
-use cryptotl_privacy::{AccountantError, Delta, Guarantee, Rho};
+use cryptotl_privacy::loss::Losses;
+use cryptotl_privacy::{Accountant, Adjacency, Delta, Guarantee, ParameterError, PrivacyUnit};
 
+use super::budget::Run;
 use super::guarantee::Promise;
 use super::{FORMAT, Report, VERSION, Verdict, words};
 
@@ -30,24 +31,69 @@ fn version(report: &Report) -> Result<String, String> {
     }
 }
 
+/// The terms on which everything is counted.
+struct Terms {
+    accountant: Accountant,
+    delta: Delta,
+    unit: PrivacyUnit,
+    adjacency: Adjacency,
+}
+
+fn terms(report: &Report) -> Result<Terms, String> {
+    let (promise, budget) = (&report.guarantee, &report.budget);
+    Ok(Terms {
+        accountant: accountant(&budget.accountant)?,
+        delta: delta(budget.delta)?,
+        unit: promise.unit.parse().map_err(|e: ParameterError| e.to_string())?,
+        adjacency: named(&promise.adjacency)?,
+    })
+}
+
+fn accountant(name: &str) -> Result<Accountant, String> {
+    named(name)
+}
+
+fn delta(value: f64) -> Result<Delta, String> {
+    Delta::new(value).map_err(|e| e.to_string())
+}
+
+/// The variant of this name.
+fn named<T: serde::de::DeserializeOwned>(name: &str) -> Result<T, String> {
+    serde_json::from_value(name.into()).map_err(|e| e.to_string())
+}
+
+impl Terms {
+    /// What the ledger guarantees for a recorded run alone.
+    fn guarantee(&self, run: &Run) -> Result<(Guarantee, Losses), String> {
+        let unknown = || format!("the event of entry {} is none that this program knows", run.seq);
+        let event = run.recorded().ok_or_else(unknown)?;
+        event.validate(self.adjacency).map_err(|e| e.to_string())?;
+        let (accountant, delta) = (accountant(&run.accountant)?, delta(run.delta)?);
+        let of = Guarantee::of(&event, accountant, delta, self.unit, self.adjacency);
+        Ok((of.map_err(|e| e.to_string())?, Losses::of(&event)))
+    }
+
+    fn epsilon(&self, losses: Losses) -> Result<f64, String> {
+        losses.epsilon(self.accountant, self.delta).map(|e| e.get()).map_err(|e| e.to_string())
+    }
+}
+
 /// The promise and all of its figures, from the recorded event.
 fn claim(report: &Report) -> Result<String, String> {
-    let words = |e: &dyn std::fmt::Display| e.to_string();
-    let event = report.mechanism.recorded().ok_or("the recorded event is none that this program knows")?;
-    let promise = &report.guarantee;
-    let delta = Delta::new(promise.delta).map_err(|e| words(&e))?;
-    let unit = promise.unit.parse().map_err(|e| words(&e))?;
-    let adjacency = serde_json::from_value(promise.adjacency.clone().into()).map_err(|e| words(&e))?;
-    event.validate(adjacency).map_err(|e| words(&e))?;
-    let spent = parse_rho(&report.budget.rho_spent)?;
-    let compute = || -> Result<_, AccountantError> {
-        let guarantee = Guarantee::from_rho(event.rho(), delta, unit, adjacency)?;
-        let promise = Promise::new(&guarantee, &event, spent)?;
-        Ok((guarantee, promise))
-    };
-    let (guarantee, computed) = compute().map_err(|e| words(&e))?;
+    let terms = terms(report)?;
+    let own = own_run(report)?;
+    if report.mechanism.event != own.event {
+        return Err(format!("the mechanism is not the one of entry {}", own.seq));
+    }
+    let (guarantee, _) = terms.guarantee(own)?;
+    let event = own.recorded().ok_or("the recorded event is none that this program knows")?;
+    let mut spent = Losses::NONE;
+    for run in &report.budget.runs {
+        spent = spent.plus(terms.guarantee(run)?.1);
+    }
+    let computed = Promise::new(&guarantee, &event, spent).map_err(|e| e.to_string())?;
     let epsilon = guarantee.epsilon.get();
-    if computed != *promise || guarantee.formal_sentence() != report.sentence {
+    if computed != report.guarantee || guarantee.formal_sentence() != report.sentence {
         return Err(format!(
             "the promise is not the one of the recorded event, which is epsilon {}",
             words::loss(epsilon)
@@ -62,35 +108,41 @@ fn claim(report: &Report) -> Result<String, String> {
     Ok(format!(
         "epsilon {} at delta {} follows from the recorded event",
         words::loss(epsilon),
-        words::small(promise.delta)
+        words::small(report.guarantee.delta)
     ))
 }
 
-/// The sum of all runs, and that this release is one of them.
-fn budget(report: &Report) -> Result<String, String> {
-    let budget = &report.budget;
-    let delta = Delta::new(budget.delta).map_err(|e| e.to_string())?;
-    let epsilon = |rho: Rho| zcdp::epsilon(rho, delta).map(|e| e.get()).map_err(|e| e.to_string());
-    let mut spent = Rho::ZERO;
-    for run in &budget.runs {
-        let rho = parse_rho(&run.rho)?;
-        spent = spent.checked_add(rho).ok_or("the runs cost more than can be written down")?;
-        if run.epsilon_after != epsilon(spent)? || run.epsilon != epsilon(rho)? {
-            return Err(format!("the epsilons of entry {} do not follow from its rho", run.seq));
-        }
-    }
-    if spent != parse_rho(&budget.rho_spent)? || budget.epsilon_spent != epsilon(spent)? {
-        return Err(format!("the runs cost rho {spent}, the report says otherwise"));
-    }
-    let own: Vec<_> = budget.runs.iter().filter(|run| run.is_this_release).collect();
+/// The run of the head, if the report is consistent about it.
+fn own_run(report: &Report) -> Result<&Run, String> {
+    let own: Vec<_> = report.budget.runs.iter().filter(|run| run.is_this_release).collect();
     let [own] = own[..] else { return Err(format!("{} runs are said to be this release", own.len())) };
     let identity = &report.identity;
     let is_own = own.seq == identity.witness_seq
         && own.hash == identity.witness_hash
-        && own.released.as_deref() == Some(identity.head_digest.as_str())
-        && own.rho == report.guarantee.rho;
-    if !is_own {
-        return Err(format!("entry {} is not the run of the head that the report names", own.seq));
+        && own.released.as_deref() == Some(identity.head_digest.as_str());
+    if is_own {
+        Ok(own)
+    } else {
+        Err(format!("entry {} is not the run of the head that the report names", own.seq))
+    }
+}
+
+/// The sum of all runs.
+fn budget(report: &Report) -> Result<String, String> {
+    let (budget, terms) = (&report.budget, terms(report)?);
+    let mut spent = Losses::NONE;
+    for run in &budget.runs {
+        let (guarantee, losses) = terms.guarantee(run)?;
+        spent = spent.plus(losses);
+        let is_own = run.rho == guarantee.rho.to_string()
+            && run.epsilon == guarantee.epsilon.get()
+            && run.epsilon_after == terms.epsilon(spent)?;
+        if !is_own {
+            return Err(format!("the figures of entry {} do not follow from its event", run.seq));
+        }
+    }
+    if spent.rho().to_string() != budget.rho_spent || budget.epsilon_spent != terms.epsilon(spent)? {
+        return Err(format!("the runs cost rho {}, the report says otherwise", spent.rho()));
     }
     Ok(format!(
         "{} cost epsilon {} together",
@@ -116,8 +168,4 @@ fn attack(report: &Report) -> Result<String, String> {
         }
         Err(_) => Err("a verdict without an attack".to_owned()),
     }
-}
-
-fn parse_rho(text: &str) -> Result<Rho, String> {
-    text.parse().map_err(|_| format!("`{}` is no rho", text.chars().take(40).collect::<String>()))
 }

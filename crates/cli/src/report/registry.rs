@@ -115,7 +115,7 @@ pub fn render(report: &Report) -> Result<String, serde_saphyr::ser::Error> {
                 data_product_sector: String::new(),
             },
             dp_flavor: Flavor {
-                name: "Zero-concentrated DP",
+                name: if report.budget.accountant == "gdp" { "Gaussian DP" } else { "Zero-concentrated DP" },
                 input_metric: if promise.adjacency == "replace" {
                     "Change-one distance"
                 } else {
