@@ -102,7 +102,7 @@ pub fn run(args: VerifyArgs, output: &Output) -> Result<()> {
     let code = match worst {
         Outcome::Pass | Outcome::NotAssessed => return Ok(()),
         Outcome::Fail => Code::Failed,
-        Outcome::Falsified => Code::AuditFalsified,
+        Outcome::Falsified => Code::Falsified,
         Outcome::Ledger => Code::LedgerIntegrity,
     };
     let at_fault = rows.0.iter().find(|row| row.status == worst);
