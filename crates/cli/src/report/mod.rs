@@ -18,6 +18,7 @@ mod hazards;
 mod html;
 mod markdown;
 mod mechanism;
+mod product;
 mod provenance;
 mod recompute;
 mod registry;
@@ -47,7 +48,8 @@ pub use reproduction::quoted;
 
 use encryption::InputPrivacy;
 use mechanism::Mechanism;
-use provenance::{Dataset, Identity, Preprocessing, Product, Scope};
+use product::{Preprocessing, Product};
+use provenance::{Dataset, Identity, Scope};
 use reproduction::Reproduction;
 use setting::Setting;
 use utility::Utility;
