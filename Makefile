@@ -3,13 +3,16 @@
 CARGO ?= cargo
 export CARGO_INCREMENTAL = 0
 
-.PHONY: setup assets build demo demo-all bench bench-privacy test check clean
+.PHONY: setup assets browser build demo demo-all bench bench-privacy test check clean
 
 setup:            ## system packages and cargo components
 	@sh scripts/setup.sh
 
 assets: setup     ## the public encoder and the public texts, pinned and checksummed
 	@sh scripts/assets.sh
+
+browser: setup    ## the Chromium in which a test looks at the report
+	@sh scripts/browser.sh
 
 build: setup
 	$(CARGO) build --release --workspace
@@ -24,7 +27,7 @@ check: setup      ## format and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 
-test: assets check   ## the tests run in the release profile: the binaries that users run, with overflow checks on
+test: assets browser check   ## the tests run in the release profile: the binaries that users run, with overflow checks on
 	$(CARGO) test --release --workspace
 
 bench: build      ## encrypted evaluation beside the paper's circuit; rewrites docs/benchmarks.md

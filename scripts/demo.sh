@@ -43,6 +43,9 @@ for target in $targets; do
     # shellcheck disable=SC2086 # the flags are meant to split
     step "$model.public.safetensors" "pretrain the public model on $sources" \
         "$cryptotl" pretrain --config models/default.toml $source_flags --output "$model.safetensors"
+    step "$model.plan" "compile the plan and measure its encryption error on public records" \
+        "$cryptotl" plan --model "$model.safetensors" --packing bulk \
+        --source "demo/$(echo "$sources" | cut -d ' ' -f 1).train.embedded.safetensors" --output "$model.plan"
     # What an earlier run made with another model is made again; the ledger stays, and remembers.
     if [ "$(cat "demo/$target.sources" 2> /dev/null)" != "$sources" ]; then
         for stale in train.features.safetensors test.features.safetensors head.safetensors labels.jsonl table.json; do
@@ -72,7 +75,10 @@ for target in $targets; do
         --train "demo/$target.train.features.safetensors" --test "demo/$target.test.features.safetensors" \
         --output "demo/$target.table.json"
     "$cryptotl" audit --head "demo/$target.head.safetensors" --ledger "demo/$target.ledger" \
-        --output "demo/audit.$target" >&2
+        --model "$model.public.safetensors" --plan "$model.plan" --policy privacy-configs/demo.toml \
+        --table "demo/$target.table.json" --output "demo/audit.$target" >&2
+    "$cryptotl" verify "demo/$target.head.safetensors" "demo/$target.head.README.md" "demo/audit.$target/report.json" \
+        "demo/audit.$target/report.html" "$model.public.safetensors" "$model.plan" --ledger "demo/$target.ledger" >&2
 done
 
 # One table for all targets, and one place for the first target's report.

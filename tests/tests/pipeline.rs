@@ -4,66 +4,22 @@
 mod common;
 #[path = "common/main_job.rs"]
 mod main_job;
+#[path = "common/steps.rs"]
+mod steps;
 
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cryptotl_model::{Digest, Records};
 
 use main_job::{CONFIG, POLICY, records};
-
-fn command(folder: &Path, arguments: &str) -> Command {
-    let mut command = Command::new(common::cryptotl());
-    command.current_dir(folder).args(arguments.split_whitespace());
-    command
-}
-
-fn run(folder: &Path, arguments: &str) -> Output {
-    command(folder, arguments).output().unwrap()
-}
-
-fn succeed(folder: &Path, arguments: &str) -> serde_json::Value {
-    let output = run(folder, arguments);
-    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap_or_default()
-}
-
-fn refuse(folder: &Path, arguments: &str, code: i32, fact: &str) {
-    let output = run(folder, arguments);
-    let words = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{arguments}: {words}");
-    assert!(words.contains(fact), "{arguments}: {words}");
-}
+use steps::{command, finetune, prepare, refuse, run, succeed};
 
 /// A folder with a model, extracted features and an untouched ledger.
 fn prepared() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path();
-    std::fs::write(path.join("model.toml"), CONFIG).unwrap();
-    std::fs::write(path.join("policy.toml"), POLICY).unwrap();
-    records(400, 1).write(&path.join("source.safetensors")).unwrap();
-    records(300, 2).write(&path.join("private.safetensors")).unwrap();
-    succeed(
-        path,
-        "--json pretrain --config model.toml --source source.safetensors --output lower.safetensors",
-    );
-    succeed(
-        path,
-        "--json extract --model lower.safetensors --input private.safetensors --output f.safetensors",
-    );
-    succeed(
-        path,
-        "--json ledger init --ledger budget --policy policy.toml --population people --public-size 300",
-    );
+    prepare(folder.path());
     folder
-}
-
-fn finetune(epsilon: &str, features: &str, output: &str) -> String {
-    format!(
-        "--json finetune --features {features} --model lower.public.safetensors --ledger budget \
-         --epsilon {epsilon} --output {output} --run {output}"
-    )
 }
 
 #[test]
@@ -100,15 +56,88 @@ fn the_audit_report_is_written_from_evidence_and_refuses_a_rolled_back_ledger() 
     assert_eq!(report["target_epsilon"], report["accounted_epsilon"]);
     assert_eq!(report["verdict"], "not assessed", "no attack was run, and the report says so");
     assert!(report["audited_epsilon_lower_bound"].is_null());
-    assert!(report["encryption"]["security_basis"].as_str().unwrap().contains("128 bits"));
+    assert!(report["input_privacy"]["security_basis"].as_str().unwrap().contains("128 bits"));
+    for missing in ["/attack", "/utility", "/product/backbone", "/input_privacy/certificate"] {
+        assert!(report.pointer(missing).unwrap()["not_assessed"].is_string(), "{missing}");
+    }
     let written: serde_json::Value =
         serde_json::from_slice(&std::fs::read(path.join("audit/report.json")).unwrap()).unwrap();
     assert_eq!(written, report);
+    is_as_in_the_schema(&report);
     let page = std::fs::read_to_string(path.join("audit/report.html")).unwrap();
     assert!(page.contains(report["sentence"].as_str().unwrap()));
-    assert!(!page.contains("http") && !page.contains("<script"), "the page asks for nothing");
+    assert!(
+        !page.contains("http") && !page.contains("<script>"),
+        "the page asks for nothing and runs nothing"
+    );
+    for file in ["report.md", "registry.yaml"] {
+        let text = std::fs::read_to_string(path.join("audit").join(file)).unwrap();
+        assert!(text.contains("people"), "{file}");
+    }
     refuse(path, "audit --head head.safetensors --ledger old-budget --output audit2", 4, "rolled back");
     assert!(!path.join("audit2").exists());
+}
+
+#[test]
+fn evidence_fills_its_blocks_and_foreign_evidence_is_refused() {
+    let folder = prepared();
+    let path = folder.path();
+    succeed(path, &finetune("1", "f.safetensors", "head.safetensors"));
+    succeed(
+        path,
+        "--json plan --model lower.safetensors --packing bulk --source source.safetensors --output job.plan",
+    );
+    succeed(
+        path,
+        "--json bench privacy --data-is-public --model lower.public.safetensors --train f.safetensors --test f.safetensors \
+         --target people --epsilons 1 --seeds 5 --output table.json",
+    );
+    let audit = "audit --head head.safetensors --ledger budget --output audit";
+    let evidence = "--model lower.public.safetensors --plan job.plan --policy policy.toml --table table.json";
+    let report = succeed(path, &format!("--json {audit} {evidence}"));
+    is_as_in_the_schema(&report);
+    assert_eq!(report["product"]["backbone"]["sources"][0]["name"], "source");
+    assert!(report["input_privacy"]["certificate"]["max_error"].as_f64().unwrap() < 1e-3);
+    let rows = report["utility"]["rows"].as_array().unwrap();
+    let like: Vec<_> = rows.iter().filter(|row| row["is_like_this_head"] == true).collect();
+    assert_eq!(like.len(), 1, "{rows:?}");
+    assert!(like[0]["half_width"].as_f64().unwrap() > 0.0);
+    let policy = report["hazards"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|h| h["hazard"].as_str().unwrap().contains("policy"));
+    assert_eq!(policy.unwrap()["status"], "pass");
+
+    std::fs::write(path.join("other.toml"), CONFIG.replace("seed = 7", "seed = 8")).unwrap();
+    succeed(
+        path,
+        "--json pretrain --config other.toml --source source.safetensors --output other.safetensors",
+    );
+    refuse(path, &format!("{audit} --model other.public.safetensors"), 1, "not the model of the head");
+    succeed(
+        path,
+        "--json plan --model other.safetensors --packing bulk --source source.safetensors --output other.plan",
+    );
+    refuse(path, &format!("{audit} --plan other.plan"), 1, "not a plan of the head's model");
+    std::fs::write(path.join("other-policy.toml"), POLICY.replace("3.0", "4.0")).unwrap();
+    refuse(path, &format!("{audit} --policy other-policy.toml"), 3, "not that of other-policy.toml");
+    let table = std::fs::read_to_string(path.join("table.json")).unwrap();
+    std::fs::write(path.join("other.json"), table.replace("people", "others")).unwrap();
+    refuse(path, &format!("{audit} --table other.json"), 1, "no row for the target people");
+    refuse(path, &format!("{audit} --table policy.toml"), 1, "not a table");
+}
+
+/// Validates a report by the schema in docs.
+fn is_as_in_the_schema(report: &serde_json::Value) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/report.schema.json");
+    let schema: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let errors: Vec<String> = validator.iter_errors(report).map(|e| e.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    let mut wrong = report.clone();
+    wrong["target_epsilon"] = "1".into();
+    assert!(!validator.is_valid(&wrong), "the schema refuses nothing");
 }
 
 #[test]
@@ -137,8 +166,11 @@ fn a_head_tells_nothing_that_follows_from_the_number_of_records() {
     });
     assert_eq!(headers[0], headers[1]);
     let audit = succeed(path, "--json audit --head head --ledger own-budget --output audit");
-    let encryption: Vec<&String> = audit["encryption"].as_object().unwrap().keys().collect();
-    assert_eq!(encryption, ["evaluator", "parameter_set", "security_basis"]);
+    assert!(!audit.to_string().contains("-major"), "the report tells the packing");
+    assert!(
+        audit["input_privacy"]["certificate"]["not_assessed"].is_string(),
+        "the certificate depends on the packing"
+    );
 }
 
 #[test]
@@ -283,7 +315,7 @@ fn slack_buys_more_dp_noise_for_the_same_epsilon() {
     let path = folder.path();
     let scale = |head: &str| {
         let audit = format!("--json audit --head {head} --ledger budget --output audit-{head}");
-        succeed(path, &audit)["event"]["scale"].as_f64().unwrap()
+        succeed(path, &audit)["mechanism"]["event"]["scale"].as_f64().unwrap()
     };
     succeed(path, &finetune("1", "f.safetensors", "h1"));
     succeed(path, &(finetune("1", "f.safetensors", "h2") + " --slack 0.5"));

@@ -19,6 +19,9 @@ const OWNERS: &[(&str, &str)] = &[
     ("opendp", "privacy"),
     ("rusqlite", "privacy"),
     ("clap", "cli"),
+    ("maud", "cli"),
+    ("schemars", "cli"),
+    ("serde-saphyr", "cli"),
 ];
 
 /// The names of a crate's dependencies of every kind.

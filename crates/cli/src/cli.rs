@@ -4,6 +4,7 @@ mod accounting;
 mod heads;
 mod pretraining;
 mod protocol;
+mod report;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ pub use accounting::{AccountArgs, Accountant, Mechanism, PrivacyPlanArgs};
 pub use heads::{BenchPrivacyArgs, MethodChoice};
 pub use pretraining::{ImportArgs, PretrainArgs};
 pub use protocol::{DecryptArgs, EncryptArgs, EvaluateArgs, KeygenArgs, PlanArgs};
+pub use report::{AuditArgs, EvidenceArgs, VerifyArgs};
 
 /// Transfer learning between two parties that do not trust each other: the model stays with its owner, the
 /// records stay with theirs, and what is released is differentially private.
@@ -61,6 +63,8 @@ pub enum Command {
     Account(AccountArgs),
     /// Write the privacy audit report of a released head
     Audit(AuditArgs),
+    /// Check heads, models, plans, ledgers, reports and model cards, offline
+    Verify(VerifyArgs),
     /// Measure on public data
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -302,20 +306,6 @@ pub struct ClassifyArgs {
     /// Where to write the lines [default: stdout]
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-}
-
-/// Arguments of `audit`.
-#[derive(Debug, Args)]
-pub struct AuditArgs {
-    /// The released head
-    #[arg(long, value_name = "FILE")]
-    pub head: PathBuf,
-    /// The ledger that paid for it
-    #[arg(long, value_name = "FILE")]
-    pub ledger: PathBuf,
-    /// The folder for report.json and report.html
-    #[arg(long, value_name = "DIR")]
-    pub output: PathBuf,
 }
 
 /// The verbs of `bench`.

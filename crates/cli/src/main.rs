@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+mod card;
 mod cli;
 mod command;
 mod exit;

@@ -289,6 +289,24 @@ impl<H: Header> Outline<H> {
     }
 }
 
+/// The kind of a file by its first bytes, or `None` when it is none of ours.
+///
+/// # Errors
+/// [`ModelError::Io`] when it cannot be read.
+pub fn kind_of(path: &Path) -> Result<Option<String>> {
+    let io = |e| ModelError::io("read", path, e);
+    let mut file = File::open(path).map_err(io)?;
+    let mut bytes = Vec::new();
+    (&mut file).take(8).read_to_end(&mut bytes).map_err(io)?;
+    let length = bytes.first_chunk().map(|start| u64::from_le_bytes(*start));
+    let Some(length) = length.filter(|length| *length <= MAX_HEADER_BYTES) else { return Ok(None) };
+    bytes.clear();
+    file.take(length).read_to_end(&mut bytes).map_err(io)?;
+    let metadata = serde_json::from_slice::<safetensors::tensor::Metadata>(&bytes).ok();
+    let text = metadata.as_ref().and_then(|m| m.metadata().as_ref()?.get(METADATA_KEY));
+    Ok(text.and_then(|text| Some(serde_json::from_str::<EnvelopeIn>(text).ok()?.kind)))
+}
+
 fn header_length<H: Header>(bytes: &[u8], path: &Path) -> Result<u64> {
     let Some(first) = bytes.first_chunk::<8>() else {
         return malformed::<H, _>(path, format!("it has only {} bytes", bytes.len()));

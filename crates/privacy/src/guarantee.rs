@@ -341,7 +341,7 @@ impl Guarantee {
     ///
     /// # Errors
     /// [`AccountantError::NotGaussian`] if the accountant does not cover the event, and the accountant's own errors.
-    pub(crate) fn of(
+    pub fn of(
         event: &Event,
         accountant: Accountant,
         delta: Delta,
@@ -374,7 +374,10 @@ impl Guarantee {
 
     /// Checks that everything stated follows from the event: the figures are no smaller than what it costs, in
     /// the last digits.
-    pub(crate) fn follows_from(&self, event: &Event) -> Result<bool, AccountantError> {
+    ///
+    /// # Errors
+    /// As for [`Guarantee::of`].
+    pub fn follows_from(&self, event: &Event) -> Result<bool, AccountantError> {
         let accountant = self.proof.accountant();
         let again = Guarantee::of(event, accountant, self.delta, self.unit, self.adjacency)?;
         // A little room, so that a later version of an accountant does not condemn an old ledger: each gives an upper

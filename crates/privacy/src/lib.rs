@@ -138,6 +138,7 @@
 //! references and the limits.
 
 pub mod accountant;
+pub mod audit;
 pub mod calibrate;
 pub mod config;
 pub mod digest;

@@ -20,7 +20,6 @@ use serde::Serialize;
 
 use crate::error::{Result, TrainerError};
 use crate::head::{BenchmarkMechanism, HeadSettings, Method, Signal, Space, Task, Terms, predict};
-use crate::metrics::accuracy;
 use crate::progress::{OnProgress, Progress};
 use crate::source::{labeled, linear_score};
 

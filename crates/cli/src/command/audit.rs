@@ -1,17 +1,24 @@
-//! `audit`: the report that a privacy officer can sign, from the head and the ledger.
+//! `audit`: the report that a privacy officer can sign, from the head, the ledger and whatever evidence is given.
 
 use std::fmt;
+use std::path::Path;
 
+use cryptotl_encrypted::PlanFile;
+use cryptotl_model::PublicModel;
 use cryptotl_model::format::write_atomically;
 use cryptotl_privacy::Ledger;
 use cryptotl_trainer::Head;
 use serde::Serialize;
 
+use super::finetune::check_policy;
 use super::ledger::paid_status;
 use crate::cli::AuditArgs;
 use crate::exit::{Code, Failure, Result};
 use crate::output::Output;
-use crate::report::{Report, html};
+use crate::report::{self, BenchmarkRow, Evidence, Report, quoted};
+
+/// The largest table of a benchmark that is read.
+const MAX_TABLE_BYTES: u64 = 16 << 20;
 
 #[derive(Serialize)]
 #[serde(transparent)]
@@ -25,10 +32,20 @@ impl fmt::Display for Audited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let report = &self.report;
         writeln!(f, "{}", report.sentence)?;
+        write!(
+            f,
+            "target epsilon {}, accounted {}, audited: {}",
+            report.target_epsilon,
+            report.accounted_epsilon,
+            report.verdict.words()
+        )?;
+        if let (Some(bound), Some(confidence)) = (report.audited_epsilon_lower_bound, report.confidence) {
+            write!(f, ", at least {bound:.4} with {:.0} % confidence", confidence * 100.0)?;
+        }
         writeln!(
             f,
-            "target epsilon {}, accounted {} over all releases, audited: {}",
-            report.target_epsilon, report.accounted_epsilon, report.verdict
+            "\nspent by all releases: epsilon {} of {}",
+            report.budget.epsilon_spent, report.budget.epsilon_cap
         )?;
         write!(f, "report in {}", self.place)
     }
@@ -36,16 +53,139 @@ impl fmt::Display for Audited {
 
 /// Runs the verb.
 pub fn run(args: AuditArgs, output: &Output) -> Result<()> {
-    let (head, digest) = Head::read(&args.head)?;
+    let evidence = gather(&args)?;
+    let report = Report::new(&evidence)?;
+    let page = publish(&report, &args.output)?;
+    output.result(&Audited { report, place: page })
+}
+
+/// Reads the evidence and refuses what does not belong together.
+fn gather(args: &AuditArgs) -> Result<Evidence> {
+    let (head, head_digest) = Head::read(&args.head)?;
     let ledger = Ledger::open(&args.ledger)?;
-    let status = paid_status(&ledger, &args.ledger, (&head, digest), &args.head)?;
-    let report = Report::new(&head, digest.to_string(), status)?;
-    std::fs::create_dir_all(&args.output).map_err(|e| {
-        Failure::failed(format!("cannot make {}: {e}", args.output.display()), "give a folder")
-    })?;
-    let json = serde_json::to_vec_pretty(&report).map_err(|e| Failure::new(Code::Bug, e))?;
-    write_atomically(&args.output.join("report.json"), &json)?;
-    let page = args.output.join("report.html");
-    write_atomically(&page, html(&report).as_bytes())?;
-    output.result(&Audited { report, place: page.display().to_string() })
+    let status = paid_status(&ledger, &args.ledger, (&head, head_digest), &args.head)?;
+    let given = &args.evidence;
+    check_policy(given.policy.as_deref(), &args.ledger, &status)?;
+    let public = given.model.as_deref().map(|path| read_public(path, &head)).transpose()?;
+    let plan = given.plan.as_deref().map(|path| read_plan(path, &head)).transpose()?;
+    let table = given.table.as_deref().map(|path| read_table(path, &status.population)).transpose()?;
+    Ok(Evidence {
+        head_digest,
+        head_name: name(&args.head),
+        ledger: status,
+        ledger_name: name(&args.ledger),
+        plan,
+        public,
+        policy_checked: given.policy.is_some(),
+        table,
+        audit: None,
+        command: command(args),
+        head,
+    })
+}
+
+/// Writes the four renderings, the page last, and tells where the page is.
+fn publish(report: &Report, folder: &Path) -> Result<String> {
+    let bug = |e: &dyn fmt::Display| Failure::new(Code::Bug, e);
+    let json = serde_json::to_vec_pretty(report).map_err(|e| bug(&e))?;
+    let registry = report::registry(report).map_err(|e| bug(&e))?;
+    let html = report::html(report).map_err(|e| bug(&e))?;
+    std::fs::create_dir_all(folder)
+        .map_err(|e| Failure::failed(format!("cannot make {}: {e}", folder.display()), "give a folder"))?;
+    write_atomically(&folder.join("report.json"), &json)?;
+    write_atomically(&folder.join("report.md"), report::markdown(report).as_bytes())?;
+    write_atomically(&folder.join("registry.yaml"), registry.as_bytes())?;
+    let page = folder.join("report.html");
+    write_atomically(&page, html.as_bytes())?;
+    Ok(page.display().to_string())
+}
+
+fn read_public(path: &Path, head: &Head) -> Result<PublicModel> {
+    let (model, digest) = PublicModel::read(path)?;
+    if digest != head.header.public_model {
+        return Err(Failure::failed(
+            format!(
+                "{} is not the model of the head ({}), but {}",
+                path.display(),
+                head.header.public_model.short(),
+                digest.short()
+            ),
+            "give the public half of the model that the head was trained with",
+        ));
+    }
+    Ok(model)
+}
+
+fn read_plan(path: &Path, head: &Head) -> Result<PlanFile> {
+    let plan = PlanFile::read(path)?;
+    let header = &head.header;
+    let Some(encryption) = &header.encryption else {
+        return Err(Failure::failed(
+            format!(
+                "{} is a plan of encrypted evaluation, and the head reads nothing that was encrypted",
+                path.display()
+            ),
+            "leave --plan out",
+        ));
+    };
+    if plan.public_model != header.public_model
+        || plan.contract.parameter_set().to_string() != encryption.parameter_set
+    {
+        return Err(Failure::failed(
+            format!(
+                "{} is not a plan of the head's model with the parameters {}",
+                path.display(),
+                encryption.parameter_set
+            ),
+            "give the plan that the head's features were made with",
+        ));
+    }
+    Ok(plan)
+}
+
+/// The table's rows for a population.
+fn read_table(path: &Path, population: &str) -> Result<Vec<BenchmarkRow>> {
+    let unusable = |fact: String| {
+        Failure::failed(
+            format!("{} is not a table of `bench privacy`: {fact}", path.display()),
+            "give its --output",
+        )
+    };
+    let length = std::fs::metadata(path).map_err(|e| unusable(e.to_string()))?.len();
+    if length > MAX_TABLE_BYTES {
+        return Err(unusable(format!("it has {length} bytes")));
+    }
+    let bytes = std::fs::read(path).map_err(|e| unusable(e.to_string()))?;
+    let rows: Vec<BenchmarkRow> = serde_json::from_slice(&bytes).map_err(|e| unusable(e.to_string()))?;
+    if rows.iter().any(|row| !row.mean_accuracy.is_finite() || !row.std.is_finite()) {
+        return Err(unusable("an accuracy is no number".to_owned()));
+    }
+    let rows: Vec<_> = rows.into_iter().filter(|row| row.target == population).collect();
+    if rows.is_empty() {
+        return Err(Failure::failed(
+            format!("{} has no row for the target {population}", path.display()),
+            "run `cryptotl bench privacy` with the population's name as --target",
+        ));
+    }
+    Ok(rows)
+}
+
+/// The command line that repeats the report in the folder of the files: where that folder is stays out of the report.
+fn command(args: &AuditArgs) -> String {
+    let shown = |path: &Path| quoted(&name(path));
+    let mut line = format!("cryptotl audit --head {} --ledger {}", shown(&args.head), shown(&args.ledger));
+    let given = &args.evidence;
+    for (flag, path) in
+        [("model", &given.model), ("plan", &given.plan), ("policy", &given.policy), ("table", &given.table)]
+    {
+        if let Some(path) = path {
+            line += &format!(" --{flag} {}", shown(path));
+        }
+    }
+    line + &format!(" --output {}", shown(&args.output))
+}
+
+/// The file's own name.
+fn name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }

@@ -16,12 +16,11 @@ use cryptotl_trainer::{Head, HeadSettings, Method};
 use serde::Serialize;
 
 use super::ledger::read_policy;
+use crate::card;
 use crate::cli::FinetuneArgs;
 use crate::exit::{Code, Failure, Result};
 use crate::output::Output;
-
-/// The sizes of groups whose epsilon is printed.
-const GROUP_SIZES: [u32; 3] = [2, 5, 10];
+use crate::report::GROUP_SIZES;
 
 /// What the guarantee is worth to units that change together.
 #[derive(Serialize)]
@@ -33,6 +32,7 @@ struct Group {
 #[derive(Serialize)]
 struct Released {
     head: String,
+    card: String,
     digest: String,
     inputs: HeadInputs,
     method: Method,
@@ -48,7 +48,8 @@ struct Released {
 
 impl fmt::Display for Released {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "released {} ({}, {})", self.head, self.method.name(), self.inputs.name())?;
+        let (method, inputs) = (self.method.name(), self.inputs.name());
+        writeln!(f, "released {} ({method}, {inputs}), with its model card {}", self.head, self.card)?;
         if self.replayed {
             writeln!(
                 f,
@@ -77,6 +78,7 @@ impl fmt::Display for Released {
 /// Runs the verb.
 pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
     check_writable(&args.output)?;
+    card::check_place(&args.output)?;
     let (public, public_digest) = PublicModel::read(&args.model)?;
     let mut ledger = Ledger::open(&args.ledger)?;
     let status = ledger.status()?;
@@ -162,12 +164,14 @@ fn publish_again(path: &Path, earlier: &StoredRelease) -> Result<()> {
     ))
 }
 
-/// Says what was released, from the released file itself.
+/// Says what was released, from the released file itself, here and in its model card.
 fn report(args: &FinetuneArgs, ledger: &Ledger, replayed: bool, output: &Output) -> Result<()> {
     let (head, digest) = Head::read(&args.output)?;
+    let card = card::write(&args.output, &head, digest)?;
     let status = ledger.status()?;
     output.result(&Released {
         head: args.output.display().to_string(),
+        card: card.display().to_string(),
         digest: digest.to_string(),
         inputs: head.inputs(),
         method: head.header.method,

@@ -16,6 +16,7 @@ mod keygen;
 mod ledger;
 mod plan;
 mod pretrain;
+mod verify;
 
 use crate::cli::{BenchCommand, Command};
 use crate::exit::Result;
@@ -38,6 +39,7 @@ pub fn run(command: Command, output: &Output) -> Result<()> {
         Command::Classify(args) => classify::run(args),
         Command::Account(args) => account::run(args, output),
         Command::Audit(args) => audit::run(args, output),
+        Command::Verify(args) => verify::run(args, output),
         Command::Bench(BenchCommand::Encrypted(args)) => bench_encrypted::run(args, output),
         Command::Bench(BenchCommand::Privacy(args)) => bench::run(args, output),
     }

@@ -1,205 +1,218 @@
-//! `report.html`: one file, no requests, light and dark, fit for A4.
+//! `report.html`: one file that asks for nothing, in light and dark, on a screen, a telephone and A4.
+//!
+//! Every figure carries the JSON pointer of its field in `report.json`, and the page carries the JSON itself, so that
+//! a page can be checked without its neighbors.
 
-use std::fmt::Write;
-
-use cryptotl_privacy::{EntryKind, Event, Proof, SumEvent};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use serde_json::Value;
 
 use super::Report;
+use super::figure;
+use super::front::{Answer, Front};
+use super::hazards::Status;
+use super::view::{Block, Cell, Section, Table};
 
-const STYLE: &str = "
-:root{color-scheme:light dark;--ink:#1c2430;--soft:#5a6676;--line:#d5dbe3;--a:#1f5fbf;--b:#b4540a;--page:#fff}
-@media(prefers-color-scheme:dark){:root{--ink:#e8ecf2;--soft:#9aa6b6;--line:#39424f;--a:#7db1ff;--b:#ffb071;--page:#141920}}
-@page{size:A4;margin:16mm}
-body{font:16px/1.55 system-ui,sans-serif;color:var(--ink);background:var(--page);max-width:52rem;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.6rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin-top:2rem;border-bottom:1px solid var(--line)}
-blockquote{margin:1rem 0;padding:.6rem 1rem;border-left:4px solid var(--a)}
-table{border-collapse:collapse;width:100%;font-size:.9rem}th,td{text-align:left;padding:.3rem .6rem .3rem 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
-th{font-weight:600;color:var(--soft);min-width:8rem}.soft{color:var(--soft);font-size:.9rem}svg{width:100%;height:auto}
-svg text{fill:var(--ink);font:12px system-ui,sans-serif}.sign td{height:2.6rem}
-";
+const STYLE: &str = include_str!("style.css");
+const DATA_START: &str = "<script type=\"application/json\" id=\"report\">";
+const DATA_END: &str = "</script>";
 
 /// The page.
-pub fn render(report: &Report) -> String {
-    let mut page = String::new();
-    // Writing to a String cannot fail, so the results carry nothing.
-    let _ = write_page(&mut page, report);
-    page
+///
+/// # Errors
+/// [`serde_json::Error`] when the report has no JSON.
+pub fn render(report: &Report) -> Result<String, serde_json::Error> {
+    let json = serde_json::to_value(report)?;
+    let page = Page { report, json };
+    Ok(page.whole()?.into_string())
 }
 
-fn write_page(page: &mut String, report: &Report) -> std::fmt::Result {
-    let title = format!("Privacy audit report: {}", escape(&report.population));
-    write!(
-        page,
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \
-         content=\"width=device-width\"><title>{title}</title><style>{STYLE}</style><h1>{title}</h1>\
-         <p class=\"soft\">Head {}, cryptotl {}</p>",
-        escape(&report.head_digest),
-        escape(&report.tool_version)
-    )?;
-    write!(page, "<h2>The promise</h2><blockquote>{}</blockquote>", escape(&report.sentence))?;
-    let ledger = &report.ledger;
-    let affordable = report.left.1.map_or("nothing".to_owned(), |e| format!("epsilon {e} in one release"));
-    table(
-        page,
-        &[
-            (
-                "This release",
-                format!("epsilon {} at delta {}", report.target_epsilon, report.guarantee.delta),
-            ),
-            (
-                "All releases so far",
-                format!(
-                    "epsilon {} of {} (recomputed from the ledger)",
-                    report.accounted_epsilon, ledger.epsilon_cap
-                ),
-            ),
-            ("Left", format!("rho {}, which buys {affordable}", report.left.0)),
-            (
-                "Privacy unit",
-                format!("one {}, by {} adjacency", report.guarantee.unit, report.guarantee.adjacency),
-            ),
-            ("Public bound on the units", ledger.public_size.to_string()),
-            ("Attack", "not assessed: no attack was run against this head".to_owned()),
-        ],
-    )?;
-    write!(page, "<h2>Privacy profile</h2>{}", profile_drawing(report))?;
-    page.write_str(
-        "<p class=\"soft\">Every point of a curve holds at once: for the delta below it, the loss is at most the \
-         epsilon beside it, by the ledger's accountant.</p>",
-    )?;
-    let (noise, sum) = match &report.event {
-        Event::GaussianSum(sum) => ("Gaussian", sum),
-        Event::LaplaceSum(sum) => ("Laplace", sum),
-        _ => return page.write_str("<h2>Mechanism</h2><p>not assessed: this version does not know it</p>"),
-    };
-    let SumEvent { dimension, clipping_norm, noise_multiplier, steps, slack, .. } = sum;
-    page.write_str("<h2>Mechanism</h2>")?;
-    let claim = match report.guarantee.proof {
-        Proof::Gdp => "this is the guarantee's epsilon",
-        _ => "for comparison, not claimed",
-    };
-    let gdp = report
-        .gaussian_dp
-        .map_or("no figure".to_owned(), |(mu, epsilon)| format!("mu {mu:.4}, epsilon {epsilon}: {claim}"));
-    table(
-        page,
-        &[
-            ("What ran", format!("{steps} noisy sums of {dimension} numbers over all units, no sampling")),
-            ("Clipping norm", clipping_norm.to_string()),
-            ("Slack for other units", slack.to_string()),
-            ("Noise multiplier", format!("{noise_multiplier:.4} (discrete {noise} of OpenDP)")),
-            ("Random numbers", ledger.rng.to_string()),
-            ("Loss", format!("rho {} of zero-concentrated DP", report.guarantee.rho)),
-            ("Exact Gaussian DP", gdp),
-        ],
-    )?;
-    page.write_str("<h2>Encryption of the inputs</h2>")?;
-    match &report.encryption {
-        None => {
-            page.write_str("<p>The head reads the data owner's own embeddings alone: nothing was sent.</p>")?
-        }
-        Some(e) => {
-            table(
-                page,
-                &[
-                    ("Scheme", "CKKS (Microsoft SEAL); keys are the data owner's, one set a job".to_owned()),
-                    ("Parameters", e.parameter_set.clone()),
-                    ("Security", e.security_basis.clone()),
-                    ("Evaluated", e.evaluator.clone()),
-                ],
-            )?;
-            page.write_str(
-                "<p class=\"soft\">CKKS is not secure against a party that sees decryptions (Li and Micciancio \
-                 2021): nothing computed from features goes back to the model owner but this head, which is public. \
-                 The coupling of records that share a ciphertext is not yet part of the sensitivity.</p>",
-            )?;
-        }
-    }
-    page.write_str("<h2>The ledger</h2><table><tr><th>Entry<th>When<th>What<th>epsilon<th>rho</tr>")?;
-    for entry in &ledger.entries {
-        let what = match entry.kind {
-            EntryKind::Genesis => "created".to_owned(),
-            EntryKind::Charge => {
-                let words = entry.description.iter().flatten().map(|(k, v)| format!("{k} {v}"));
-                format!("charge: {}", words.collect::<Vec<_>>().join(", "))
+/// The JSON that a page carries, unparsed.
+pub fn embedded_json(page: &str) -> Option<&str> {
+    let start = page.find(DATA_START)? + DATA_START.len();
+    let length = page[start..].find(DATA_END)?;
+    Some(&page[start..start + length])
+}
+
+struct Page<'a> {
+    report: &'a Report,
+    json: Value,
+}
+
+impl Page<'_> {
+    fn whole(&self) -> Result<Markup, serde_json::Error> {
+        // In HTML only `</script>` could end the element; JSON has another way to write `<`.
+        let data = serde_json::to_string(&self.json)?.replace('<', "\\u003c");
+        let title = format!("Privacy audit report: {}", self.report.dataset.population);
+        let sections = self.report.sections();
+        Ok(html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="referrer" content="no-referrer";
+                    title { (title) }
+                    style { (PreEscaped(STYLE)) }
+                }
+                body {
+                    header { (self.front(&title)) }
+                    nav aria-label="Contents" {
+                        ol { @for section in &sections { li { a href={ "#" (section.id) } { (section.title) } } } }
+                    }
+                    main {
+                        @for section in &sections { (self.section(section)) }
+                        (sign_off(self.report))
+                    }
+                    (PreEscaped(DATA_START)) (PreEscaped(data)) (PreEscaped(DATA_END))
+                }
             }
-            EntryKind::Release => format!("release of charge {}", entry.charge_seq.unwrap_or_default()),
-            _ => "other".to_owned(),
-        };
-        write!(
-            page,
-            "<tr><td>{}<td>{}<td>{}<td>{}<td>{}</tr>",
-            entry.seq,
-            escape(&entry.recorded_at.to_string()),
-            escape(&what),
-            entry.epsilon.map_or(String::new(), |e| e.to_string()),
-            entry.rho.map_or(String::new(), |r| r.to_string())
-        )?;
+        })
     }
-    write!(
-        page,
-        "</table><p class=\"soft\">The head's entry {} was found unchanged in the ledger, whose chain of hashes ends \
-         at {}.</p><h2>Sign-off</h2><table class=\"sign\"><tr><th>Name<td></tr><tr><th>Date<td></tr>\
-         <tr><th>Signature<td></tr></table></html>",
-        report.witness.seq, ledger.head.hash
-    )
+
+    fn front(&self, title: &str) -> Markup {
+        let report = self.report;
+        let front = Front::of(report);
+        html! {
+            p.kicker { "Privacy audit report" }
+            h1 { (title.trim_start_matches("Privacy audit report: ")) }
+            p.subject { (front.subject) ". As of entry " (report.budget.head_seq) " of the ledger, "
+                time datetime=(report.budget.as_of) { (super::budget::day(&report.budget.as_of)) } "." }
+            div.answers { @for answer in &front.answers { (self.answer(answer)) } }
+            div.split {
+                div {
+                    h2 { "What this means" }
+                    @for sentence in &front.meaning { p { (sentence) } }
+                }
+                div {
+                    h2 { "Who sees what" }
+                    (figure::flow::draw(&report.setting, "front"))
+                }
+            }
+            h2 { "Before you sign" }
+            p { (front.tally) " " a href="#hazards" { "All of them" } ", and " a href="#attack" { "what a pass does not mean" } "." }
+            @if !front.concerns.is_empty() {
+                ul.concerns {
+                    @for hazard in &front.concerns {
+                        li { (status(hazard.status)) " " b { (hazard.hazard) } ": " (hazard.evidence) "." }
+                    }
+                }
+            }
+        }
+    }
+
+    fn answer(&self, answer: &Answer) -> Markup {
+        html! {
+            section class={ "answer " (class(answer.status)) } {
+                h2 { (answer.name) }
+                p.big { (self.cell(&answer.figure)) }
+                @if let Some(share) = answer.share {
+                    (figure::share_bar(share))
+                }
+                p { (answer.words) "." }
+            }
+        }
+    }
+
+    fn section(&self, section: &Section) -> Markup {
+        html! {
+            section id=(section.id) aria-labelledby={ (section.id) "-title" } {
+                h2 id={ (section.id) "-title" } { (section.title) }
+                @for block in &section.blocks { (self.block(block)) }
+            }
+        }
+    }
+
+    fn block(&self, block: &Block) -> Markup {
+        html! {
+            @match block {
+                Block::Text(text) => p { (text) },
+                Block::Note(text) => p.note { (text) },
+                Block::Quote(text) => blockquote { (text) },
+                Block::List(items) => ul { @for item in items { li { (item) } } },
+                Block::Commands(lines) => pre { code { @for line in lines { (line) "\n" } } },
+                Block::NotAssessed(reason) => p.missing { (status(Status::NotAssessed)) " " (reason) "." },
+                Block::Drawing(drawing) => (figure::draw(*drawing, self.report)),
+                Block::Facts(facts) => dl { @for (name, value) in facts { div { dt { (name) } dd { (self.cell(value)) } } } },
+                Block::Table(table) => (self.table(table)),
+            }
+        }
+    }
+
+    fn table(&self, table: &Table) -> Markup {
+        let is_number = |cell: &Cell| matches!(cell, Cell::Figure { .. });
+        let numeric: Vec<bool> = (0..table.head.len())
+            .map(|i| table.rows.iter().any(|row| row.get(i).is_some_and(is_number)))
+            .collect();
+        let align = |i: usize| numeric.get(i).copied().unwrap_or(false).then_some("n");
+        html! {
+            div.scroll tabindex="0" role="region" aria-label=(table.caption) {
+                table {
+                    caption { (table.caption) }
+                    thead { tr { @for (i, name) in table.head.iter().enumerate() { th scope="col" class=[align(i)] { (name) } } } }
+                    tbody {
+                        @for row in &table.rows {
+                            tr { @for (i, cell) in row.iter().enumerate() { td class=[align(i)] { (self.cell(cell)) } } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn cell(&self, cell: &Cell) -> Markup {
+        html! {
+            @match cell {
+                Cell::Text(text) => (text),
+                Cell::Code(text) => code { (text) },
+                Cell::Status(judgement) => (status(*judgement)),
+                Cell::Figure { pointer, shown } => {
+                    // The value comes from the JSON itself, so a wrong pointer shows as a figure without one.
+                    data data-path=(pointer) value=(self.json.pointer(pointer).map_or(String::new(), Value::to_string)) { (shown) }
+                },
+            }
+        }
+    }
 }
 
-fn table(page: &mut String, rows: &[(&str, String)]) -> std::fmt::Result {
-    page.write_str("<table>")?;
-    for (name, value) in rows {
-        write!(page, "<tr><th scope=\"row\">{}<td>{}</tr>", escape(name), escape(value))?;
+fn class(status: Status) -> &'static str {
+    match status {
+        Status::Pass => "pass",
+        Status::Warn => "warn",
+        Status::Fail => "fail",
+        Status::NotAssessed => "open",
     }
-    page.write_str("</table>")
 }
 
-/// epsilon against delta (logarithmic), for this release and for all that was spent.
-fn profile_drawing(report: &Report) -> String {
-    const LEFT: f64 = 60.0;
-    const RIGHT: f64 = 700.0;
-    const TOP: f64 = 20.0;
-    const BOTTOM: f64 = 260.0;
-    let top = report.profile.iter().map(|p| p.spent_epsilon.get().max(p.release_epsilon.get()));
-    let top = top.fold(1e-9, f64::max) * 1.05;
-    let power = |delta: f64| -delta.log10();
-    let x = |delta: f64| LEFT + (RIGHT - LEFT) * (power(delta) - 1.0) / 11.0;
-    let y = |epsilon: f64| BOTTOM - (BOTTOM - TOP) * epsilon / top;
-    let curve = |epsilon: &dyn Fn(usize) -> f64| {
-        let points = report.profile.iter().enumerate();
-        points
-            .map(|(i, p)| format!("{:.1},{:.1}", x(p.delta.get()), y(epsilon(i))))
-            .collect::<Vec<_>>()
-            .join(" ")
+/// The judgement in a word with a sign, so that it does not depend on color.
+fn status(status: Status) -> Markup {
+    let sign = match status {
+        Status::Pass => "✓",
+        Status::Warn => "!",
+        Status::Fail => "✕",
+        Status::NotAssessed => "–",
     };
-    let mut axes = String::new();
-    for exponent in [2, 4, 6, 8, 10, 12] {
-        let at = x(10f64.powi(-exponent));
-        axes += &format!("<text x=\"{at:.1}\" y=\"280\" text-anchor=\"middle\">1e-{exponent}</text>");
-    }
-    for quarter in 0..=4 {
-        let epsilon = top * f64::from(quarter) / 4.0;
-        let at = y(epsilon);
-        axes += &format!(
-            "<line x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{at:.1}\" y2=\"{at:.1}\" stroke=\"var(--line)\"/>\
-             <text x=\"52\" y=\"{:.1}\" text-anchor=\"end\">{epsilon:.2}</text>",
-            at + 4.0
-        );
-    }
-    let own = x(report.guarantee.delta.get());
-    format!(
-        "<svg viewBox=\"0 0 720 310\" role=\"img\" aria-label=\"epsilon against delta, for this release and for all \
-         releases\">{axes}<line x1=\"{own:.1}\" x2=\"{own:.1}\" y1=\"{TOP}\" y2=\"{BOTTOM}\" stroke=\"var(--soft)\" \
-         stroke-dasharray=\"4\"/><polyline fill=\"none\" stroke=\"var(--b)\" stroke-width=\"2\" points=\"{}\"/>\
-         <polyline fill=\"none\" stroke=\"var(--a)\" stroke-width=\"2\" stroke-dasharray=\"7 4\" points=\"{}\"/>\
-         <text x=\"70\" y=\"34\" style=\"fill:var(--a)\">dashed: this release</text>\
-         <text x=\"70\" y=\"52\" style=\"fill:var(--b)\">solid: all releases so far</text>\
-         <text x=\"380\" y=\"302\" text-anchor=\"middle\">delta (the ledger's is at the dotted line)</text>\
-         <text x=\"14\" y=\"14\">epsilon</text></svg>",
-        curve(&|i| report.profile[i].spent_epsilon.get()),
-        curve(&|i| report.profile[i].release_epsilon.get())
-    )
+    html! { span class={ "status " (class(status)) } { span aria-hidden="true" { (sign) } " " (status.words()) } }
 }
 
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+fn sign_off(report: &Report) -> Markup {
+    html! {
+        section #sign-off aria-labelledby="sign-off-title" {
+            h2 #sign-off-title { "Sign-off" }
+            p { "Head " code { (report.identity.head_digest) } ", epsilon "
+                (super::words::loss(report.target_epsilon)) " of " (super::words::at_least(report.budget.epsilon_cap)) ", verdict "
+                b { (report.verdict.words()) } "." }
+            div.scroll tabindex="0" role="region" aria-label="Decisions" {
+                table.sign {
+                    caption { "Decisions on this release" }
+                    thead { tr { th scope="col" { "role" } th scope="col" { "name" } th scope="col" { "decision" } th scope="col" { "date and signature" } } }
+                    tbody {
+                        @for role in SIGNATORIES { tr { th scope="row" { (role) } td {} td { "☐ release ☐ do not release" } td {} } }
+                    }
+                }
+            }
+        }
+    }
 }
+
+/// Who signs.
+pub(super) const SIGNATORIES: [&str; 3] = ["Data owner", "Privacy officer", "Technical reviewer"];

@@ -1,116 +1,213 @@
-//! The privacy audit report: one value, read from the head and the ledger, and its renderings.
+//! The privacy audit report: one typed value, assembled from evidence that the program reads itself, and its
+//! four renderings.
+//!
+//! [`Report`] is what `report.json` holds, and `docs/report.schema.json` is derived from it. Each block of the
+//! report is a file of this module: its fields, how they are assembled from the [`Evidence`], and its
+//! [`Section`] for readers. [`html`] and [`markdown`] write the same sections, so neither can leave one out.
+//! A block whose evidence was not given is [`Assessed::NotAssessed`] with the reason, and is shown as that.
 
+mod attack;
+mod budget;
+mod curve;
+mod encryption;
+mod evidence;
+mod figure;
+mod front;
+mod guarantee;
+mod hazards;
 mod html;
+mod markdown;
+mod mechanism;
+mod product;
+mod provenance;
+mod recompute;
+mod registry;
+mod reproduction;
+mod setting;
+#[cfg(test)]
+mod tests;
+mod utility;
+mod view;
+mod words;
 
-use cryptotl_model::EncoderId;
-use cryptotl_privacy::accountant::gdp;
-use cryptotl_privacy::{AccountantError, Delta, Epsilon, Event, Guarantee, Rho, Status, Witness};
-use cryptotl_trainer::{Encryption, Head};
-use serde::Serialize;
+use cryptotl_privacy::AccountantError;
+use cryptotl_privacy::audit::AuditEvidence;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-pub use html::render as html;
+pub use attack::{Control, Verdict};
+pub use budget::{Budget, Run};
+pub use evidence::{BenchmarkRow, Evidence};
+pub use guarantee::{GROUP_SIZES, ProfilePoint, Promise};
+pub use hazards::{Hazard, Status};
+pub use html::{embedded_json, render as html};
+pub use markdown::{escape as escape_markdown, render as markdown};
+pub use recompute::{Recomputed, recompute};
+pub use registry::render as registry;
+pub use reproduction::quoted;
 
-/// The version of `report.json`.
+use encryption::InputPrivacy;
+use mechanism::Mechanism;
+use product::{Preprocessing, Product};
+use provenance::{Dataset, Identity, Scope};
+use reproduction::Reproduction;
+use setting::Setting;
+use utility::Utility;
+use view::Section;
+
+/// What `format` says in every report.
+pub const FORMAT: &str = "cryptotl-report";
+/// The version of the format that this program writes and reads.
 pub const VERSION: u32 = 1;
 
-/// One point of a privacy profile: the release is (epsilon, delta)-private for each of them at once.
-#[derive(Debug, Clone, Serialize)]
-pub struct ProfilePoint {
-    /// delta.
-    pub delta: Delta,
-    /// epsilon of this release alone.
-    pub release_epsilon: Epsilon,
-    /// epsilon of all that was spent on the population so far.
-    pub spent_epsilon: Epsilon,
+/// A block with its evidence, or the reason why there is none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Assessed<T> {
+    /// The evidence was given.
+    Assessed(T),
+    /// It was not.
+    NotAssessed {
+        /// Why, and what would have to be given.
+        not_assessed: String,
+    },
 }
 
-/// What a privacy officer is asked to sign. What was not looked at says so.
-#[derive(Debug, Clone, Serialize)]
+impl<T> Assessed<T> {
+    /// The block without evidence.
+    pub fn missing(reason: impl Into<String>) -> Self {
+        Self::NotAssessed { not_assessed: reason.into() }
+    }
+
+    /// The evidence, or the reason why there is none.
+    pub fn evidence(&self) -> Result<&T, &str> {
+        match self {
+            Self::Assessed(evidence) => Ok(evidence),
+            Self::NotAssessed { not_assessed } => Err(not_assessed),
+        }
+    }
+}
+
+/// What a privacy officer is asked to sign.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Report {
-    /// [`VERSION`].
+    /// `cryptotl-report`.
+    pub format: String,
+    /// The version of the format.
     pub version: u32,
-    /// The program's version.
-    pub tool_version: String,
-    /// The digest of the head file.
-    pub head_digest: String,
-    /// The population.
-    pub population: String,
-    /// What was asked for and what this release alone cost.
-    pub target_epsilon: Epsilon,
-    /// The epsilon of all releases together, recomputed from the ledger's entries.
-    pub accounted_epsilon: Epsilon,
-    /// The attack's lower bound; absent because no attack was run.
+    /// The epsilon that the head claims for itself, at `guarantee.delta`.
+    pub target_epsilon: f64,
+    /// The epsilon of the head's recorded mechanism, recomputed by the accountant for this report.
+    pub accounted_epsilon: f64,
+    /// The attack's lower bound on the same epsilon; null when no attack was run.
     pub audited_epsilon_lower_bound: Option<f64>,
-    /// The attack's confidence.
+    /// With which probability the lower bound holds; null when no attack was run.
     pub confidence: Option<f64>,
-    /// `not assessed` until an attack is run.
-    pub verdict: &'static str,
-    /// The attack's controls.
-    pub controls: Vec<String>,
-    /// The promise, in one sentence.
+    /// Whether the attack contradicted the claim.
+    pub verdict: Verdict,
+    /// The attack's controls: what it found when it was given something to find.
+    pub controls: Vec<Control>,
+    /// The promise of this release, in one sentence.
     pub sentence: String,
-    /// The promise of this release alone.
-    pub guarantee: Guarantee,
-    /// The mechanism that ran.
-    pub event: Event,
-    /// mu of this release and its epsilon under exact Gaussian DP, with the margin of the grid; null if the release is not
-    /// of Gaussian sums over all units. Claimed where the guarantee's proof is `gdp`.
-    pub gaussian_dp: Option<(f64, Epsilon)>,
-    /// The entry that paid, found unchanged in the ledger.
-    pub witness: Witness,
-    /// The encoder.
-    pub encoder: EncoderId,
-    /// How the server features were encrypted; absent when the head reads none.
-    pub encryption: Option<Encryption>,
-    /// epsilon against delta.
-    pub profile: Vec<ProfilePoint>,
-    /// Loss that is left, and the largest epsilon it buys.
-    pub left: (Rho, Option<Epsilon>),
-    /// The ledger with every entry.
-    pub ledger: Status,
+    /// What the report is about.
+    pub identity: Identity,
+    /// What was released.
+    pub product: Product,
+    /// Whose data it was made from.
+    pub dataset: Dataset,
+    /// The actors, who sees what, and what has to be trusted.
+    pub setting: Setting,
+    /// How the inputs were encrypted.
+    pub input_privacy: Assessed<InputPrivacy>,
+    /// The promise with its unit and adjacency.
+    pub guarantee: Promise,
+    /// What the promise covers and what not.
+    pub scope: Scope,
+    /// What ran.
+    pub mechanism: Mechanism,
+    /// What all runs cost together, run by run.
+    pub budget: Budget,
+    /// What was done to the data before the mechanism.
+    pub preprocessing: Preprocessing,
+    /// The attack's evidence, as `crates/privacy/src/audit/evidence.rs` documents it; it has a version of its own.
+    #[schemars(with = "serde_json::Value")]
+    pub attack: Assessed<AuditEvidence>,
+    /// What the head is good for.
+    pub utility: Assessed<Utility>,
+    /// The hazards, each with a status and a line of evidence.
+    pub hazards: Vec<Hazard>,
+    /// The commands that check and repeat this report.
+    pub reproduction: Reproduction,
 }
 
 impl Report {
-    /// Assembles the report. The caller has verified the head's witness against the ledger.
-    pub fn new(head: &Head, head_digest: String, ledger: Status) -> Result<Self, AccountantError> {
-        let header = &head.header;
-        let guarantee = header.guarantee.clone();
-        let gaussian_dp = header.event.grid_slack().and_then(|slack| {
-            let mu = gdp::Mu::from_rho(guarantee.rho);
-            Some((mu.get(), gdp::epsilon_on_grid(mu, slack, guarantee.delta).ok()?))
-        });
-        let mut profile = Vec::new();
-        for power in (4..=48).map(|quarter| f64::from(quarter) / 4.0) {
-            let Ok(delta) = Delta::new(10f64.powf(-power)) else { continue };
-            // By the accountant of the ledger, which may have no figure at the smallest deltas.
-            let (Ok(release_epsilon), Ok(spent_epsilon)) =
-                (guarantee.epsilon_at(&header.event, delta), ledger.epsilon_spent_at(delta))
-            else {
-                continue;
-            };
-            profile.push(ProfilePoint { delta, release_epsilon, spent_epsilon });
-        }
+    /// Assembles the report. The caller has verified the head against the ledger.
+    ///
+    /// # Errors
+    /// [`AccountantError`] when the recorded loss has no epsilon.
+    pub fn new(evidence: &Evidence) -> Result<Self, AccountantError> {
+        let header = &evidence.head.header;
+        let guarantee = Promise::new(&header.guarantee, &header.event, budget::spent(&evidence.ledger))?;
+        let attack = attack::assess(evidence.audit.as_ref());
+        let found = attack.evidence().ok();
+        let bound = found.and_then(AuditEvidence::headline);
         Ok(Self {
+            format: FORMAT.to_owned(),
             version: VERSION,
-            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-            head_digest,
-            population: header.population.clone(),
-            target_epsilon: guarantee.epsilon,
-            accounted_epsilon: ledger.epsilon_spent,
-            audited_epsilon_lower_bound: None,
-            confidence: None,
-            verdict: "not assessed",
-            controls: Vec::new(),
-            sentence: guarantee.formal_sentence(),
-            gaussian_dp,
+            target_epsilon: header.guarantee.epsilon.get(),
+            accounted_epsilon: guarantee::accounted(
+                &header.event,
+                &header.guarantee,
+                header.guarantee.delta,
+            )?
+            .get(),
+            audited_epsilon_lower_bound: bound.map(|bound| bound.epsilon),
+            confidence: bound.map(|bound| bound.confidence),
+            verdict: found.map_or(Verdict::NotAssessed, |audit| audit.verdict.into()),
+            controls: found.map_or_else(Vec::new, attack::controls),
+            sentence: header.guarantee.formal_sentence(),
+            identity: Identity::new(evidence),
+            product: Product::new(evidence),
+            dataset: Dataset::new(evidence),
+            setting: Setting::new(evidence),
+            input_privacy: InputPrivacy::new(evidence),
+            scope: Scope::new(evidence),
+            mechanism: Mechanism::new(&header.event, &evidence.ledger.rng),
+            budget: Budget::new(&evidence.ledger, header.witness.seq)?,
+            preprocessing: Preprocessing::new(evidence),
+            utility: Utility::new(evidence),
+            hazards: hazards::all(evidence, &guarantee, found),
+            reproduction: Reproduction::new(evidence),
             guarantee,
-            event: header.event.clone(),
-            witness: header.witness,
-            encoder: header.encoder.clone(),
-            encryption: header.encryption.clone(),
-            profile,
-            left: (ledger.rho_remaining, ledger.epsilon_affordable),
-            ledger,
+            attack,
         })
+    }
+
+    /// The blocks for readers, in order.
+    fn sections(&self) -> Vec<Section> {
+        vec![
+            self.setting.section(),
+            self.guarantee.section(self),
+            attack::section(self),
+            self.budget.section(),
+            self.mechanism.section(),
+            encryption::section(&self.input_privacy),
+            self.dataset.section(),
+            self.product.section(),
+            self.preprocessing.section(),
+            self.scope.section(),
+            utility::section(&self.utility),
+            hazards::section(&self.hazards),
+            self.identity.section(),
+            self.reproduction.section(),
+        ]
+    }
+
+    /// The JSON Schema of `report.json`, derived from these types; the checked-in one equals it.
+    #[cfg(test)]
+    fn schema() -> String {
+        let schema = schemars::schema_for!(Report);
+        serde_json::to_string_pretty(&schema).expect("a schema serializes") + "\n"
     }
 }

@@ -13,6 +13,7 @@ use crate::accountant::{Accountant, AccountantError};
 use crate::calibrate::largest_rho_by;
 use crate::config::Policy;
 use crate::digest::Digest;
+use crate::event::Event;
 use crate::guarantee::{Adjacency, Delta, Epsilon, PrivacyUnit, Proof};
 use crate::loss::Losses;
 use crate::plan::{Description, ReleasePlan};
@@ -93,8 +94,12 @@ pub struct EntrySummary {
     pub rho: Option<Rho>,
     /// The epsilon of a charge alone; these do not add up, rho does.
     pub epsilon: Option<Epsilon>,
+    /// The delta at which that epsilon is stated.
+    pub delta: Option<Delta>,
     /// What proves that epsilon.
     pub proof: Option<Proof>,
+    /// The mechanism of a charge, from which its loss follows.
+    pub event: Option<Event>,
     /// What a charge was for.
     pub description: Option<Description>,
     /// The charge that a release belongs to.
@@ -154,7 +159,9 @@ impl EntrySummary {
             hash: entry.hash,
             rho: None,
             epsilon: None,
+            delta: None,
             proof: None,
+            event: None,
             description: None,
             charge_seq: None,
             released: None,
@@ -172,7 +179,9 @@ impl EntrySummary {
             Body::Charge(charge) => EntrySummary {
                 rho: Some(charge.event.rho()),
                 epsilon: Some(charge.guarantee.epsilon),
+                delta: Some(charge.guarantee.delta),
                 proof: Some(charge.guarantee.proof),
+                event: Some(charge.event.clone()),
                 description: Some(charge.description.clone()),
                 released: history.release_of(entry.seq).map(|release| release.head_digest.clone()),
                 run: Some(run_id(&history.genesis.population, &charge.plan)),

@@ -1,0 +1,267 @@
+//! The attack: what was tried against the head's mechanism, what it found, and whether it could have found anything.
+
+use cryptotl_privacy::audit::{self, Audit, AuditEvidence, Interval, LowerBound, Theory};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::figure::Drawing;
+use super::view::{Block, Cell, Section, Table};
+use super::{Assessed, Report, words};
+
+/// What the attack says about the claim. There is no verdict that says `safe`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Verdict {
+    /// A lower bound is above the claim.
+    #[serde(rename = "falsified")]
+    Falsified,
+    /// An attack that found out its controls did not contradict the claim.
+    #[serde(rename = "not falsified")]
+    NotFalsified,
+    /// The attack did not find out its controls, so it says nothing.
+    #[serde(rename = "inconclusive")]
+    Inconclusive,
+    /// No attack was run.
+    #[serde(rename = "not assessed")]
+    NotAssessed,
+}
+
+impl Verdict {
+    /// The word of `report.json`.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Falsified => audit::Verdict::Falsified.words(),
+            Self::NotFalsified => audit::Verdict::NotFalsified.words(),
+            Self::Inconclusive => audit::Verdict::Inconclusive.words(),
+            Self::NotAssessed => "not assessed",
+        }
+    }
+}
+
+impl From<audit::Verdict> for Verdict {
+    fn from(verdict: audit::Verdict) -> Self {
+        match verdict {
+            audit::Verdict::Falsified => Self::Falsified,
+            audit::Verdict::NotFalsified => Self::NotFalsified,
+            audit::Verdict::Inconclusive => Self::Inconclusive,
+        }
+    }
+}
+
+/// What the attack found when it was given something to find.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Control {
+    /// What was done to the mechanism on purpose.
+    pub control: String,
+    /// The trainings.
+    pub runs: u64,
+    /// The lower bound that the attack found, at `confidence`.
+    pub epsilon_lower_bound: f64,
+    /// The confidence of that bound.
+    pub confidence: f64,
+    /// Whether the attack calls the mutilated mechanism falsified.
+    pub found_out: bool,
+}
+
+/// The attack's evidence, or why there is none.
+pub(super) fn assess(audit: Option<&Audit>) -> Assessed<AuditEvidence> {
+    match audit {
+        Some(Audit::Assessed(evidence)) => Assessed::Assessed(evidence.clone()),
+        Some(Audit::NotAssessed { method, reason }) => {
+            Assessed::missing(format!("no attack was run against the method {method}: {reason}"))
+        }
+        None => Assessed::missing("no attack was run against this head"),
+    }
+}
+
+/// The controls, flat.
+pub(super) fn controls(evidence: &AuditEvidence) -> Vec<Control> {
+    let control = |c: &audit::ControlAudit| Control {
+        control: match c.control {
+            audit::Control::NoNoise => "no DP noise",
+            audit::Control::HalfNoise => "half the DP noise",
+        }
+        .to_owned(),
+        runs: c.runs as u64,
+        epsilon_lower_bound: c.bound.epsilon,
+        confidence: c.bound.confidence,
+        found_out: c.found_out,
+    };
+    evidence.controls.iter().map(control).collect()
+}
+
+pub(super) fn section(report: &Report) -> Section {
+    let mut blocks = vec![comparison(report)];
+    match report.attack.evidence() {
+        Err(reason) => {
+            blocks.push(Block::NotAssessed(format!("The attack: {reason}")));
+            // What would be drawn is still bounded by the promise, and a reader sees what the attack would show.
+            blocks.push(Block::Drawing(Drawing::TradeOff));
+            blocks.push(Block::Drawing(Drawing::Roc));
+        }
+        Ok(evidence) => assessed(report, evidence, &mut blocks),
+    }
+    blocks.push(Block::Note(
+        "A pass is not a proof. An attack tries some ways to recognize a record; a mechanism can be wrong in a way that \
+         none of them shows. The promise rests on the proof of the mechanism, and the attack checks the program that \
+         claims to run it. It never touches private records."
+            .to_owned(),
+    ));
+    Section { id: "attack", title: "The attack", blocks }
+}
+
+/// Target, accounted and audited epsilon side by side.
+fn comparison(report: &Report) -> Block {
+    let audited = match report.audited_epsilon_lower_bound {
+        Some(bound) => Cell::figure("/audited_epsilon_lower_bound", words::at_least(bound)),
+        None => "not assessed".into(),
+    };
+    let confidence = report.confidence.map_or_else(String::new, |c| format!(", at {}", words::percent(c)));
+    Block::Table(Table {
+        caption: "Target, accounted and audited epsilon of this release",
+        head: vec!["figure", "epsilon", "what it is"],
+        rows: vec![
+            vec![
+                "target".into(),
+                Cell::figure("/target_epsilon", words::loss(report.target_epsilon)),
+                "what the head claims of itself".into(),
+            ],
+            vec![
+                "accounted".into(),
+                Cell::figure("/accounted_epsilon", words::loss(report.accounted_epsilon)),
+                "recomputed from the recorded mechanism: an upper bound".into(),
+            ],
+            vec!["audited".into(), audited, format!("found by the attack: a lower bound{confidence}").into()],
+        ],
+    })
+}
+
+fn assessed(report: &Report, evidence: &AuditEvidence, blocks: &mut Vec<Block>) {
+    let at = |field: &str| format!("/attack/{field}");
+    blocks.push(Block::Facts(vec![
+        ("Verdict", report.verdict.words().into()),
+        (
+            "Confidence of the verdict",
+            Cell::figure(at("verdict_confidence"), words::percent(evidence.verdict_confidence)),
+        ),
+        ("Method under attack", evidence.claim.method.clone().into()),
+        ("Trainings", Cell::figure(at("settings/runs"), words::grouped(evidence.settings.runs as u64))),
+        (
+            "with one canary",
+            Cell::figure(at("settings/single_runs"), words::grouped(evidence.settings.single_runs as u64)),
+        ),
+        (
+            "Seed of all but the DP noise",
+            Cell::figure(at("settings/seed"), evidence.settings.seed.to_string()),
+        ),
+        (
+            "Complete",
+            if evidence.completed {
+                "all planned trainings were done"
+            } else {
+                "the time budget ended it; every bound holds"
+            }
+            .into(),
+        ),
+        (
+            "Best that any attack can find",
+            Cell::figure(at("claim/exact_epsilon"), words::loss(evidence.claim.exact_epsilon.get())),
+        ),
+    ]));
+    blocks.push(controls_table(&report.controls));
+    blocks.push(Block::Drawing(Drawing::TradeOff));
+    blocks.push(Block::Drawing(Drawing::Roc));
+    let mut rows = Vec::new();
+    for (i, view) in evidence.views.iter().enumerate() {
+        for (j, bound) in view.bounds.iter().enumerate() {
+            rows.push(bound_row(view.view.adversary(), bound, at(&format!("views/{i}/bounds/{j}"))));
+        }
+    }
+    for (j, bound) in evidence.single.bounds.iter().enumerate() {
+        rows.push(bound_row(
+            "one canary, next to nobody beside it",
+            bound,
+            at(&format!("single/bounds/{j}")),
+        ));
+    }
+    let one_run = |field: &str, confidence: f64, bound: f64| {
+        vec![
+            "one training, many canaries".into(),
+            "(epsilon, delta)".into(),
+            words::percent(confidence).into(),
+            Cell::figure(at(&format!("one_run/{field}")), words::at_least(bound)),
+        ]
+    };
+    rows.push(one_run("epsilon_95", 0.95, evidence.one_run.epsilon_95));
+    rows.push(one_run("epsilon_99", 0.99, evidence.one_run.epsilon_99));
+    blocks.push(Block::Table(Table {
+        caption: "Lower bounds on epsilon, by adversary and theory",
+        head: vec!["adversary", "theory", "confidence", "epsilon, at least"],
+        rows,
+    }));
+    blocks.push(low_rates(evidence));
+}
+
+fn controls_table(controls: &[Control]) -> Block {
+    let rows = controls.iter().enumerate().map(|(i, c)| {
+        vec![
+            c.control.clone().into(),
+            Cell::figure(format!("/controls/{i}/runs"), words::grouped(c.runs)),
+            Cell::figure(
+                format!("/controls/{i}/epsilon_lower_bound"),
+                words::at_least(c.epsilon_lower_bound),
+            ),
+            if c.found_out { "found out" } else { "missed" }.into(),
+        ]
+    });
+    Block::Table(Table {
+        caption: "Controls: broken on purpose, so that the attack has something to find",
+        head: vec!["control", "trainings", "epsilon, at least", "attack"],
+        rows: rows.collect(),
+    })
+}
+
+fn bound_row(adversary: &str, bound: &LowerBound, pointer: String) -> Vec<Cell> {
+    let theory = match bound.theory {
+        Theory::GaussianDp => "Gaussian DP",
+        Theory::EpsilonDelta => "(epsilon, delta)",
+    };
+    let interval = match bound.interval {
+        Interval::ClopperPearson => "Clopper-Pearson",
+        Interval::Betting => "betting",
+    };
+    vec![
+        adversary.into(),
+        format!("{theory}, {interval}").into(),
+        words::percent(bound.confidence).into(),
+        Cell::figure(format!("{pointer}/epsilon"), words::at_least(bound.epsilon)),
+    ]
+}
+
+/// Membership inference at low false positive rates.
+fn low_rates(evidence: &AuditEvidence) -> Block {
+    let mut rows = Vec::new();
+    for (i, view) in evidence.views.iter().enumerate() {
+        for (j, point) in view.low_fpr.iter().enumerate() {
+            let at = |field: &str| format!("/attack/views/{i}/low_fpr/{j}/{field}");
+            rows.push(vec![
+                view.view.adversary().into(),
+                Cell::figure(at("target"), words::small(point.target)),
+                Cell::figure(at("tpr/estimate"), words::number(point.tpr.estimate)),
+                format!("{} to {}", words::number(point.tpr.low), words::number(point.tpr.high)).into(),
+                Cell::figure(at("tpr_of_claim"), words::number(point.tpr_of_claim)),
+            ]);
+        }
+    }
+    Block::Table(Table {
+        caption: "Recognized canaries at low false positive rates, with 95 % intervals",
+        head: vec![
+            "adversary",
+            "false positive rate",
+            "true positive rate",
+            "interval",
+            "allowed by the claim",
+        ],
+        rows,
+    })
+}

@@ -1,0 +1,263 @@
+//! The budget: every run of the population's ledger, what all of them cost together, and what is left.
+
+use std::collections::BTreeMap;
+
+use cryptotl_privacy::loss::Losses;
+use cryptotl_privacy::{AccountantError, EntryKind, Event, Status as LedgerStatus};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::figure::Drawing;
+use super::view::{Block, Cell, Section, Table};
+use super::{mechanism, words};
+
+/// The population's ledger, verified.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// The policy in force.
+    pub policy: String,
+    /// The theory that counts every epsilon here: `zcdp` or `gdp`.
+    pub accountant: String,
+    /// The delta at which every epsilon here is stated.
+    pub delta: f64,
+    /// The most that all releases together may cost.
+    pub epsilon_cap: f64,
+    /// The most that one release may cost.
+    pub epsilon_per_release_max: f64,
+    /// What all runs cost together, recomputed from the entries.
+    pub epsilon_spent: f64,
+    /// The largest epsilon that one release can still ask for; null when nothing is left.
+    pub epsilon_affordable: Option<f64>,
+    /// The cap as an exact zero-concentrated loss.
+    pub rho_cap: String,
+    /// The sum of all runs.
+    pub rho_spent: String,
+    /// What is left.
+    pub rho_remaining: String,
+    /// Every charge, the oldest first.
+    pub runs: Vec<Run>,
+    /// Changes of the terms, the oldest first.
+    pub amendments: Vec<Amendment>,
+    /// The number of the last entry.
+    pub head_seq: u64,
+    /// The hash of the last entry.
+    pub head_hash: String,
+    /// When the last entry was recorded.
+    pub as_of: String,
+    /// Entries that were recorded at an earlier time than the one before them.
+    pub clock_went_back: Vec<u64>,
+}
+
+/// One charge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// The number of the entry.
+    pub seq: u64,
+    /// Its hash.
+    pub hash: String,
+    /// When, in RFC 3339 and UTC.
+    pub recorded_at: String,
+    /// The epsilon of the run alone; these do not add up, rho does.
+    pub epsilon: f64,
+    /// The delta at which that epsilon is stated, which terms in force later may have changed.
+    pub delta: f64,
+    /// The theory that counted it: `zcdp` or `gdp`.
+    pub accountant: String,
+    /// The loss.
+    pub rho: String,
+    /// The event as the ledger records it, whose loss anybody can recompute.
+    pub event: Map<String, Value>,
+    /// The epsilon of this run and all before it.
+    pub epsilon_after: f64,
+    /// The digest of what was released; null for a run that released nothing, which is spent all the same.
+    pub released: Option<String>,
+    /// Whether it is the run that this report is about.
+    pub is_this_release: bool,
+    /// What it was for, as the ledger has it.
+    pub description: BTreeMap<String, String>,
+}
+
+/// A change of the terms.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Amendment {
+    /// The number of the entry.
+    pub seq: u64,
+    /// When, in RFC 3339 and UTC.
+    pub recorded_at: String,
+    /// The cap from there on.
+    pub epsilon_cap: Option<f64>,
+    /// Why.
+    pub reason: String,
+}
+
+impl Budget {
+    pub(super) fn new(ledger: &LedgerStatus, this_release: u64) -> Result<Self, AccountantError> {
+        let mut runs = Vec::new();
+        let mut spent = Losses::NONE;
+        for entry in &ledger.entries {
+            let stated = entry.epsilon.zip(entry.delta).zip(entry.proof);
+            let (Some(event), Some(((epsilon, delta), proof))) = (&entry.event, stated) else { continue };
+            spent = spent.plus(Losses::of(event));
+            runs.push(Run {
+                seq: entry.seq,
+                hash: entry.hash.to_string(),
+                recorded_at: entry.recorded_at.clone(),
+                epsilon: epsilon.get(),
+                delta: delta.get(),
+                accountant: proof.accountant().to_string(),
+                rho: event.rho().to_string(),
+                event: mechanism::fields(event),
+                epsilon_after: spent.epsilon(ledger.policy.accountant(), ledger.delta)?.get(),
+                released: entry.released.clone(),
+                is_this_release: entry.seq == this_release,
+                description: entry.description.clone().unwrap_or_default(),
+            });
+        }
+        let amendments = ledger.entries.iter().filter(|entry| entry.kind == EntryKind::Amendment);
+        Ok(Self {
+            policy: ledger.policy.name().to_owned(),
+            accountant: ledger.policy.accountant().to_string(),
+            delta: ledger.delta.get(),
+            epsilon_cap: ledger.epsilon_cap.get(),
+            epsilon_per_release_max: ledger.policy.epsilon_per_release_max().get(),
+            epsilon_spent: ledger.epsilon_spent.get(),
+            epsilon_affordable: ledger.epsilon_affordable.map(|e| e.get()),
+            rho_cap: ledger.rho_cap.to_string(),
+            rho_spent: ledger.rho_spent.to_string(),
+            rho_remaining: ledger.rho_remaining.to_string(),
+            runs,
+            amendments: amendments
+                .map(|entry| Amendment {
+                    seq: entry.seq,
+                    recorded_at: entry.recorded_at.clone(),
+                    epsilon_cap: entry.epsilon_cap.map(|e| e.get()),
+                    reason: entry.reason.clone().unwrap_or_default(),
+                })
+                .collect(),
+            head_seq: ledger.head.seq,
+            head_hash: ledger.head.hash.to_string(),
+            as_of: ledger.entries.last().map(|entry| entry.recorded_at.clone()).unwrap_or_default(),
+            clock_went_back: ledger.clock_went_back.clone(),
+        })
+    }
+
+    /// Runs that cost and released nothing: failed, interrupted, or tried and not published.
+    pub(super) fn unreleased(&self) -> usize {
+        self.runs.iter().filter(|run| run.released.is_none()).count()
+    }
+
+    /// What is left, for readers.
+    pub(super) fn affordable(&self) -> Cell {
+        match self.epsilon_affordable {
+            Some(epsilon) => Cell::figure("/budget/epsilon_affordable", words::at_least(epsilon)),
+            None => "nothing".into(),
+        }
+    }
+
+    pub(super) fn section(&self) -> Section {
+        let rows = self.runs.iter().enumerate().map(|(i, run)| {
+            let at = |field: &str| format!("/budget/runs/{i}/{field}");
+            let mut outcome = match &run.released {
+                Some(digest) => format!("released {}", short(digest)),
+                None => "released nothing; spent all the same".to_owned(),
+            };
+            if run.is_this_release {
+                outcome += " (this head)";
+            }
+            let what = |key: &str| run.description.get(key).cloned();
+            let method = what("method").unwrap_or_else(|| "unnamed".to_owned());
+            let name = what("run").map_or_else(String::new, |name| format!(", run {name}"));
+            vec![
+                Cell::figure(at("seq"), run.seq.to_string()),
+                day(&run.recorded_at).into(),
+                format!("{method}{name}").into(),
+                outcome.into(),
+                Cell::figure(at("epsilon"), words::loss(run.epsilon)),
+                Cell::figure(at("epsilon_after"), words::loss(run.epsilon_after)),
+            ]
+        });
+        let mut blocks = vec![
+            Block::Facts(vec![
+                ("Cap", Cell::figure("/budget/epsilon_cap", words::at_least(self.epsilon_cap))),
+                ("Spent by all runs", Cell::figure("/budget/epsilon_spent", words::loss(self.epsilon_spent))),
+                ("Left, in one release", self.affordable()),
+                (
+                    "Most in one release",
+                    Cell::figure(
+                        "/budget/epsilon_per_release_max",
+                        words::at_least(self.epsilon_per_release_max),
+                    ),
+                ),
+                ("Policy", self.policy.clone().into()),
+                ("Counted by", self.accountant.clone().into()),
+                ("rho spent of cap", Cell::Code(format!("{} of {}", self.rho_spent, self.rho_cap))),
+                ("Runs without a release", words::count(self.unreleased(), "run").into()),
+            ]),
+            Block::Drawing(Drawing::Budget),
+            Block::Table(Table {
+                caption: "Every run that was charged, with failed runs and runs for tuning",
+                head: vec!["entry", "day", "what", "outcome", "epsilon alone", "epsilon of all so far"],
+                rows: rows.collect(),
+            }),
+        ];
+        if !self.amendments.is_empty() {
+            let rows = self.amendments.iter().enumerate().map(|(i, amendment)| {
+                vec![
+                    Cell::figure(format!("/budget/amendments/{i}/seq"), amendment.seq.to_string()),
+                    day(&amendment.recorded_at).into(),
+                    match amendment.epsilon_cap {
+                        Some(cap) => {
+                            Cell::figure(format!("/budget/amendments/{i}/epsilon_cap"), words::at_least(cap))
+                        }
+                        None => "unchanged".into(),
+                    },
+                    amendment.reason.clone().into(),
+                ]
+            });
+            blocks.push(Block::Table(Table {
+                caption: "Changes of the terms: who raises a cap knows what was released before",
+                head: vec!["entry", "day", "cap from there on", "reason"],
+                rows: rows.collect(),
+            }));
+        }
+        if !self.clock_went_back.is_empty() {
+            blocks.push(Block::Note(format!(
+                "The clock went back at entries {:?}. The order of entries does not depend on it.",
+                self.clock_went_back
+            )));
+        }
+        blocks.push(Block::Note(
+            "Losses add as rho, not as epsilon. A charge is on disk before a record is read, and nothing refunds it. \
+             Releases from the same people that were made without this ledger are not seen here."
+                .to_owned(),
+        ));
+        Section { id: "budget", title: "The budget", blocks }
+    }
+}
+
+impl Run {
+    /// The recorded event, when this program knows it.
+    pub fn recorded(&self) -> Option<Event> {
+        serde_json::from_value(Value::Object(self.event.clone())).ok()
+    }
+}
+
+/// What all charges lost together.
+pub(super) fn spent(ledger: &LedgerStatus) -> Losses {
+    let events = ledger.entries.iter().filter_map(|entry| entry.event.as_ref());
+    events.fold(Losses::NONE, |spent, event| spent.plus(Losses::of(event)))
+}
+
+/// The first digits of a digest.
+pub(super) fn short(digest: &str) -> String {
+    digest.chars().take(12).collect()
+}
+
+/// The day of an RFC 3339 time.
+pub(super) fn day(time: &str) -> String {
+    time.chars().take(10).collect()
+}

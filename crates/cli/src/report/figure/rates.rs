@@ -1,0 +1,123 @@
+//! What an attacker can do at most under the promise, and what the attack did: as a trade-off of two errors, and as
+//! the share that is recognized at low false positive rates.
+
+use cryptotl_privacy::audit::{TradeOffPoint, View, ViewAudit};
+use maud::{Markup, html};
+
+use super::axes::{Axes, SIZE, Scale};
+use super::{Drawing, figure, rounded};
+use crate::report::Report;
+use crate::report::curve::Curve;
+
+/// About so many measured points are drawn with their intervals.
+const MARKED: usize = 9;
+const SMALLEST_POWER: i32 = -4;
+
+pub fn trade_off(report: &Report) -> Markup {
+    let axes = Axes { x: Scale::Linear(0.0, 1.0), y: Scale::Linear(0.0, 1.0) };
+    let curve = Curve::of_release(&report.guarantee.profile);
+    let bound: Vec<(f64, f64)> =
+        (0..=100).map(|i| f64::from(i) / 100.0).map(|a| (a, curve.false_negatives(a))).collect();
+    let below = [(0.0, 0.0)].into_iter().chain(bound.iter().copied());
+    let transcript = view(report, View::Transcript);
+    let (x, y) = axes.at(0.3, curve.false_negatives(0.3) * 0.45);
+    let (guess_x, guess_y) = axes.at(0.66, 0.40);
+    let content = html! {
+        polygon class="shade" points=(axes.points(below)) {}
+        (axes.draw("false positive rate", "false negative rate"))
+        polyline class="dash" points=(axes.points([(0.0, 1.0), (1.0, 0.0)])) {}
+        text class="soft" x=(rounded(guess_x)) y=(rounded(guess_y)) { "guessing" }
+        polyline class="a" points=(axes.points(bound)) {}
+        text class="la" x=(rounded(x)) y=(rounded(y)) text-anchor="middle" { "contradicts the promise" }
+        @match transcript {
+            None => (not_run(&axes, (0.98, 0.92))),
+            Some(audit) => { @for point in marked(&audit.trade_off) { (cross(&axes, point, |p| p)) } },
+        }
+    };
+    let caption = match transcript {
+        Some(_) => {
+            "Below the curve is what the promise rules out. The marks are the attack with every noisy sum in sight, with 95 % \
+                    intervals of both rates. A mark wholly below the curve would contradict the promise."
+        }
+        None => "Below the curve is what the promise rules out.",
+    };
+    figure("trade-off", Drawing::TradeOff, SIZE, &describe(report), caption, content)
+}
+
+pub fn roc(report: &Report) -> Markup {
+    let axes = Axes { x: Scale::Powers(SMALLEST_POWER, 0), y: Scale::Powers(SMALLEST_POWER, 0) };
+    let curve = Curve::of_release(&report.guarantee.profile);
+    let rates = || (0..=80).map(|i| 10f64.powf(f64::from(SMALLEST_POWER) * (1.0 - f64::from(i) / 80.0)));
+    let bound: Vec<(f64, f64)> = rates().map(|a| (a, curve.true_positives(a))).collect();
+    let above = [(1e-9, 1.0)].into_iter().chain(bound.iter().copied());
+    let (x, y) = axes.at(4e-4, 0.25);
+    let (guess_x, guess_y) = axes.at(2.6e-3, 1.2e-3);
+    let content = html! {
+        polygon class="shade" points=(axes.points(above)) {}
+        (axes.draw("false positive rate", "true positive rate"))
+        polyline class="dash" points=(axes.points(rates().map(|a| (a, a)))) {}
+        text class="soft" x=(rounded(guess_x)) y=(rounded(guess_y)) { "guessing" }
+        polyline class="a" points=(axes.points(bound)) {}
+        text class="la" x=(rounded(x)) y=(rounded(y)) { "contradicts the promise" }
+        @for (kind, class) in [(View::Head, "dash"), (View::Transcript, "b")] {
+            @if let Some(audit) = view(report, kind) {
+                @let measured = audit.trade_off.iter().map(|p| (p.fpr.estimate, 1.0 - p.fnr.estimate));
+                polyline class=(class) points=(axes.points(measured.filter(|(a, _)| *a > 0.0))) {}
+                @if kind == View::Transcript {
+                    @for point in &audit.low_fpr {
+                        @let ((x, low), (_, high)) = (axes.at(point.fpr.estimate, point.tpr.low), axes.at(point.fpr.estimate, point.tpr.high));
+                        @let (_, middle) = axes.at(point.fpr.estimate, point.tpr.estimate);
+                        line class="b" x1=(rounded(x)) x2=(rounded(x)) y1=(rounded(low)) y2=(rounded(high)) {}
+                        circle class="fb" cx=(rounded(x)) cy=(rounded(middle)) r="3.5" {}
+                    }
+                }
+            }
+        }
+        @if view(report, View::Transcript).is_none() { (not_run(&axes, (0.9, 1.6e-4))) }
+    };
+    let caption = match view(report, View::Transcript) {
+        Some(_) => {
+            "Both axes by powers of ten, because harm is done at low false positive rates. The marks are the attack at \
+                    thresholds that were fixed beforehand, with 95 % intervals."
+        }
+        None => "Both axes by powers of ten, because harm is done at low false positive rates.",
+    };
+    figure("roc", Drawing::Roc, SIZE, &describe(report), caption, content)
+}
+
+fn view(report: &Report, kind: View) -> Option<&ViewAudit> {
+    report.attack.evidence().ok()?.views.iter().find(|view| view.view == kind)
+}
+
+fn not_run(axes: &Axes, (x, y): (f64, f64)) -> Markup {
+    let (x, y) = axes.at(x, y);
+    html! { text class="soft" x=(rounded(x)) y=(rounded(y)) text-anchor="end" { "no attack was run" } }
+}
+
+/// Some of the points, evenly.
+fn marked(points: &[TradeOffPoint]) -> impl Iterator<Item = &TradeOffPoint> {
+    points.iter().step_by(points.len().div_ceil(MARKED).max(1))
+}
+
+/// A point with the intervals of both of its rates.
+fn cross(axes: &Axes, point: &TradeOffPoint, y_of: fn(f64) -> f64) -> Markup {
+    let (x, y) = axes.at(point.fpr.estimate, y_of(point.fnr.estimate));
+    let (left, low) = axes.at(point.fpr.low, y_of(point.fnr.low));
+    let (right, high) = axes.at(point.fpr.high, y_of(point.fnr.high));
+    html! {
+        line class="b" x1=(rounded(left)) x2=(rounded(right)) y1=(rounded(y)) y2=(rounded(y)) {}
+        line class="b" x1=(rounded(x)) x2=(rounded(x)) y1=(rounded(low)) y2=(rounded(high)) {}
+        circle class="fb" cx=(rounded(x)) cy=(rounded(y)) r="3.5" {}
+    }
+}
+
+fn describe(report: &Report) -> String {
+    let allowed = report.guarantee.recognized_at_one_percent().map_or(1.0, |(_, r)| r.max_true_positive_rate);
+    let allowed =
+        format!("At a false positive rate of 0.01 the promise allows a true positive rate of {allowed:.4}.");
+    let measured = view(report, View::Transcript).and_then(|v| v.low_fpr.iter().find(|p| p.target == 0.01));
+    match measured {
+        Some(point) => format!("{allowed} The attack reached {:.4}.", point.tpr.estimate),
+        None => format!("{allowed} No attack was run."),
+    }
+}

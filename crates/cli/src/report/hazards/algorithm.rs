@@ -1,0 +1,123 @@
+//! The middle of the pyramid: do the algorithms keep the promise?
+
+use cryptotl_privacy::EntryKind;
+use cryptotl_privacy::audit::{AuditEvidence, Verdict};
+
+use super::{Hazard, Status, hazard};
+use crate::report::evidence::Evidence;
+use crate::report::words;
+
+/// The hazards of the algorithms.
+pub(super) fn all(evidence: &Evidence, attack: Option<&AuditEvidence>) -> Vec<Hazard> {
+    let header = &evidence.head.header;
+    let layer = |name: &str, status: Status, words: String| hazard("algorithm", name, status, words);
+    let slack =
+        serde_json::to_value(&header.event).ok().and_then(|e| e.get("slack")?.as_f64()).unwrap_or(0.0);
+    let moved = evidence
+        .plan
+        .as_ref()
+        .and_then(|plan| plan.coupling)
+        .map(|c| c.of_records(evidence.ledger.public_size));
+    let (coupling, coupling_words) = match (&header.encryption, slack) {
+        (Some(_), _) if moved == Some(0.0) => (
+            Status::Pass,
+            "the plan gives each record its own ciphertexts, so that no record moves another's features"
+                .to_owned(),
+        ),
+        (None, _) => {
+            (Status::Pass, "embeddings are computed text by text, and nothing was encrypted".to_owned())
+        }
+        (Some(_), slack) if slack > 0.0 => (
+            Status::Pass,
+            format!("slack {} for the other units is part of the sensitivity", words::number(slack)),
+        ),
+        (Some(_), _) => (
+            Status::Warn,
+            format!(
+                "records of one block share ciphertexts, and slack is 0{}",
+                moved.map_or_else(String::new, |m| format!(
+                    ": one record moves the features of all others by at most {} together",
+                    words::small(m)
+                ))
+            ),
+        ),
+    };
+    let (public_status, public_words) = match &evidence.public {
+        Some(public) => {
+            let sources: Vec<&str> = public.sources.iter().map(|s| s.name.as_str()).collect();
+            (
+                Status::Pass,
+                format!(
+                    "scaler, projection and start come from {}, which were declared public",
+                    sources.join(", ")
+                ),
+            )
+        }
+        None => (Status::NotAssessed, "the public half of the model was not given".to_owned()),
+    };
+    let unreleased = evidence
+        .ledger
+        .entries
+        .iter()
+        .filter(|e| e.kind == EntryKind::Charge && e.released.is_none())
+        .count();
+    let (tested, tested_words) = match attack {
+        None => (Status::NotAssessed, "no attack was run against this head".to_owned()),
+        Some(a) if a.verdict == Verdict::Falsified => {
+            (Status::Fail, "the attack found more than was promised".to_owned())
+        }
+        Some(a) if a.verdict == Verdict::NotFalsified => {
+            let found = a.headline().map_or(0.0, |bound| bound.epsilon);
+            (Status::Pass, format!("the attack found epsilon {} and its controls", words::at_least(found)))
+        }
+        Some(_) => (Status::Warn, "the attack did not find out its controls, so it says nothing".to_owned()),
+    };
+    vec![
+        layer(
+            "The sensitivity is underestimated, or rounding breaks it",
+            Status::Pass,
+            "contributions are rounded to integers before they are bounded and summed; the bound is checked exactly".to_owned(),
+        ),
+        layer("Units are not independent before they are clipped", coupling, coupling_words),
+        layer("Clipping bounds, scaling or labels are chosen from private data", public_status, public_words),
+        layer(
+            "DP noise in floating point leaks through its low bits",
+            Status::Pass,
+            "discrete noise on an integer grid, drawn exactly by OpenDP".to_owned(),
+        ),
+        layer(
+            "The random numbers can be guessed",
+            Status::Warn,
+            format!("{}: cryptographic, but not the build that OpenDP itself vouches for", evidence.ledger.rng),
+        ),
+        layer(
+            "Sampling is accounted that did not happen",
+            Status::Pass,
+            "one constructor makes sampler, clipping, noise and the recorded event together".to_owned(),
+        ),
+        layer(
+            "Tuning and validation on private data are not counted",
+            Status::Pass,
+            format!(
+                "each run on private data is charged, {} without a release among them; no accuracy on private data was printed",
+                words::count(unreleased, "run")
+            ),
+        ),
+        layer(
+            "The backbone remembers its own training data",
+            Status::NotAssessed,
+            "encoder and lower network are taken as public; what they tell of their own sources is not part of this promise"
+                .to_owned(),
+        ),
+        layer("The program does not do what it is accounted for", tested, tested_words),
+        layer(
+            "The head is too wrong, or wrong for some people more than for others",
+            Status::NotAssessed,
+            match &evidence.table {
+                Some(_) => "mean accuracy was measured on public data; accuracy by group was not",
+                None => "no benchmark on public data was given",
+            }
+            .to_owned(),
+        ),
+    ]
+}

@@ -1,0 +1,59 @@
+//! The ground that everything stands on: who is trusted, and with what.
+
+use super::{Hazard, Status, hazard};
+use crate::report::evidence::Evidence;
+use crate::report::setting::IN_PROCESS;
+
+/// The hazards of where it all runs.
+pub(super) fn all(evidence: &Evidence) -> Vec<Hazard> {
+    let header = &evidence.head.header;
+    let layer = |name: &str, status: Status, words: String| hazard("deployment", name, status, words);
+    let (separation, separation_words) = match &header.encryption {
+        None => (Status::Pass, "nothing was sent to the model owner".to_owned()),
+        Some(e) if e.evaluator == IN_PROCESS => (
+            Status::Warn,
+            "both parties ran in one process, so one operator held records and lower network".to_owned(),
+        ),
+        Some(e) => (
+            Status::Pass,
+            format!(
+                "records left the data owner encrypted ({}); evaluated by {}",
+                e.parameter_set, e.evaluator
+            ),
+        ),
+    };
+    let (policy, policy_words) = if evidence.policy_checked {
+        (Status::Pass, "the policy in force is the one that was given".to_owned())
+    } else {
+        (Status::NotAssessed, "no policy was given to compare the ledger's with; see --policy".to_owned())
+    };
+    vec![
+        layer("Who is trusted with the records is not who people think", separation, separation_words),
+        layer(
+            "The budget can be reset without anybody noticing",
+            Status::Pass,
+            format!("entry {} is in the head and was found unchanged in the chain", header.witness.seq),
+        ),
+        layer("Another policy is in force than was approved", policy, policy_words),
+        layer(
+            "Answers can be asked for again and again",
+            Status::Pass,
+            "the head is released once as a file; who uses it asks nothing of the data".to_owned(),
+        ),
+        layer(
+            "Time, memory or sizes tell what DP noise hides",
+            Status::Warn,
+            "neither clipping nor the sampler runs in constant time".to_owned(),
+        ),
+        layer(
+            "Records, keys and ledger lie open",
+            Status::NotAssessed,
+            "access to the data owner's machine is outside of this program".to_owned(),
+        ),
+        layer(
+            "People did not agree to the collection",
+            Status::NotAssessed,
+            "how the records were collected is outside of this program".to_owned(),
+        ),
+    ]
+}

@@ -1,0 +1,167 @@
+//! What was released: the head, what it was made with, and what was done to records before the mechanism.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::evidence::Evidence;
+use super::view::{Block, Cell, Section};
+use super::{Assessed, words};
+
+/// What was released.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Product {
+    /// What it is.
+    pub kind: String,
+    /// The declared label list.
+    pub labels: Vec<String>,
+    /// Which parts of a record it reads.
+    pub inputs: String,
+    /// How many numbers with DP noise it has.
+    pub weights: u64,
+    /// The encoder's name.
+    pub encoder: String,
+    /// The encoder's digest.
+    pub encoder_digest: String,
+    /// The settings of the run, as the ledger has them.
+    pub settings: BTreeMap<String, String>,
+    /// What the public model was trained on.
+    pub backbone: Assessed<Backbone>,
+}
+
+/// The public half of the model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Backbone {
+    /// The configuration's name.
+    pub name: String,
+    /// The public sources, and how many labeled records of each were used.
+    pub sources: Vec<BackboneSource>,
+    /// Accuracy of the source's own head on held-out public records.
+    pub validation_accuracy: f64,
+    /// The digest of the lower network, which its owner keeps.
+    pub lower: String,
+}
+
+/// One public source.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BackboneSource {
+    /// Its name.
+    pub name: String,
+    /// Labeled records.
+    pub records: u64,
+}
+
+/// What was done to records before the mechanism.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Preprocessing {
+    /// Step by step.
+    pub steps: Vec<String>,
+    /// What tuning cost.
+    pub tuning: String,
+}
+
+impl Product {
+    pub(super) fn new(evidence: &Evidence) -> Self {
+        let head = &evidence.head;
+        let header = &head.header;
+        let backbone = match &evidence.public {
+            Some(model) => Assessed::Assessed(Backbone {
+                name: model.name.clone(),
+                sources: model
+                    .sources
+                    .iter()
+                    .map(|s| BackboneSource { name: s.name.clone(), records: s.records as u64 })
+                    .collect(),
+                validation_accuracy: model.validation_accuracy,
+                lower: model.lower.to_string(),
+            }),
+            None => Assessed::missing("the public half of the model was not given; see --model"),
+        };
+        Self {
+            kind: "a text classifier's head, released once as a file".to_owned(),
+            labels: header.label_names.clone(),
+            inputs: head.inputs().name().to_owned(),
+            weights: head.weights.len() as u64,
+            encoder: header.encoder.name.clone(),
+            encoder_digest: header.encoder.digest.to_string(),
+            settings: header.description.clone(),
+            backbone,
+        }
+    }
+
+    pub(super) fn section(&self) -> Section {
+        let mut facts: Vec<(&str, Cell)> = vec![
+            ("What was released", self.kind.clone().into()),
+            ("Labels", self.labels.join(", ").into()),
+            ("Reads", self.inputs.clone().into()),
+            ("Weights with DP noise", Cell::figure("/product/weights", words::grouped(self.weights))),
+            ("Encoder", self.encoder.clone().into()),
+            ("Encoder, digest", Cell::Code(self.encoder_digest.clone())),
+        ];
+        let mut blocks = Vec::new();
+        match self.backbone.evidence() {
+            Ok(backbone) => {
+                let sources: Vec<String> = backbone
+                    .sources
+                    .iter()
+                    .map(|s| format!("{} ({} records)", s.name, words::grouped(s.records)))
+                    .collect();
+                facts.push(("Public model", backbone.name.clone().into()));
+                facts.push(("Trained on, all public", sources.join(", ").into()));
+                facts.push((
+                    "Its accuracy on public records",
+                    Cell::figure(
+                        "/product/backbone/validation_accuracy",
+                        words::number(backbone.validation_accuracy),
+                    ),
+                ));
+                blocks.push(Block::Facts(facts));
+            }
+            Err(reason) => {
+                blocks.push(Block::Facts(facts));
+                blocks.push(Block::NotAssessed(format!("What the public model was trained on: {reason}")));
+            }
+        }
+        blocks.push(Block::Text("The run's settings, fixed before a record was read:".to_owned()));
+        blocks
+            .push(Block::List(self.settings.iter().map(|(key, value)| format!("{key}: {value}")).collect()));
+        Section { id: "product", title: "The product and its backbone", blocks }
+    }
+}
+
+impl Preprocessing {
+    pub(super) fn new(evidence: &Evidence) -> Self {
+        let mut steps = vec![
+            "Texts become embeddings one by one; an embedding depends on its own text alone.".to_owned(),
+            "An unknown label, a missing text, a NaN or a number out of range has a fixed outcome that was decided before \
+             data was read; no record can make a stage fail."
+                .to_owned(),
+            "Scaling, principal axes and the start of the training come from public sources.".to_owned(),
+        ];
+        if evidence.head.header.encryption.is_some() {
+            steps.push("Server features are computed under encryption, record by record, and clipped after decryption.".into());
+        }
+        if !evidence.ledger.policy.unit().to_string().starts_with("record") {
+            steps.push("A person's contribution is the mean over their first rows, clipped once.".to_owned());
+        }
+        Self {
+            steps,
+            tuning: "Hyper-parameters follow from public numbers by a fixed rule. Whoever tries several runs on private \
+                     data pays for each of them: all are in the budget."
+                .to_owned(),
+        }
+    }
+
+    pub(super) fn section(&self) -> Section {
+        Section {
+            id: "preprocessing",
+            title: "Preprocessing and tuning",
+            blocks: vec![Block::List(self.steps.clone()), Block::Text(self.tuning.clone())],
+        }
+    }
+}

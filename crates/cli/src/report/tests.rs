@@ -1,0 +1,160 @@
+//! The renderings of one stored report against stored files, its schema, and what hostile words do to them.
+//!
+//! `testdata/report.json` is the demo's report. After a deliberate change, `REPORT=overwrite` writes the other files anew.
+
+use std::path::{Path, PathBuf};
+
+use super::view::{Block, Cell};
+use super::*;
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/report/testdata").join(name)
+}
+
+fn stored() -> Report {
+    let path = data("report.json");
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Compares with a stored file, or stores it.
+fn is_as_stored(path: &Path, text: &str) {
+    if std::env::var_os("REPORT").is_some_and(|word| word == "overwrite") {
+        std::fs::write(path, text).unwrap();
+    }
+    let expected = std::fs::read_to_string(path).unwrap_or_default();
+    let line = expected.lines().zip(text.lines()).position(|(a, b)| a != b);
+    assert!(expected == text, "{} differs at line {line:?}; REPORT=overwrite stores it anew", path.display());
+}
+
+#[test]
+fn each_rendering_is_as_stored() {
+    let report = stored();
+    is_as_stored(&data("report.html"), &html(&report).unwrap());
+    is_as_stored(&data("report.md"), &markdown(&report));
+    is_as_stored(&data("registry.yaml"), &super::registry(&report).unwrap());
+}
+
+#[test]
+fn the_schema_in_docs_is_that_of_the_types() {
+    is_as_stored(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/report.schema.json"),
+        &Report::schema(),
+    );
+}
+
+#[test]
+fn a_report_comes_back_from_its_json_and_from_its_page() {
+    let report = stored();
+    let page = html(&report).unwrap();
+    let carried: Report = serde_json::from_str(embedded_json(&page).unwrap()).unwrap();
+    assert_eq!(carried, report);
+    assert!(
+        serde_json::from_str::<Report>(&serde_json::to_string(&report).unwrap().replacen(
+            '{',
+            "{\"more\":1,",
+            1
+        ))
+        .is_err()
+    );
+}
+
+#[test]
+fn the_figures_of_a_stored_report_follow_from_what_it_recorded() {
+    for Recomputed { check, outcome } in recompute(&stored()) {
+        assert!(outcome.is_ok(), "{check}: {outcome:?}");
+    }
+}
+
+#[test]
+fn every_figure_that_is_shown_is_in_the_json() {
+    let report = stored();
+    let json = serde_json::to_value(&report).unwrap();
+    let mut n_figures = 0;
+    let mut check = |cell: &Cell| {
+        if let Cell::Figure { pointer, shown } = cell {
+            n_figures += 1;
+            let value = json.pointer(pointer).unwrap_or_else(|| panic!("there is no {pointer}"));
+            assert!(value.is_number(), "{pointer} is {value}, shown as {shown}");
+        }
+    };
+    for section in report.sections() {
+        for block in &section.blocks {
+            match block {
+                Block::Facts(facts) => facts.iter().for_each(|(_, cell)| check(cell)),
+                Block::Table(table) => {
+                    for row in &table.rows {
+                        assert_eq!(row.len(), table.head.len(), "{}", table.caption);
+                        row.iter().for_each(&mut check);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    front::Front::of(&report).answers.iter().for_each(|answer| check(&answer.figure));
+    assert!(n_figures > 60, "{n_figures}");
+}
+
+#[test]
+fn nothing_in_the_page_reaches_out_or_runs() {
+    let page = html(&stored()).unwrap();
+    for word in
+        ["http:", "https:", "url(", "@import", "<script>", "<link", "<iframe", "<img", " onload", " onerror"]
+    {
+        assert!(!page.contains(word), "{word}");
+    }
+    assert_eq!(page.matches("<script").count(), 1, "the JSON, which no browser runs");
+    assert!(page.len() < 500_000);
+}
+
+/// Words that would do harm in HTML, in a JSON element, in Markdown and in YAML.
+const HOSTILE: &str =
+    "</script><script>alert(1)</script><img src=x onerror=alert(2)> \"'`| [a](javascript:b) *c* \n- d: e #";
+
+#[test]
+fn hostile_words_stay_words() {
+    let mut report = stored();
+    report.dataset.population = HOSTILE.to_owned();
+    report.product.labels = vec![HOSTILE.to_owned(), HOSTILE.to_owned()];
+    report.product.encoder = HOSTILE.to_owned();
+    report.product.settings.insert(HOSTILE.to_owned(), HOSTILE.to_owned());
+    report.sentence = HOSTILE.to_owned();
+    report.budget.policy = HOSTILE.to_owned();
+    report.setting.flows[0].what = HOSTILE.to_owned();
+    report.mechanism.event.insert(HOSTILE.to_owned(), HOSTILE.into());
+    for run in &mut report.budget.runs {
+        run.description.insert("method".to_owned(), HOSTILE.to_owned());
+        run.recorded_at = HOSTILE.to_owned();
+    }
+    let page = html(&report).unwrap();
+    assert_eq!(page.matches("<script").count(), 1);
+    assert_eq!(page.matches("</script").count(), 1);
+    assert!(!page.contains("<img"));
+    let carried: Report = serde_json::from_str(embedded_json(&page).unwrap()).unwrap();
+    assert_eq!(carried, report);
+    let text = markdown(&report);
+    assert!(
+        !text.contains("<script")
+            && !text.contains("<img")
+            && !text.contains("](javascript")
+            && !text.contains("\n- d")
+    );
+    let entry: serde_json::Value = serde_saphyr::from_str(&super::registry(&report).unwrap()).unwrap();
+    assert_eq!(entry["deployment"]["privacy_loss"]["privacy_unit_description"], HOSTILE);
+}
+
+#[test]
+fn the_registry_entry_has_the_registrys_fields() {
+    let report = stored();
+    let entry: serde_json::Value = serde_saphyr::from_str(&super::registry(&report).unwrap()).unwrap();
+    let deployment = &entry["deployment"];
+    let parameters = &deployment["privacy_loss"]["privacy_parameters"];
+    assert_eq!(parameters["epsilon"].as_f64(), Some(report.guarantee.epsilon));
+    assert_eq!(parameters["delta"].as_f64(), Some(report.guarantee.delta));
+    for field in
+        ["product", "dp_flavor", "privacy_loss", "model", "accounting", "implementation", "resources"]
+    {
+        assert!(deployment[field].is_object(), "{field}");
+    }
+}
