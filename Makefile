@@ -3,13 +3,16 @@
 CARGO ?= cargo
 export CARGO_INCREMENTAL = 0
 
-.PHONY: setup assets build demo demo-all test check clean
+.PHONY: setup assets assets-mpnet build demo demo-all test check clean
 
 setup:            ## system packages and cargo components
 	@sh scripts/setup.sh
 
 assets: setup     ## the public encoder and the public texts, pinned and checksummed
 	@sh scripts/assets.sh
+
+assets-mpnet: setup  ## all-mpnet-base-v2, 400 MB: not needed by demo and test, which then test it as well
+	@sh scripts/assets_mpnet.sh
 
 build: setup
 	$(CARGO) build --release --workspace

@@ -16,9 +16,11 @@ const GRAPH: &[(&str, &[&str])] = &[
 const OWNERS: &[(&str, &str)] = &[
     ("seal_fhe", "encrypted"),
     ("burn", "trainer"),
+    ("parquet", "trainer"),
     ("opendp", "privacy"),
     ("rusqlite", "privacy"),
     ("clap", "cli"),
+    ("hf-hub", "cli"),
 ];
 
 /// The names of a crate's dependencies of every kind.

@@ -7,6 +7,7 @@
 
 mod cli;
 mod command;
+mod encoder;
 mod exit;
 mod output;
 mod progress;

@@ -3,6 +3,7 @@
 mod account;
 mod audit;
 mod bench;
+mod bench_encoder;
 mod classify;
 mod decrypt;
 mod embed;
@@ -36,5 +37,6 @@ pub fn run(command: Command, output: &Output) -> Result<()> {
         Command::Account(args) => account::run(args, output),
         Command::Audit(args) => audit::run(args, output),
         Command::Bench(BenchCommand::Privacy(args)) => bench::run(args, output),
+        Command::Bench(BenchCommand::Encoder(args)) => bench_encoder::run(args, output),
     }
 }
