@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export CARGO_INCREMENTAL = 0
 
-.PHONY: setup assets assets-mpnet build demo demo-all test check clean
+.PHONY: setup assets assets-mpnet build demo demo-all bench test check clean
 
 setup:            ## system packages and cargo components
 	@sh scripts/setup.sh
@@ -29,6 +29,9 @@ check: setup      ## format and lints
 
 test: assets check   ## the tests run in the release profile: the binaries that users run, with overflow checks on
 	$(CARGO) test --release --workspace
+
+bench: build      ## encrypted evaluation beside the paper's circuit; rewrites docs/benchmarks.md
+	target/release/cryptotl bench encrypted --output target/bench-encrypted.json --markdown docs/benchmarks.md
 
 clean:            ## everything that make has made
 	rm -rf target assets demo

@@ -7,7 +7,7 @@ mod protocol;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use cryptotl_encrypted::{Packing, ParameterSet, SecurityStandard};
+use cryptotl_encrypted::{Kernels, Packing, ParameterSet, SecurityStandard};
 use cryptotl_model::HeadInputs;
 
 use crate::encoder::EncoderSource;
@@ -84,6 +84,9 @@ pub struct ExtractArgs {
     /// How records are laid out in ciphertexts; `auto` goes by the number of records
     #[arg(long, value_enum, default_value_t = PackingChoice::Bulk)]
     pub packing: PackingChoice,
+    /// Who evaluates the ciphertexts: native, or seal for comparison
+    #[arg(long, value_name = "NAME", default_value_t)]
+    pub kernels: Kernels,
 }
 
 /// The encryption parameters.
@@ -110,7 +113,7 @@ impl Default for ParameterArgs {
 /// A packing by its use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PackingChoice {
-    /// By the number of records
+    /// Whichever takes less time here for these records, as `plan` measures it
     Auto,
     /// Feature-major: many records at once
     Bulk,
@@ -125,15 +128,6 @@ impl PackingChoice {
             Self::Auto => &[Packing::FeatureMajor, Packing::RecordMajor],
             Self::Bulk => &[Packing::FeatureMajor],
             Self::Latency => &[Packing::RecordMajor],
-        }
-    }
-
-    /// The packing for a job of `rows` records.
-    pub fn packing(self, rows: usize) -> Packing {
-        match self {
-            Self::Auto => Packing::for_rows(rows),
-            Self::Bulk => Packing::FeatureMajor,
-            Self::Latency => Packing::RecordMajor,
         }
     }
 }
@@ -307,10 +301,41 @@ pub struct AuditArgs {
 /// The verbs of `bench`.
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
+    /// Time and error of encrypted evaluation, beside the paper's circuit on SEAL
+    Encrypted(BenchEncryptedArgs),
     /// Accuracy of private heads against the budget, on data that is public
     Privacy(BenchPrivacyArgs),
     /// Sentences a second, against onnxruntime and PyTorch where they are installed
     Encoder(BenchEncoderArgs),
+}
+
+/// Arguments of `bench encrypted`.
+#[derive(Debug, Args)]
+pub struct BenchEncryptedArgs {
+    /// Widths of the network
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [384, 768])]
+    pub widths: Vec<usize>,
+    /// Numbers of records
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [1, 16, 128, 1000, 4096])]
+    pub rows: Vec<usize>,
+    /// Encryption parameters
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', default_values_t = [ParameterSet::N8192Q30x5P38])]
+    pub parameter_sets: Vec<ParameterSet>,
+    /// Who evaluates the ciphertexts
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', default_values_t = Kernels::ALL)]
+    pub kernels: Vec<Kernels>,
+    /// Numbers of threads
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [1, 2])]
+    pub threads: Vec<usize>,
+    /// Measure every cell, also those that take long or repeat another one
+    #[arg(long)]
+    pub every_cell: bool,
+    /// Where to write the rows as JSON
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Where to write the tables as Markdown
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
 }
 
 /// Arguments of `bench privacy`.
