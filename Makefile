@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export CARGO_INCREMENTAL = 0
 
-.PHONY: setup assets browser build demo demo-all bench bench-privacy test check clean
+.PHONY: setup assets assets-mpnet browser build demo demo-all bench bench-privacy test check clean
 
 setup:            ## system packages and cargo components
 	@sh scripts/setup.sh
@@ -13,6 +13,9 @@ assets: setup     ## the public encoder and the public texts, pinned and checksu
 
 browser: setup    ## the Chromium in which a test looks at the report
 	@sh scripts/browser.sh
+
+assets-mpnet: setup  ## all-mpnet-base-v2, 400 MB: not needed by demo and test, which then test it as well
+	@sh scripts/assets_mpnet.sh
 
 build: setup
 	$(CARGO) build --release --workspace

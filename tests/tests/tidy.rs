@@ -16,12 +16,14 @@ const GRAPH: &[(&str, &[&str])] = &[
 const OWNERS: &[(&str, &str)] = &[
     ("seal_fhe", "encrypted"),
     ("burn", "trainer"),
+    ("parquet", "trainer"),
     ("opendp", "privacy"),
     ("rusqlite", "privacy"),
     ("clap", "cli"),
     ("maud", "cli"),
     ("schemars", "cli"),
     ("serde-saphyr", "cli"),
+    ("hf-hub", "cli"),
 ];
 
 /// The names of a crate's dependencies of every kind.

@@ -1,6 +1,7 @@
 //! The arguments, and nothing else.
 
 mod accounting;
+mod embedding;
 mod heads;
 mod pretraining;
 mod protocol;
@@ -12,7 +13,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use cryptotl_encrypted::{Kernels, Packing, ParameterSet, SecurityStandard};
 use cryptotl_model::HeadInputs;
 
+use crate::encoder::EncoderSource;
+
 pub use accounting::{AccountArgs, Accountant, Mechanism, PrivacyPlanArgs};
+pub use embedding::{BenchEncoderArgs, EmbedArgs};
 pub use heads::{BenchPrivacyArgs, MethodChoice};
 pub use pretraining::{ImportArgs, PretrainArgs};
 pub use protocol::{DecryptArgs, EncryptArgs, EvaluateArgs, KeygenArgs, PlanArgs};
@@ -68,35 +72,6 @@ pub enum Command {
     /// Measure on public data
     #[command(subcommand)]
     Bench(BenchCommand),
-}
-
-/// Arguments of `embed`.
-#[derive(Debug, Args)]
-pub struct EmbedArgs {
-    /// The sentence-transformers folder
-    #[arg(long, value_name = "DIR")]
-    pub encoder: PathBuf,
-    /// The table of texts: .csv, .tsv or .jsonl
-    #[arg(long, value_name = "FILE")]
-    pub input: PathBuf,
-    /// The column that holds the text
-    #[arg(long, value_name = "COLUMN")]
-    pub text_column: String,
-    /// The column that holds the label
-    #[arg(long, value_name = "COLUMN", requires = "labels")]
-    pub label_column: Option<String>,
-    /// The label list, in the order of the codes; any other label counts as unlabeled
-    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', requires = "label_column")]
-    pub labels: Vec<String>,
-    /// The column that says whose record it is, for a ledger that protects persons
-    #[arg(long, value_name = "COLUMN")]
-    pub unit_column: Option<String>,
-    /// The column that identifies a record [default: number the records]
-    #[arg(long, value_name = "COLUMN")]
-    pub id_column: Option<String>,
-    /// Where to write the embeddings
-    #[arg(long, value_name = "FILE")]
-    pub output: PathBuf,
 }
 
 /// Arguments of `extract`.
@@ -285,12 +260,12 @@ pub struct ClassifyArgs {
     /// The released head
     #[arg(long, value_name = "FILE")]
     pub head: PathBuf,
-    /// The records to label, or with --encoder a table of texts: .csv, .tsv or .jsonl
+    /// The records to label, or with --encoder a table of texts as for `embed`
     #[arg(long, value_name = "FILE")]
     pub input: PathBuf,
-    /// The sentence-transformers folder, for a table of texts
-    #[arg(long, value_name = "DIR", requires = "text_column")]
-    pub encoder: Option<PathBuf>,
+    /// The encoder, for a table of texts: a sentence-transformers folder, or hf:ORG/NAME[@REVISION]
+    #[arg(long, value_name = "ENCODER", requires = "text_column")]
+    pub encoder: Option<EncoderSource>,
     /// The column that holds the text
     #[arg(long, value_name = "COLUMN", requires = "encoder")]
     pub text_column: Option<String>,
@@ -315,6 +290,8 @@ pub enum BenchCommand {
     Encrypted(BenchEncryptedArgs),
     /// Accuracy of private heads against the budget, on data that is public
     Privacy(BenchPrivacyArgs),
+    /// Sentences a second, against onnxruntime and PyTorch where they are installed
+    Encoder(BenchEncoderArgs),
 }
 
 /// Arguments of `bench encrypted`.

@@ -8,6 +8,7 @@
 mod card;
 mod cli;
 mod command;
+mod encoder;
 mod exit;
 mod output;
 mod progress;

@@ -5,13 +5,13 @@
 //! file in the same folder, synced and renamed, so that a killed process leaves the old file or the new
 //! one. What is read is capped before it is believed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use ndarray::{Array1, Array2};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo, TensorView};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -136,10 +136,7 @@ impl<H: Header> Document<H> {
 
     /// The file's bytes. The same document gives the same bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let envelope = EnvelopeOut { kind: H::KIND, version: H::VERSION, header: &self.header };
-        let unwritable =
-            |e: String| ModelError::invalid(format!("{} header", H::KIND), e, "report this as a bug");
-        let header = serde_json::to_string(&envelope).map_err(|e| unwritable(e.to_string()))?;
+        let metadata = metadata_of(&self.header)?;
         let encoded: Vec<(&str, Dtype, &[usize], Vec<u8>)> = self
             .tensors
             .iter()
@@ -150,12 +147,10 @@ impl<H: Header> Document<H> {
             .collect();
         let mut views = Vec::with_capacity(encoded.len());
         for (name, dtype, shape, bytes) in &encoded {
-            let view =
-                TensorView::new(*dtype, shape.to_vec(), bytes).map_err(|e| unwritable(e.to_string()))?;
+            let view = TensorView::new(*dtype, shape.to_vec(), bytes).map_err(unwritable::<H>)?;
             views.push((*name, view));
         }
-        let metadata = Some([(METADATA_KEY.to_owned(), header)].into());
-        safetensors::serialize(views, metadata).map_err(|e| unwritable(e.to_string()))
+        safetensors::serialize(views, Some(metadata)).map_err(unwritable::<H>)
     }
 
     /// Writes the file and returns the digest of its bytes. See the module docs for what a killed
@@ -276,7 +271,7 @@ impl<H: Header> Outline<H> {
             return malformed::<H, _>(path, "it ends inside its header".into());
         }
         // The library's own reader wants the tensors' bytes as well, and an outline is for not reading them.
-        let metadata: safetensors::tensor::Metadata = serde_json::from_slice(&bytes[8..])
+        let metadata: Metadata = serde_json::from_slice(&bytes[8..])
             .or_else(|e| malformed::<H, _>(path, format!("it is not safetensors ({e})")))?;
         // A file cut short shows here already, before anything is paid for or read.
         let (found, stated) = (file.metadata().map_err(io)?.len(), 8 + length + metadata.data_len() as u64);
@@ -307,6 +302,32 @@ pub fn kind_of(path: &Path) -> Result<Option<String>> {
     Ok(text.and_then(|text| Some(serde_json::from_str::<EnvelopeIn>(text).ok()?.kind)))
 }
 
+/// The first bytes of a file whose tensors' elements are written after them, in the order given. Every reader
+/// takes any order; that of [`Document::to_bytes`] is by element type, then by name.
+pub(crate) fn start_of_file<H: Header>(header: &H, tensors: &[(&str, Dtype, Vec<usize>)]) -> Result<Vec<u8>> {
+    let mut end = 0;
+    let infos = tensors.iter().map(|(name, dtype, shape)| {
+        let start = end;
+        end += shape.iter().product::<usize>() * dtype.bitsize() / 8;
+        let info = TensorInfo { dtype: *dtype, shape: shape.clone(), data_offsets: (start, end) };
+        ((*name).to_owned(), info)
+    });
+    let metadata = Metadata::new(Some(metadata_of(header)?), infos.collect()).map_err(unwritable::<H>)?;
+    let mut json = serde_json::to_vec(&metadata).map_err(unwritable::<H>)?;
+    json.resize(json.len().next_multiple_of(8), b' ');
+    Ok([&(json.len() as u64).to_le_bytes(), json.as_slice()].concat())
+}
+
+fn metadata_of<H: Header>(header: &H) -> Result<HashMap<String, String>> {
+    let envelope = EnvelopeOut { kind: H::KIND, version: H::VERSION, header };
+    let text = serde_json::to_string(&envelope).map_err(unwritable::<H>)?;
+    Ok([(METADATA_KEY.to_owned(), text)].into())
+}
+
+fn unwritable<H: Header>(e: impl std::fmt::Display) -> ModelError {
+    ModelError::invalid(format!("{} header", H::KIND), e.to_string(), "report this as a bug")
+}
+
 fn header_length<H: Header>(bytes: &[u8], path: &Path) -> Result<u64> {
     let Some(first) = bytes.first_chunk::<8>() else {
         return malformed::<H, _>(path, format!("it has only {} bytes", bytes.len()));
@@ -318,10 +339,7 @@ fn header_length<H: Header>(bytes: &[u8], path: &Path) -> Result<u64> {
     Ok(length)
 }
 
-fn typed_header<H: Header>(
-    metadata: Option<&std::collections::HashMap<String, String>>,
-    path: &Path,
-) -> Result<H> {
+fn typed_header<H: Header>(metadata: Option<&HashMap<String, String>>, path: &Path) -> Result<H> {
     let Some(text) = metadata.and_then(|m| m.get(METADATA_KEY)) else {
         return malformed::<H, _>(path, "it was not written by cryptotl".into());
     };

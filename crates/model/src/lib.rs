@@ -34,6 +34,7 @@ pub mod polynomial;
 pub mod projection;
 pub mod public;
 pub mod records;
+pub mod records_writer;
 pub mod scaler;
 
 pub use digest::Digest;
@@ -48,4 +49,5 @@ pub use public::{PublicModel, RankStatistics, SourceId, SourceView};
 pub use records::{
     BlockCoupling, EncoderId, Extraction, HeadInputs, Records, RecordsHeader, RecordsOutline, UNLABELED,
 };
+pub use records_writer::RecordsWriter;
 pub use scaler::Scaler;

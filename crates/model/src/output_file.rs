@@ -92,7 +92,7 @@ pub fn check_writable(path: &Path) -> Result<()> {
     OutputFile::create(path).map(drop)
 }
 
-fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

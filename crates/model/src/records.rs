@@ -127,7 +127,7 @@ pub struct Records {
 }
 
 /// The number that stands in a file for a record whose person is unknown.
-const NOBODY: u32 = u32::MAX;
+pub(crate) const NOBODY: u32 = u32::MAX;
 
 impl Records {
     /// How many records.

@@ -57,6 +57,16 @@ pub enum TrainerError {
         /// What to do.
         remedy: String,
     },
+    /// An embedding cache is not usable.
+    #[error("{} is not a usable embedding cache: {fact}; {remedy}", path.display())]
+    Cache {
+        /// The folder, or the file in it.
+        path: PathBuf,
+        /// What is wrong.
+        fact: String,
+        /// What to do.
+        remedy: String,
+    },
     /// A training configuration or its data cannot work.
     #[error("cannot train: {fact}; {remedy}")]
     Training {
@@ -82,6 +92,10 @@ impl TrainerError {
 
     pub(crate) fn weights(path: &Path, fact: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Weights { path: path.to_owned(), fact: fact.into(), remedy: remedy.into() }
+    }
+
+    pub(crate) fn cache(path: &Path, fact: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Cache { path: path.to_owned(), fact: fact.into(), remedy: remedy.into() }
     }
 
     pub(crate) fn training(fact: impl Into<String>, remedy: impl Into<String>) -> Self {

@@ -1,6 +1,6 @@
 //! From texts to a private head: sentence encoder, public pretraining, heads with DP noise.
 //!
-//! * [`table`]: texts with labels from CSV, TSV and JSON lines;
+//! * [`table`]: texts with labels from CSV, TSV, JSON lines and Parquet, of any size;
 //! * [`encoder`]: a sentence-transformers folder as a function from texts to embeddings;
 //! * [`config`], [`pretrain`](mod@pretrain): the network configurations in `models/` and the public training;
 //! * [`head`]: private heads, trained through charged mechanisms of `cryptotl-privacy`;

@@ -7,9 +7,9 @@ use cryptotl_model::format::{check_writable, write_atomically};
 use cryptotl_model::{Records, RecordsHeader};
 use cryptotl_trainer::Head;
 use cryptotl_trainer::encoder::Encoder;
-use cryptotl_trainer::table::{Columns, read_texts};
+use cryptotl_trainer::table::{Columns, is_table, read_texts};
 
-use super::embed::embed_texts;
+use super::embed::Embedder;
 use super::extract::Model;
 use crate::cli::{ClassifyArgs, PackingChoice, ParameterArgs};
 use crate::exit::{Code, Failure, Result};
@@ -21,7 +21,7 @@ pub fn run(args: ClassifyArgs) -> Result<()> {
     }
     let (head, _) = Head::read(&args.head)?;
     let records = match (&args.encoder, &args.text_column) {
-        (Some(folder), Some(column)) => embedded(&args, &Encoder::load(folder)?, column)?,
+        (Some(encoder), Some(column)) => embedded(&args, &encoder.load()?, column)?,
         _ => Records::read(&args.input).map_err(|e| not_texts(&args, e.into()))?,
     };
     let records = with_features(&args, &head, records)?;
@@ -45,7 +45,7 @@ fn embedded(args: &ClassifyArgs, encoder: &Encoder, text_column: &str) -> Result
     let columns =
         Columns { text: text_column.to_owned(), label: None, id: args.id_column.clone(), person: None };
     let texts = read_texts(&args.input, &columns, &[])?;
-    let embeddings = embed_texts(encoder, &texts.texts)?;
+    let embeddings = Embedder::new(encoder, texts.texts.len()).embed(&texts.texts)?;
     let header = RecordsHeader { encoder: encoder.id().clone(), label_names: Vec::new(), extraction: None };
     Ok(Records { header, ids: texts.ids, embeddings, features: None, labels: None, persons: None })
 }
@@ -74,11 +74,11 @@ fn with_features(args: &ClassifyArgs, head: &Head, records: Records) -> Result<R
 
 /// Says what to do with a table of texts that was given as records.
 fn not_texts(args: &ClassifyArgs, failure: Failure) -> Failure {
-    match args.input.extension().and_then(|e| e.to_str()) {
-        Some("csv" | "tsv" | "jsonl") => Failure::failed(
+    match is_table(&args.input) {
+        true => Failure::failed(
             format!("{} is a table of texts", args.input.display()),
             "give the encoder with --encoder and the column with --text-column, or embed it first",
         ),
-        _ => failure,
+        false => failure,
     }
 }

@@ -4,9 +4,10 @@ use std::fmt;
 use std::time::Instant;
 
 use cryptotl_model::format::check_writable;
-use cryptotl_model::{Records, RecordsHeader};
+use cryptotl_model::{Records, RecordsHeader, RecordsWriter};
 use cryptotl_trainer::encoder::Encoder;
-use cryptotl_trainer::table::{Columns, Texts, read_texts};
+use cryptotl_trainer::encoder::cache::EmbeddingCache;
+use cryptotl_trainer::table::{Columns, Table, Texts};
 use ndarray::Array2;
 use serde::Serialize;
 
@@ -20,12 +21,18 @@ struct Embedded {
     rows: usize,
     seconds: f64,
     sentences_per_second: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_cache: Option<usize>,
 }
 
 impl fmt::Display for Embedded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rows, seconds, sentences_per_second } = self;
-        write!(f, "embedded {rows} texts in {seconds:.2} s, {sentences_per_second:.0} a second")
+        let Self { rows, seconds, sentences_per_second, from_cache } = self;
+        write!(f, "embedded {rows} texts in {seconds:.2} s, {sentences_per_second:.0} a second")?;
+        match from_cache {
+            Some(n) => write!(f, "; {n} of them were in the cache"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -39,32 +46,74 @@ pub fn run(args: EmbedArgs, output: &Output) -> Result<()> {
         id: args.id_column,
         person: args.unit_column,
     };
-    let texts = read_texts(&args.input, &columns, &args.labels)?;
-    let encoder = Encoder::load(&args.encoder)?;
-
-    let start = Instant::now();
-    let embeddings = embed_texts(&encoder, &texts.texts)?;
-    let seconds = start.elapsed().as_secs_f64();
+    let table = Table::open(&args.input, &columns, &args.labels)?;
+    let encoder = args.encoder.load()?;
+    let mut embedder = Embedder::new(&encoder, table.n_records());
+    if let Some(folder) = &args.cache {
+        embedder.cache = Some(EmbeddingCache::open(folder, &encoder)?);
+    }
     let header = RecordsHeader { encoder: encoder.id().clone(), label_names: args.labels, extraction: None };
-    let Texts { ids, labels, persons, .. } = texts;
-    let records = Records { header, ids, embeddings, features: None, labels, persons };
-    records.write(&args.output)?;
-    let rows = records.len();
-    output.result(&Embedded { rows, seconds, sentences_per_second: rows as f64 / seconds })
+    let mut writer: Option<RecordsWriter> = None;
+    for chunk in table.chunks()? {
+        let Texts { ids, texts, labels, persons } = chunk?;
+        let embeddings = embedder.embed(&texts)?;
+        let records = Records { header: header.clone(), ids, embeddings, features: None, labels, persons };
+        match &mut writer {
+            Some(writer) => writer.push(&records)?,
+            None => writer = Some(RecordsWriter::create(&args.output, &records)?),
+        }
+    }
+    if let Some(writer) = writer {
+        writer.finish()?;
+    }
+    let (rows, seconds) = (embedder.done, embedder.seconds);
+    let from_cache = embedder.cache.is_some().then_some(embedder.from_cache);
+    output.result(&Embedded { rows, seconds, sentences_per_second: rows as f64 / seconds, from_cache })
 }
 
-/// Embeds texts under a progress bar: `[texts, width]`, all of them finite.
-pub(super) fn embed_texts(encoder: &Encoder, texts: &[String]) -> Result<Array2<f32>> {
-    let bar = Bar::new("embedding");
-    let embeddings = encoder.embed(texts, &|p| bar.show(p.done, p.total))?;
-    drop(bar);
-    if embeddings.iter().all(|x| x.is_finite()) {
-        return Ok(embeddings);
+/// Embeds a table under one progress bar, part by part.
+pub(super) struct Embedder<'a> {
+    encoder: &'a Encoder,
+    cache: Option<EmbeddingCache>,
+    bar: Bar,
+    total: usize,
+    done: usize,
+    /// Of the encoder and its cache alone.
+    seconds: f64,
+    from_cache: usize,
+}
+
+impl<'a> Embedder<'a> {
+    /// For `total` texts.
+    pub fn new(encoder: &'a Encoder, total: usize) -> Self {
+        let bar = Bar::new("embedding");
+        Self { encoder, cache: None, bar, total, done: 0, seconds: 0.0, from_cache: 0 }
     }
-    Err(Failure::failed(
-        format!("the encoder {} gives NaN or infinity", encoder.id().name),
-        "check its files, or fetch it again",
-    ))
+
+    /// The embeddings of the next texts: `[texts, width]`, all of them finite.
+    pub fn embed(&mut self, texts: &[String]) -> Result<Array2<f32>> {
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let start = Instant::now();
+        let (bar, done, total) = (&self.bar, self.done, self.total);
+        let on_progress = |p: cryptotl_trainer::Progress| bar.show(done + p.done, total);
+        let embeddings = match &mut self.cache {
+            Some(cache) => {
+                let (embeddings, found) = cache.embed(self.encoder, &texts, &on_progress)?;
+                self.from_cache += found;
+                embeddings
+            }
+            None => self.encoder.embed(&texts, &on_progress)?,
+        };
+        self.seconds += start.elapsed().as_secs_f64();
+        self.done += texts.len();
+        if embeddings.iter().all(|x| x.is_finite()) {
+            return Ok(embeddings);
+        }
+        Err(Failure::failed(
+            format!("the encoder {} gives NaN or infinity", self.encoder.id().name),
+            "check its files, or fetch it again",
+        ))
+    }
 }
 
 /// An empty list means no labels; otherwise codes must tell labels apart.

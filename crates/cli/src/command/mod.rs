@@ -3,6 +3,7 @@
 mod account;
 mod audit;
 mod bench;
+mod bench_encoder;
 mod bench_encrypted;
 mod classify;
 mod decrypt;
@@ -42,5 +43,6 @@ pub fn run(command: Command, output: &Output) -> Result<()> {
         Command::Verify(args) => verify::run(args, output),
         Command::Bench(BenchCommand::Encrypted(args)) => bench_encrypted::run(args, output),
         Command::Bench(BenchCommand::Privacy(args)) => bench::run(args, output),
+        Command::Bench(BenchCommand::Encoder(args)) => bench_encoder::run(args, output),
     }
 }

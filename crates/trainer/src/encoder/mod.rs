@@ -1,147 +1,100 @@
 //! Sentence encoders: a local sentence-transformers folder becomes a function from texts to embeddings.
 //!
-//! Everything here is row-wise: an embedding depends on its own text alone (Reimers and Gurevych 2019,
-//! "Sentence-BERT", section 3: mean pooling over the token states, then an L2 norm of 1).
+//! Everything here is row-wise: an embedding depends on its own text alone, to the last bit.
+//!
+//! * `folder`: what the folder asks for; refuses what this build does not do;
+//! * `transformer`, `gelu`, `weights`: the networks of BERT and MPNet, and their published weights;
+//! * `pooling`: from token states to an embedding;
+//! * [`cache`]: embeddings that need not be computed again.
 
-mod bert;
+pub mod cache;
+mod folder;
+mod gelu;
+mod pooling;
+mod transformer;
+mod weights;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::prelude::*;
-use burn::tensor::TensorData;
-use cryptotl_model::{Digest, EncoderId};
+use cryptotl_model::EncoderId;
 use ndarray::Array2;
-use serde::Deserialize;
+use rayon::prelude::*;
 use tokenizers::{Tokenizer, TruncationParams};
 
-use self::bert::{Bert, BertConfig};
+use self::folder::{Folder, TextRules};
+use self::pooling::Pooling;
+use self::transformer::{Transformer, TransformerConfig};
 use crate::error::{Result, TrainerError};
 use crate::progress::{OnProgress, Progress};
 
 /// How many texts go through the network at once. Larger batches do not help on a CPU: the matrices of 32
 /// sentences already fill its caches.
-const BATCH: usize = 32;
+const MAX_BATCH: usize = 32;
+/// How many tokens do, which bounds the memory that long texts take.
+const MAX_BATCH_TOKENS: usize = 4096;
+/// Bytes of a text that are given to the tokenizer at first; a longer text is read on only if these do not
+/// fill the encoder.
+const FIRST_BYTES: usize = 1 << 16;
 
 /// A sentence encoder in memory.
 pub struct Encoder {
     id: EncoderId,
     tokenizer: Tokenizer,
-    network: Bert,
-    hidden: usize,
-    normalize: bool,
+    text: TextRules,
+    config: TransformerConfig,
+    network: Transformer,
+    pooling: Pooling,
     device: Device,
 }
 
-#[derive(Deserialize)]
-struct ModuleEntry {
-    path: String,
-    #[serde(rename = "type")]
-    kind: String,
-}
-
-#[derive(Deserialize)]
-struct Pooling {
-    #[serde(default)]
-    pooling_mode_mean_tokens: bool,
-    #[serde(flatten)]
-    rest: std::collections::BTreeMap<String, serde_json::Value>,
-}
-
-#[derive(Deserialize)]
-struct SentenceConfig {
-    max_seq_length: usize,
-}
-
 impl Encoder {
-    /// Loads a sentence-transformers folder: `modules.json`, `config.json`, `tokenizer.json`,
-    /// `sentence_bert_config.json`, `model.safetensors` and the pooling folder.
+    /// Loads a sentence-transformers folder under its own name: `modules.json`, `config.json`,
+    /// `tokenizer.json`, `sentence_bert_config.json`, the pooling folder, and the weights in
+    /// `model.safetensors` or `pytorch_model.bin`.
     ///
     /// # Errors
-    /// [`TrainerError::Encoder`] when a file is missing or damaged, or the folder asks for something this
-    /// build does not do; it says what.
-    pub fn load(folder: &Path) -> Result<Self> {
-        let refuse = |fact: String, remedy: &str| Err(TrainerError::encoder(folder, fact, remedy));
-        if !folder.is_dir() {
-            return refuse(
-                "there is no such folder".into(),
-                "give a sentence-transformers folder with --encoder",
-            );
-        }
-        let mut digested = Vec::new();
-        let modules: Vec<ModuleEntry> = parse(folder, "modules.json", &mut digested)?;
-        let mut normalize = false;
-        let mut pooled = false;
-        for module in &modules {
-            match module.kind.rsplit('.').next().unwrap_or_default() {
-                "Transformer" if module.path.is_empty() => {}
-                "Pooling" => {
-                    let file = format!("{}/config.json", module.path);
-                    let pooling: Pooling = parse(folder, &file, &mut digested)?;
-                    let other = pooling.rest.iter().find(|(name, value)| {
-                        name.starts_with("pooling_mode_") && **value == serde_json::Value::Bool(true)
-                    });
-                    if let Some((name, _)) = other {
-                        return refuse(format!("it pools by `{name}`"), "use an encoder with mean pooling");
-                    }
-                    pooled = pooling.pooling_mode_mean_tokens;
-                }
-                "Normalize" => normalize = true,
-                kind => return refuse(format!("it has a module `{kind}`"), "use another encoder"),
-            }
-        }
-        if !pooled {
-            return refuse("it does not pool by the mean".into(), "use an encoder with mean pooling");
-        }
-        let config: BertConfig = parse(folder, "config.json", &mut digested)?;
-        let absolute = config.position_embedding_type.as_deref().unwrap_or("absolute") == "absolute";
-        if config.model_type != "bert" || config.hidden_act != "gelu" || !absolute {
-            return refuse(
-                format!("its network is `{}` with `{}`", config.model_type, config.hidden_act),
-                "use a BERT encoder with gelu and absolute positions",
-            );
-        }
-        if config.num_attention_heads == 0 || !config.hidden_size.is_multiple_of(config.num_attention_heads) {
-            return refuse("its heads do not divide its width".into(), "fetch the encoder again");
-        }
-        let sentence: SentenceConfig = parse(folder, "sentence_bert_config.json", &mut digested)?;
-        let tokenizer_bytes = read(folder, "tokenizer.json")?;
-        let mut tokenizer = Tokenizer::from_bytes(&tokenizer_bytes).map_err(|e| {
-            TrainerError::encoder(folder, format!("tokenizer.json: {e}"), "fetch the encoder again")
-        })?;
-        let truncation = TruncationParams {
-            max_length: sentence.max_seq_length.min(config.max_position_embeddings),
-            ..TruncationParams::default()
-        };
-        tokenizer.with_truncation(Some(truncation)).map_err(|e| {
-            TrainerError::encoder(folder, format!("tokenizer.json: {e}"), "fetch the encoder again")
-        })?;
-        tokenizer.with_padding(None);
-        let weights = folder.join("model.safetensors");
-        let weight_bytes = read(folder, "model.safetensors")?;
-        digested.extend([tokenizer_bytes, weight_bytes]);
-        let digest = Digest::of_parts(digested.iter().map(Vec::as_slice));
-        drop(digested);
-
-        let device = Device::flex();
-        let mut network = Bert::new(&config, &device);
-        network.load(&weights).map_err(|e| {
-            TrainerError::encoder(folder, format!("model.safetensors: {e}"), "fetch the encoder again")
-        })?;
-        let name = folder
+    /// [`TrainerError::Encoder`] when a file is damaged, or the folder asks for something this build does not
+    /// do; it says what. [`TrainerError::Io`] when a file is missing.
+    pub fn load(root: &Path) -> Result<Self> {
+        let name = root
             .canonicalize()
             .ok()
             .and_then(|f| f.file_name().map(|n| n.to_string_lossy().into_owned()))
             .unwrap_or_else(|| "encoder".to_owned());
-        Ok(Self {
-            id: EncoderId { name, digest },
-            tokenizer,
-            hidden: config.hidden_size,
-            network,
-            normalize,
-            device,
-        })
+        Self::load_as(root, name)
+    }
+
+    /// The same, under a name for people.
+    ///
+    /// # Errors
+    /// As for [`Encoder::load`].
+    pub fn load_as(root: &Path, name: String) -> Result<Self> {
+        let Folder { config, pooling, text, tokenizer, weights, digest } = Folder::read(root)?;
+        let damaged = |fact: String| TrainerError::encoder(root, fact, "fetch the encoder again");
+        let mut tokenizer =
+            Tokenizer::from_bytes(&tokenizer).map_err(|e| damaged(format!("tokenizer.json: {e}")))?;
+        let truncation = TruncationParams { max_length: text.max_tokens, ..TruncationParams::default() };
+        tokenizer.with_truncation(Some(truncation)).map_err(|e| damaged(format!("tokenizer.json: {e}")))?;
+        tokenizer.with_padding(None);
+        let vocabulary = tokenizer.get_vocab(true);
+        if let Some(id) = vocabulary.values().find(|&&id| id as usize >= config.vocab_size) {
+            return Err(damaged(format!("its tokenizer has a token {id}, above its vocabulary")));
+        }
+        if tokenizer.encode_fast("", true).map_or(0, |encoding| encoding.len()) == 0 {
+            return Err(damaged(
+                "its tokenizer marks neither start nor end, so that an empty text is nothing".into(),
+            ));
+        }
+        let device = Device::flex();
+        let mut network = Transformer::new(&config, &device);
+        weights::load(&mut network, config.family(), &weights).map_err(|e| {
+            let file = weights.file_name().unwrap_or_default().to_string_lossy();
+            damaged(format!("{file}: {e}"))
+        })?;
+        Ok(Self { id: EncoderId { name, digest }, tokenizer, text, config, network, pooling, device })
     }
 
     /// The encoder's name and digest.
@@ -151,7 +104,7 @@ impl Encoder {
 
     /// How many numbers an embedding has.
     pub fn width(&self) -> usize {
-        self.hidden
+        self.pooling.width(self.config.hidden_size)
     }
 
     /// Embeds texts: `[texts, width]`, in the order given. An empty text has an embedding like any other
@@ -159,17 +112,19 @@ impl Encoder {
     ///
     /// A batch holds texts of one length in tokens: there is no padding, whose amount would depend on the
     /// other texts and show in the last bits. Each core works through batches of its own.
-    pub fn embed(&self, texts: &[String], on_progress: OnProgress) -> Result<Array2<f32>> {
-        let encodings = self.tokenizer.encode_batch_fast(texts.to_vec(), true).map_err(|e| {
-            TrainerError::encoder(Path::new(&self.id.name), e.to_string(), "report this as a bug")
-        })?;
-        let ids: Vec<&[u32]> = encodings.iter().map(|e| e.get_ids()).collect();
+    pub fn embed(&self, texts: &[&str], on_progress: OnProgress) -> Result<Array2<f32>> {
+        let ids: Vec<Vec<u32>> = texts.par_iter().map(|text| self.tokens(text)).collect::<Result<_>>()?;
         let mut order: Vec<usize> = (0..ids.len()).collect();
         order.sort_by_key(|&i| std::cmp::Reverse(ids[i].len()));
         let same_length = order.chunk_by(|&a, &b| ids[a].len() == ids[b].len());
-        let batches: Vec<&[usize]> = same_length.flat_map(|texts| texts.chunks(BATCH)).collect();
+        let batches: Vec<&[usize]> = same_length
+            .flat_map(|texts| {
+                texts.chunks((MAX_BATCH_TOKENS / ids[texts[0]].len().max(1)).clamp(1, MAX_BATCH))
+            })
+            .collect();
         let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let embeddings = Mutex::new(Array2::<f32>::zeros((texts.len(), self.hidden)));
+        let width = self.width();
+        let embeddings = Mutex::new(Array2::<f32>::zeros((texts.len(), width)));
         let n_workers = std::thread::available_parallelism().map_or(1, |n| n.get()).min(batches.len().max(1));
         std::thread::scope(|scope| {
             for _ in 0..n_workers {
@@ -179,9 +134,10 @@ impl Encoder {
                     // One core a batch beats all cores on one batch: the tensors are small.
                     let work = || {
                         while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
-                            let rows = self.embed_batch(&network, ids, batch);
+                            let batch_ids: Vec<&[u32]> = batch.iter().map(|&i| ids[i].as_slice()).collect();
+                            let rows = self.embed_batch(&network, &batch_ids);
                             let mut all = embeddings.lock().unwrap_or_else(|e| e.into_inner());
-                            for (row, &i) in rows.chunks(self.hidden).zip(*batch) {
+                            for (row, &i) in rows.chunks(width).zip(*batch) {
                                 all.row_mut(i).iter_mut().zip(row).for_each(|(to, from)| *to = *from);
                             }
                             drop(all);
@@ -199,42 +155,54 @@ impl Encoder {
         Ok(embeddings.into_inner().unwrap_or_else(|e| e.into_inner()))
     }
 
-    /// The embeddings of one batch of texts of the same length, row after row.
-    fn embed_batch(&self, network: &Bert, ids: &[&[u32]], batch: &[usize]) -> Vec<f32> {
-        let length = batch.first().map_or(0, |&i| ids[i].len());
-        let tokens: Vec<i64> = batch.iter().flat_map(|&i| ids[i]).map(|&id| i64::from(id)).collect();
-        let tokens = TensorData::new(tokens, [batch.len(), length]);
-        let states = network.forward(Tensor::from_data(tokens, &self.device)).into_data_as::<f32>();
-        let states = states.as_slice::<f32>().expect("asked for f32");
-        let mut pooled = Vec::with_capacity(batch.len() * self.hidden);
-        for text in states.chunks(length * self.hidden) {
-            let mut mean = vec![0.0f32; self.hidden];
-            for token in text.chunks(self.hidden) {
-                mean.iter_mut().zip(token).for_each(|(m, x)| *m += x);
-            }
-            let norm = match self.normalize {
-                true => mean.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12),
-                false => length as f32,
+    /// The token ids of a text, special tokens among them, cut to what the encoder reads.
+    ///
+    /// Tokens never reach across white space, so the ids of a long text that is cut there are the first ids
+    /// of the whole: once these fill the encoder, the rest need not be read.
+    fn tokens(&self, text: &str) -> Result<Vec<u32>> {
+        let text = self.text.apply(text);
+        let mut window = FIRST_BYTES;
+        loop {
+            let part = match text.get(..text.floor_char_boundary(window)).filter(|_| window < text.len()) {
+                Some(start) => &text[..start.rfind([' ', '\n']).unwrap_or(0)],
+                None => text.as_str(),
             };
-            pooled.extend(mean.into_iter().map(|x| x / norm));
+            let encoding = self.tokenizer.encode_fast(part, true).map_err(|e| {
+                TrainerError::encoder(Path::new(&self.id.name), e.to_string(), "report this as a bug")
+            })?;
+            if part.len() == text.len() || encoding.len() >= self.text.max_tokens {
+                return Ok(encoding.get_ids().to_vec());
+            }
+            window = window.saturating_mul(8);
         }
-        pooled
+    }
+
+    /// The embeddings of one batch of texts of the same length, row after row.
+    fn embed_batch(&self, network: &Transformer, ids: &[&[u32]]) -> Vec<f32> {
+        let hidden = self.config.hidden_size;
+        let states = network.forward(&self.config, ids, &self.device);
+        let [_, length, _] = states.dims();
+        let states = states.into_data_as::<f32>();
+        let states = states.as_slice::<f32>().expect("asked for f32");
+        let mut embeddings = Vec::with_capacity(ids.len() * self.width());
+        for text in states.chunks_exact((length * hidden).max(1)) {
+            self.pooling.pool(text, hidden, &mut embeddings);
+        }
+        embeddings
     }
 }
 
-fn read(folder: &Path, name: &str) -> Result<Vec<u8>> {
-    let path: PathBuf = folder.join(name);
-    std::fs::read(&path).map_err(|e| TrainerError::io(&path, e))
+impl TextRules {
+    /// The text as the tokenizer takes it; the order is the sentence-transformers library's.
+    fn apply(&self, text: &str) -> String {
+        let prompted = format!("{}{text}", self.prompt);
+        let trimmed = prompted.trim();
+        match self.lower_case {
+            true => trimmed.to_lowercase(),
+            false => trimmed.to_owned(),
+        }
+    }
 }
 
-fn parse<T: serde::de::DeserializeOwned>(
-    folder: &Path,
-    name: &str,
-    digested: &mut Vec<Vec<u8>>,
-) -> Result<T> {
-    let bytes = read(folder, name)?;
-    let value = serde_json::from_slice(&bytes)
-        .map_err(|e| TrainerError::encoder(folder, format!("{name}: {e}"), "fetch the encoder again"))?;
-    digested.push(bytes);
-    Ok(value)
-}
+#[cfg(test)]
+mod tests;

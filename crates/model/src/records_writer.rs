@@ -1,0 +1,180 @@
+//! A records file written part by part, for more records than fit into memory.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::Dtype;
+
+use crate::error::{ModelError, Result};
+use crate::format::start_of_file;
+use crate::output_file::{OutputFile, folder_of};
+use crate::records::{NOBODY, Records, RecordsHeader};
+
+/// How many bytes of embeddings are copied at once.
+const COPY_BYTES: usize = 1 << 20;
+
+/// A records file that grows. What it gives is, byte for byte, what [`Records::write`] gives for all parts
+/// together.
+///
+/// Identifiers, labels and persons stay in memory, some tens of bytes a record; embeddings, which are
+/// the bulk, wait in a file without a name in the folder of the output.
+pub struct RecordsWriter {
+    header: RecordsHeader,
+    path: PathBuf,
+    width: usize,
+    embeddings: BufWriter<File>,
+    id_bytes: Vec<u8>,
+    id_ends: Vec<u64>,
+    labels: Option<Vec<u32>>,
+    persons: Option<Vec<u32>>,
+}
+
+impl RecordsWriter {
+    /// Starts a file that will appear at `path`, of records like those of `first`, which are its first.
+    ///
+    /// # Errors
+    /// [`ModelError::Io`] when the folder is missing or full, and [`ModelError::Mismatch`] when `first` has
+    /// server features, which are not written part by part.
+    pub fn create(path: &Path, first: &Records) -> Result<Self> {
+        let waiting = tempfile::tempfile_in(folder_of(path)).map_err(|e| ModelError::io("write", path, e))?;
+        let mut writer = Self {
+            header: first.header.clone(),
+            path: path.to_owned(),
+            width: first.embeddings.ncols(),
+            embeddings: BufWriter::new(waiting),
+            id_bytes: Vec::new(),
+            id_ends: Vec::new(),
+            labels: first.labels.as_ref().map(|_| Vec::new()),
+            persons: first.persons.as_ref().map(|_| Vec::new()),
+        };
+        writer.push(first)?;
+        Ok(writer)
+    }
+
+    /// Appends records.
+    ///
+    /// # Errors
+    /// [`ModelError::Io`] when the disk is full, and [`ModelError::Mismatch`] when these records have other
+    /// columns or another header than the first.
+    pub fn push(&mut self, records: &Records) -> Result<()> {
+        let same_columns = records.labels.is_some() == self.labels.is_some()
+            && records.persons.is_some() == self.persons.is_some()
+            && records.embeddings.ncols() == self.width
+            && records.features.is_none();
+        if !same_columns || records.header != self.header {
+            return Err(ModelError::mismatch(
+                "the parts of a records file do not have the same columns",
+                "report this as a bug",
+            ));
+        }
+        for id in &records.ids {
+            self.id_bytes.extend_from_slice(id.as_bytes());
+            self.id_ends.push(self.id_bytes.len() as u64);
+        }
+        if let (Some(all), Some(labels)) = (&mut self.labels, &records.labels) {
+            all.extend_from_slice(labels);
+        }
+        if let (Some(all), Some(persons)) = (&mut self.persons, &records.persons) {
+            all.extend(persons.iter().map(|person| person.unwrap_or(NOBODY)));
+        }
+        for number in &records.embeddings {
+            self.embeddings
+                .write_all(&number.to_le_bytes())
+                .map_err(|e| ModelError::io("write", &self.path, e))?;
+        }
+        Ok(())
+    }
+
+    /// Puts the file in its place.
+    ///
+    /// # Errors
+    /// [`ModelError::Io`] when it cannot be written.
+    pub fn finish(self) -> Result<()> {
+        let Self { header, path, width, embeddings, id_bytes, id_ends, labels, persons } = self;
+        let io = |e| ModelError::io("write", &path, e);
+        let n = id_ends.len();
+        let mut tensors = vec![("ids.ends", Dtype::U64, vec![n]), ("embeddings", Dtype::F32, vec![n, width])];
+        tensors.extend(labels.as_ref().map(|_| ("labels", Dtype::U32, vec![n])));
+        tensors.extend(persons.as_ref().map(|_| ("persons", Dtype::U32, vec![n])));
+        tensors.push(("ids.bytes", Dtype::U8, vec![id_bytes.len()]));
+
+        let mut file = OutputFile::create(&path)?;
+        file.write(&start_of_file(&header, &tensors)?)?;
+        for end in id_ends {
+            file.write(&end.to_le_bytes())?;
+        }
+        let mut waiting = embeddings.into_inner().map_err(|e| io(e.into_error()))?;
+        waiting.rewind().map_err(io)?;
+        let mut waiting = BufReader::with_capacity(COPY_BYTES, waiting);
+        let mut part = vec![0; COPY_BYTES];
+        loop {
+            let n = waiting.read(&mut part).map_err(io)?;
+            if n == 0 {
+                break;
+            }
+            file.write(&part[..n])?;
+        }
+        for codes in [labels, persons].into_iter().flatten() {
+            for code in codes {
+                file.write(&code.to_le_bytes())?;
+            }
+        }
+        file.write(&id_bytes)?;
+        file.commit()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::digest::Digest;
+    use crate::records::{EncoderId, UNLABELED};
+
+    fn records(n: usize, width: usize, has_labels: bool, has_persons: bool) -> Records {
+        let encoder = EncoderId { name: "tiny".into(), digest: Digest::of(b"tiny") };
+        Records {
+            header: RecordsHeader { encoder, label_names: vec!["no".into(), "yes".into()], extraction: None },
+            ids: (0..n).map(|i| "\u{e4}b".repeat(i % 4)).collect(),
+            embeddings: Array2::from_shape_fn((n, width), |(i, j)| (i * 31 + j) as f32 / 7.0),
+            features: None,
+            labels: has_labels.then(|| (0..n).map(|i| [0, 1, UNLABELED][i % 3]).collect()),
+            persons: has_persons.then(|| (0..n).map(|i| [Some(i as u32), None][i % 2]).collect()),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn parts_give_the_bytes_of_the_whole(
+            n in 0usize..40, width in 1usize..5, cut in 0usize..40, labels: bool, persons: bool,
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
+            let all = records(n, width, labels, persons);
+            all.write(&whole).unwrap();
+            let rows: Vec<usize> = (0..n).collect();
+            let (first, second) = rows.split_at(cut.min(n));
+            let mut writer = RecordsWriter::create(&parts, &all.select(first)).unwrap();
+            writer.push(&all.select(second)).unwrap();
+            prop_assert!(!parts.exists());
+            writer.finish().unwrap();
+            prop_assert_eq!(std::fs::read(&whole).unwrap(), std::fs::read(&parts).unwrap());
+            prop_assert_eq!(Records::read(&parts).unwrap(), all);
+        }
+    }
+
+    #[test]
+    fn parts_of_other_columns_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r");
+        let mut writer = RecordsWriter::create(&path, &records(2, 3, true, false)).unwrap();
+        for other in [records(2, 4, true, false), records(2, 3, false, false), records(2, 3, true, true)] {
+            assert!(writer.push(&other).unwrap_err().to_string().contains("same columns"));
+        }
+        drop(writer);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");
+    }
+}

@@ -1,0 +1,245 @@
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+
+use super::transformer::{Transformer, TransformerConfig};
+use super::*;
+
+/// Small random encoders with the vectors that sentence-transformers gives; `scripts/encoder_fixtures.py` made
+/// them.
+const FIXTURES: [&str; 3] = ["bert-cls", "bert-pooling", "mpnet"];
+
+#[derive(serde::Deserialize)]
+struct Reference {
+    texts: Vec<String>,
+    vectors: Vec<Vec<f64>>,
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/encoders").join(name)
+}
+
+fn reference(name: &str) -> Reference {
+    serde_json::from_slice(&std::fs::read(fixture(name).join("vectors.json")).unwrap()).unwrap()
+}
+
+fn embed(encoder: &Encoder, texts: &[&str]) -> Array2<f32> {
+    encoder.embed(texts, &|_| {}).unwrap()
+}
+
+/// A copy of a fixture, to be spoiled.
+fn copy(name: &str) -> tempfile::TempDir {
+    fn copy_all(from: &Path, to: &Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+            match entry.file_type().unwrap().is_dir() {
+                true => copy_all(&entry.path(), &to.join(entry.file_name())),
+                false => drop(std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap()),
+            }
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    copy_all(&fixture(name), folder.path());
+    folder
+}
+
+#[test]
+fn vectors_are_those_of_sentence_transformers() {
+    for name in FIXTURES {
+        let encoder = Encoder::load(&fixture(name)).unwrap();
+        let Reference { texts, vectors } = reference(name);
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let embeddings = embed(&encoder, &texts);
+        assert_eq!(embeddings.dim(), (texts.len(), vectors[0].len()), "{name}");
+        for ((text, row), expected) in texts.iter().zip(embeddings.rows()).zip(&vectors) {
+            for (x, y) in row.iter().zip(expected) {
+                let error = (f64::from(*x) - y).abs();
+                assert!(error < 1e-5 * y.abs().max(1.0), "{name}, {text:?}: {x} is not {y}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_embedding_depends_on_its_own_text_to_the_last_bit() {
+    for name in FIXTURES {
+        let encoder = Encoder::load(&fixture(name)).unwrap();
+        let texts = reference(name).texts.repeat(7);
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let all = embed(&encoder, &texts);
+        for (i, text) in texts.iter().enumerate().take(11) {
+            assert!(embed(&encoder, &[text]).row(0) == all.row(i), "{name}: {text:?} alone");
+            assert!(all.row(i + 11) == all.row(i), "{name}: {text:?} twice");
+        }
+        assert_eq!(embed(&encoder, &[]).dim(), (0, encoder.width()));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// The same at the widths of real encoders, where the matrix product works in blocks.
+    #[test]
+    fn a_batch_does_not_show_in_its_texts(
+        mpnet: bool, half_heads in 1usize..7, length in 1usize..40, n in 2usize..MAX_BATCH, seed in 0u32..1000,
+    ) {
+        let heads = 2 * half_heads;
+        let config: TransformerConfig = serde_json::from_value(serde_json::json!({
+            "model_type": if mpnet { "mpnet" } else { "bert" }, "hidden_act": "gelu", "hidden_size": 64 * heads,
+            "intermediate_size": 256 * heads, "layer_norm_eps": 1e-5, "max_position_embeddings": 64,
+            "num_attention_heads": heads, "num_hidden_layers": 1, "vocab_size": 50, "type_vocab_size": 2,
+        })).unwrap();
+        let device = Device::flex();
+        let network = Transformer::new(&config, &device);
+        let ids: Vec<Vec<u32>> =
+            (0..n as u32).map(|i| (0..length as u32).map(|j| (seed + 7 * i + 3 * j * j) % 50).collect()).collect();
+        let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
+        let states = |ids: &[&[u32]]| {
+            let data = network.forward(&config, ids, &device).into_data();
+            data.as_slice::<f32>().unwrap().to_vec()
+        };
+        let rayon = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        rayon.install(|| {
+            let all = states(&ids);
+            for (i, alone) in all.chunks_exact(length * config.hidden_size).enumerate() {
+                assert!(states(&ids[i..=i]) == alone, "text {i} of {n}");
+            }
+        });
+    }
+}
+
+#[test]
+fn a_long_text_is_read_as_far_as_the_encoder_reads() {
+    let encoder = Encoder::load(&fixture("mpnet")).unwrap();
+    let whole = |text: &str| encoder.tokenizer.encode_fast(text.trim(), true).unwrap().get_ids().to_vec();
+    let blank = " ".repeat(FIRST_BYTES + 10);
+    for text in [
+        "the cat sat on the mat. ".repeat(20_000),
+        format!("{blank}the{blank}cat"),
+        "cat".repeat(FIRST_BYTES),
+        format!("{} cat", "\u{4e2d}".repeat(FIRST_BYTES)),
+        format!("{}dog", "cafe\u{301}\n".repeat(FIRST_BYTES / 100)),
+        format!("{}\u{301} dog", "a".repeat(FIRST_BYTES)),
+    ] {
+        assert_eq!(encoder.tokens(&text).unwrap(), whole(&text));
+    }
+}
+
+#[test]
+fn what_is_not_understood_is_refused_by_name() {
+    let edit = |file: &'static str, from: &'static str, to: &'static str| {
+        move |folder: &Path| {
+            let path = folder.join(file);
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(text.contains(from), "{file} has no {from}");
+            std::fs::write(path, text.replace(from, to)).unwrap();
+        }
+    };
+    let write = |file: &'static str, bytes: &'static [u8]| {
+        move |folder: &Path| std::fs::write(folder.join(file), bytes).unwrap()
+    };
+    let remove = |file: &'static str| move |folder: &Path| std::fs::remove_file(folder.join(file)).unwrap();
+    let cut = |file: &'static str, n: u64| {
+        move |folder: &Path| {
+            let file = std::fs::OpenOptions::new().write(true).open(folder.join(file)).unwrap();
+            file.set_len(n).unwrap();
+        }
+    };
+    type Spoil<'a> = &'a dyn Fn(&Path);
+    let cases: [(&str, Spoil, &str); 23] = [
+        ("bert-cls", &edit("modules.json", "normalize.Normalize", "dense.Dense"), "a module `Dense`"),
+        (
+            "bert-cls",
+            &edit("modules.json", "transformer.Transformer", "x.Normalize"),
+            "its modules are Normalize",
+        ),
+        ("bert-cls", &edit("modules.json", "1_Pooling", "../1_Pooling"), "outside of it"),
+        ("bert-cls", &edit("1_Pooling/config.json", "cls", "attention"), "pools by `attention`"),
+        ("bert-cls", &edit("1_Pooling/config.json", "\"cls\"", "7"), "pools by ?"),
+        ("bert-cls", &edit("1_Pooling/config.json", "true", "false"), "`include_prompt`"),
+        ("bert-pooling", &edit("1_Pooling/config.json", "lasttoken", "by_magic"), "pools by `by_magic`"),
+        ("bert-pooling", &edit("1_Pooling/config.json", "true", "false"), "no way of pooling"),
+        (
+            "bert-pooling",
+            &edit("config_sentence_transformers.json", "\"prompts\"", "\"others\""),
+            "default prompt",
+        ),
+        ("bert-cls", &edit("config.json", "\"bert\"", "\"roberta\""), "its network is `roberta`"),
+        ("bert-cls", &edit("config.json", "gelu", "silu"), "its activation is `silu`"),
+        ("bert-cls", &edit("config.json", "\"hidden_size\": 16", "\"hidden_size\": 15"), "do not divide"),
+        (
+            "bert-cls",
+            &edit("config.json", "\"hidden_size\": 16", "\"hidden_size\": 18"),
+            "model.safetensors:",
+        ),
+        (
+            "bert-cls",
+            &edit("config.json", "num_hidden_layers\": 2", "num_hidden_layers\": 3"),
+            "no weights for",
+        ),
+        (
+            "bert-cls",
+            &edit("config.json", "\"vocab_size\": ", "\"vocab_size\": 1, \"was\": "),
+            "above its vocabulary",
+        ),
+        (
+            "bert-cls",
+            &edit("sentence_bert_config.json", "feature-extraction", "fill-mask"),
+            "for `fill-mask`",
+        ),
+        (
+            "bert-cls",
+            &edit("tokenizer_config.json", "\"model_max_length\": 20", "\"model_max_length\": 2"),
+            "keeps 2 tokens",
+        ),
+        ("bert-cls", &write("tokenizer.json", b"{}"), "tokenizer.json:"),
+        ("bert-cls", &remove("model.safetensors"), "neither model.safetensors nor pytorch_model.bin"),
+        ("bert-cls", &cut("model.safetensors", 9000), "model.safetensors:"),
+        ("bert-pooling", &cut("0_Transformer/pytorch_model.bin", 20_000), "pytorch_model.bin:"),
+        // A pickle that would run a program, if anything in a pickle were ever run.
+        (
+            "bert-pooling",
+            &write("0_Transformer/pytorch_model.bin", b"cos\nsystem\n(S'touch ran'\ntR."),
+            "pytorch_model.bin:",
+        ),
+        ("bert-pooling", &write("0_Transformer/pytorch_model.bin", b""), "pytorch_model.bin:"),
+    ];
+    for (name, spoil, fact) in cases {
+        let folder = copy(name);
+        assert!(Encoder::load(folder.path()).is_ok());
+        spoil(folder.path());
+        let error = Encoder::load(folder.path()).err().map_or("accepted".to_owned(), |e| e.to_string());
+        assert!(error.contains(fact), "{fact}: {error}");
+    }
+    assert!(!Path::new("ran").exists());
+}
+
+#[test]
+fn the_digest_covers_what_shapes_an_embedding() {
+    let digest = |folder: &Path| Encoder::load(folder).unwrap().id().digest;
+    let folder = copy("bert-pooling");
+    let before = digest(folder.path());
+    std::fs::write(folder.path().join("notes.txt"), b"nothing").unwrap();
+    assert_eq!(digest(folder.path()), before);
+    let path = folder.path().join("config_sentence_transformers.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("the ", "a ")).unwrap();
+    assert_ne!(digest(folder.path()), before, "the prompt");
+}
+
+#[test]
+fn a_cache_gives_the_same_embeddings_and_computes_each_text_once() {
+    let encoder = Encoder::load(&fixture("bert-cls")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let open = || cache::EmbeddingCache::open(&folder.path().join("c"), &encoder).unwrap();
+    let texts = ["the cat", "a dog", "the cat", ""];
+    let plain = embed(&encoder, &texts);
+    let computed = AtomicUsize::new(0);
+    let count = |p: Progress| drop(computed.fetch_max(p.total, Ordering::Relaxed));
+    assert_eq!(open().embed(&encoder, &texts, &count).unwrap(), (plain.clone(), 0));
+    assert_eq!(computed.load(Ordering::Relaxed), 3, "a text that occurs twice is computed once");
+    assert_eq!(
+        open().embed(&encoder, &texts, &|_| panic!("nothing is left to compute")).unwrap(),
+        (plain, 4)
+    );
+}

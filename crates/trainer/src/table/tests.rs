@@ -1,0 +1,248 @@
+use std::io::Write;
+
+use ::parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+use ::parquet::file::properties::WriterProperties;
+use ::parquet::file::writer::SerializedFileWriter;
+use ::parquet::schema::parser::parse_message_type;
+
+use super::*;
+
+fn columns(id: Option<&str>) -> Columns {
+    Columns { text: "text".into(), label: Some("label".into()), id: id.map(Into::into), person: None }
+}
+
+fn labels() -> Vec<String> {
+    vec!["negative".into(), "positive".into()]
+}
+
+fn write(name: &str, content: &[u8]) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, content).unwrap();
+    (folder, path)
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(content).unwrap();
+    packed.finish().unwrap()
+}
+
+fn zstandard(content: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(content, ruzstd::encoding::CompressionLevel::Fastest)
+}
+
+/// A table of optional byte columns, without the annotation that says UTF-8, and one of numbers.
+fn parquet(schema: &str, bytes: &[&[Option<&[u8]>]], numbers: &[i64]) -> Vec<u8> {
+    let schema = parse_message_type(schema).unwrap().into();
+    let mut packed = Vec::new();
+    let properties =
+        WriterProperties::builder().set_compression(::parquet::basic::Compression::SNAPPY).build();
+    let mut file = SerializedFileWriter::new(&mut packed, schema, properties.into()).unwrap();
+    if bytes.is_empty() {
+        file.close().unwrap();
+        return packed;
+    }
+    let mut group = file.next_row_group().unwrap();
+    for column in bytes {
+        let levels: Vec<i16> = column.iter().map(|x| i16::from(x.is_some())).collect();
+        let values: Vec<ByteArray> = column.iter().flatten().map(|x| ByteArray::from(x.to_vec())).collect();
+        let mut writer = group.next_column().unwrap().unwrap();
+        writer.typed::<ByteArrayType>().write_batch(&values, Some(&levels), None).unwrap();
+        writer.close().unwrap();
+    }
+    if let Some(mut writer) = group.next_column().unwrap() {
+        writer.typed::<Int64Type>().write_batch(numbers, None, None).unwrap();
+        writer.close().unwrap();
+    }
+    group.close().unwrap();
+    file.close().unwrap();
+    packed
+}
+
+const TWO: &str = "message m { optional binary id; optional binary label; optional binary text; }";
+
+#[test]
+fn all_formats_give_the_same_texts() {
+    let csv = "\u{feff}id,label,text\r\na,positive,\"good, really\"\r\nb,odd,\r\n";
+    let tsv = "id\tlabel\ttext\na\tpositive\tgood, really\nb\todd\n";
+    let jsonl = "\u{feff}{\"id\":\"a\",\"label\":\"positive\",\"text\":\"good, really\"}\n\n{\"id\":\"b\"}\n";
+    let bytes: [&[Option<&[u8]>]; 3] =
+        [&[Some(b"a"), Some(b"b")], &[Some(b"positive"), Some(b"odd")], &[Some(b"good, really"), None]];
+    let expected = Texts {
+        ids: vec!["a".into(), "b".into()],
+        texts: vec!["good, really".into(), String::new()],
+        labels: Some(vec![1, UNLABELED]),
+        persons: None,
+    };
+    for (name, content) in [
+        ("t.csv", csv.as_bytes().to_vec()),
+        ("t.tsv", tsv.as_bytes().to_vec()),
+        ("T.JSONL", jsonl.as_bytes().to_vec()),
+        ("t.parquet", parquet(TWO, &bytes, &[])),
+        ("t.csv.gz", gzip(csv.as_bytes())),
+        ("t.tsv.zst", zstandard(tsv.as_bytes())),
+        ("t.jsonl.gz", [gzip(&jsonl.as_bytes()[..20]), gzip(&jsonl.as_bytes()[20..])].concat()),
+        ("t.jsonl.zst", [zstandard(&jsonl.as_bytes()[..9]), zstandard(&jsonl.as_bytes()[9..])].concat()),
+    ] {
+        let (_folder, path) = write(name, &content);
+        assert_eq!(read_texts(&path, &columns(Some("id")), &labels()).unwrap(), expected, "{name}");
+    }
+}
+
+/// One case a file: `tests/tables/FLAW.toml` has the table and its outcome, `labels` with -1 for no declared label.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    file: String,
+    content: Option<String>,
+    /// Instead of `content`: each character is a byte.
+    latin1: Option<String>,
+    compression: Option<String>,
+    /// Bytes missing at the end.
+    #[serde(default)]
+    cut: usize,
+    /// The byte, counted from the end, of which a bit is flipped.
+    flip: Option<usize>,
+    id_column: Option<String>,
+    texts: Option<Vec<String>>,
+    labels: Option<Vec<i64>>,
+    ids: Option<Vec<String>>,
+    error: Option<String>,
+}
+
+#[test]
+fn every_flaw_has_its_fixed_outcome() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tables");
+    let cases: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(cases.len() > 30, "the cases are gone");
+    for case_path in cases {
+        let flaw = case_path.file_stem().unwrap().to_str().unwrap();
+        let case: Case = toml::from_str(&std::fs::read_to_string(&case_path).unwrap()).expect(flaw);
+        let plain = case.latin1.map(|text| text.chars().map(|c| u8::try_from(c).unwrap()).collect());
+        let plain: Vec<u8> = plain.unwrap_or_else(|| case.content.unwrap().into_bytes());
+        let mut bytes = match case.compression.as_deref() {
+            Some("gzip") => gzip(&plain),
+            Some("zstandard") => zstandard(&plain),
+            _ => plain,
+        };
+        if let Some(place) = case.flip {
+            let place = bytes.len() - place;
+            bytes[place] ^= 1;
+        }
+        bytes.truncate(bytes.len() - case.cut);
+        let (_folder, path) = write(&case.file, &bytes);
+        let read = read_texts(&path, &columns(case.id_column.as_deref()), &labels());
+        match (read, case.error) {
+            (Err(e), Some(error)) => assert!(e.to_string().contains(&error), "{flaw}: {e}"),
+            (Ok(read), None) => {
+                assert_eq!(Some(read.texts), case.texts, "{flaw}");
+                let codes = read.labels.unwrap().into_iter();
+                let codes = codes.map(|code| if code == UNLABELED { -1 } else { i64::from(code) }).collect();
+                assert_eq!(Some(codes), case.labels, "{flaw}");
+                assert!(case.ids.is_none_or(|ids| ids == read.ids), "{flaw}: {:?}", read.ids);
+            }
+            (read, error) => panic!("{flaw}: {read:?} and not {error:?}"),
+        }
+    }
+}
+
+#[test]
+fn parquet_fields_have_the_same_outcomes() {
+    // Nulls, and a text column that is not UTF-8 although it says so.
+    let schema = "message m { optional binary label (UTF8); optional binary text (UTF8); required int64 n; }";
+    let bytes: [&[Option<&[u8]>]; 2] =
+        [&[Some(b"positive"), None, Some(b"negative")], &[None, Some(b"\xe9"), Some(b"c")]];
+    let (_folder, path) = write("t.parquet", &parquet(schema, &bytes, &[7, -1, i64::MIN]));
+    let read = read_texts(&path, &columns(None), &labels()).unwrap();
+    assert_eq!(read.texts, ["", "\u{e9}", "c"]);
+    assert_eq!(read.labels.unwrap(), [1, UNLABELED, 0]);
+    // A column of numbers, wanted for two purposes.
+    let numbers = Columns { text: "n".into(), label: None, id: Some("n".into()), person: None };
+    let read = read_texts(&path, &numbers, &[]).unwrap();
+    assert_eq!(read.texts, ["7", "-1", &i64::MIN.to_string()]);
+    assert_eq!(read.ids, read.texts);
+    // More records than are read at once, without a null among them.
+    let many: Vec<Option<&[u8]>> = (0..1000).map(|i| [Some(&b"positive"[..]), None][i % 2]).collect();
+    let texts = vec![Some(&b"text"[..]); 1000];
+    let numbers: Vec<i64> = (0..1000).collect();
+    let (_folder, path) = write("t.parquet", &parquet(schema, &[&many, &texts], &numbers));
+    let read = read_texts(&path, &Columns { id: Some("n".into()), ..columns(None) }, &labels()).unwrap();
+    assert!(read.texts.iter().all(|text| text == "text"));
+    assert_eq!(read.labels.unwrap(), [1, UNLABELED].repeat(500));
+    assert_eq!(read.ids, numbers.iter().map(i64::to_string).collect::<Vec<_>>());
+    // What concerns the file as a whole.
+    let lists = "message m { optional binary label; optional group text (LIST) { repeated group list { optional binary element; } } }";
+    let one: &[Option<&[u8]>] = &[Some(b"a")];
+    let whole = parquet(TWO, &[one, one, one], &[]);
+    for (content, fact) in [
+        (whole[..whole.len() - 6].to_vec(), "not readable Parquet"),
+        (parquet("message m { optional binary label; }", &[one], &[]), "no column `text`"),
+        (parquet(lists, &[], &[]), "neither texts nor numbers"),
+    ] {
+        let (_folder, path) = write("t.parquet", &content);
+        let error = read_texts(&path, &columns(None), &labels()).unwrap_err().to_string();
+        assert!(error.contains(fact), "{error}");
+    }
+}
+
+#[test]
+fn a_field_of_ten_megabytes_is_kept_and_a_longer_one_is_cut() {
+    let long = "\u{e4}".repeat(5 << 20);
+    let longer = format!("x{}", "\u{e4}".repeat(9 << 20));
+    let csv = format!("text,label\n{long},positive\n{longer},negative\nshort,positive\n");
+    let tsv = csv.replace(',', "\t");
+    let object = |text: &str| format!("{{\"text\":\"{text}\",\"label\":\"positive\"}}\n");
+    let jsonl = [object(&long), object(&longer), object("short")].concat();
+    let schema = "message m { optional binary label; optional binary text; }";
+    let bytes: [&[Option<&[u8]>]; 2] =
+        [&[Some(b"positive"); 3], &[Some(long.as_bytes()), Some(longer.as_bytes()), Some(b"short")]];
+    for (name, content) in [
+        ("t.csv.zst", zstandard(csv.as_bytes())),
+        ("t.tsv", tsv.into_bytes()),
+        ("t.jsonl.gz", gzip(jsonl.as_bytes())),
+        ("t.parquet", parquet(schema, &bytes, &[])),
+    ] {
+        let (_folder, path) = write(name, &content);
+        let read = read_texts(&path, &columns(None), &labels()).unwrap();
+        assert!(read.texts[0] == long, "{name}");
+        assert_eq!(
+            read.texts[1].len(),
+            MAX_FIELD_BYTES - 1,
+            "{name}: cut before the character that does not fit"
+        );
+        assert!(longer.starts_with(&read.texts[1]), "{name}");
+        assert_eq!(read.texts[2], "short", "{name}");
+    }
+}
+
+#[test]
+fn a_large_table_comes_in_chunks_that_number_records_and_persons_as_one() {
+    let row = |i: usize| format!("text {i},person {}\n", i % 20_000);
+    let table: String = std::iter::once("text,who\n".to_owned()).chain((0..40_000).map(row)).collect();
+    let (_folder, path) = write("t.csv", table.as_bytes());
+    let columns = Columns { person: Some("who".into()), label: None, ..columns(None) };
+    let table = Table::open(&path, &columns, &[]).unwrap();
+    assert_eq!(table.n_records(), 40_000);
+    let chunks: Vec<Texts> = table.chunks().unwrap().map(Result::unwrap).collect();
+    assert_eq!(chunks.iter().map(|c| c.texts.len()).collect::<Vec<_>>(), [16_384, 16_384, 7_232]);
+    assert_eq!(chunks[2].ids[0], "32769");
+    assert_eq!(chunks[2].persons.as_ref().unwrap()[0], Some(12_768));
+    let whole = read_texts(&path, &columns, &[]).unwrap();
+    assert_eq!(whole.texts[39_999], "text 39999");
+    assert_eq!(whole.ids.len(), whole.persons.unwrap().len());
+}
+
+#[test]
+fn persons_are_numbered_as_they_appear() {
+    let columns = Columns { person: Some("who".into()), label: None, ..columns(None) };
+    let csv = "text,who\na,Zoe\nb, Adam \nc,\nd,Zoe\ne\n";
+    let jsonl = "{\"text\":\"a\",\"who\":7}\n{\"text\":\"b\",\"who\":3}\n{\"text\":\"c\"}\n{\"text\":\"d\",\"who\":7}\n{\"text\":\"e\",\"who\":\"\"}\n";
+    for (name, content) in [("t.csv", csv), ("t.jsonl", jsonl)] {
+        let (_folder, path) = write(name, content.as_bytes());
+        let persons = read_texts(&path, &columns, &[]).unwrap().persons.unwrap();
+        assert_eq!(persons, [Some(0), Some(1), None, Some(0), None], "{name}");
+    }
+    let (_folder, path) = write("t.csv", b"text\na\n");
+    assert!(read_texts(&path, &columns, &[]).unwrap_err().to_string().contains("no column `who`"));
+}
