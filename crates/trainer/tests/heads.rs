@@ -389,8 +389,8 @@ fn a_head_of_three_labels_survives_its_file_and_names_its_method() {
         name = "test"
         unit = "record"
         adjacency = "add-remove"
-        epsilon_cap = 20.0
-        epsilon_per_release_max = 8.0
+        epsilon_cap = 5.0
+        epsilon_per_release_max = 2.0
         delta = { exponent = 1.1 }
     "#;
     let policy = Policy::from_toml(policy).unwrap();
@@ -400,7 +400,7 @@ fn a_head_of_three_labels_survives_its_file_and_names_its_method() {
         let signal = Signal::new(1.0, 300).unwrap();
         let settings = HeadSettings::auto(&public, HeadInputs::Embedding, Some(method), signal).unwrap();
         let status = ledger.status().unwrap();
-        let terms = Terms { delta: status.delta, order: status.sampling_order, ..terms(2.0) };
+        let terms = Terms { delta: status.delta, order: status.sampling_order, ..terms(1.0) };
         let plan = settings.plan(&public, &terms, Description::new()).unwrap();
         let space = Space::new(&public, &settings).unwrap();
         let mut mechanism = ChargedMechanism::open(ledger.charge(plan).unwrap()).unwrap();
