@@ -104,11 +104,16 @@ impl Sources {
 
     /// What the records are, to tell whether a training's state belongs to them.
     pub fn digest(&self) -> Digest {
-        let names: Vec<u8> = self.ids.iter().flat_map(|id| [id.name.as_bytes(), b"\0"].concat()).collect();
-        let sources: Vec<u8> = self.source_of.iter().flat_map(|s| (*s as u64).to_le_bytes()).collect();
-        let embeddings: Vec<u8> = self.embeddings.iter().flat_map(|x| x.to_le_bytes()).collect();
-        let targets: Vec<u8> = self.targets.iter().map(|t| *t as u8).collect();
-        Digest::of_parts([names.as_slice(), &sources, &embeddings, &targets])
+        /// Records that are put into bytes at a time.
+        const BLOCK: usize = 4096;
+        let names: Vec<&[u8]> = self.ids.iter().map(|id| id.name.as_bytes()).collect();
+        let blocks = self.embeddings.axis_chunks_iter(Axis(0), BLOCK).enumerate();
+        blocks.fold(Digest::of_parts(names), |before, (i, block)| {
+            let embeddings: Vec<u8> = block.iter().flat_map(|x| x.to_le_bytes()).collect();
+            let records = (i * BLOCK..).take(block.nrows());
+            let strata: Vec<u8> = records.flat_map(|r| (self.stratum(r) as u64).to_le_bytes()).collect();
+            Digest::of_parts([before.as_bytes().as_slice(), &embeddings, &strata])
+        })
     }
 
     /// The number of the stratum a record belongs to: a label of a source.
