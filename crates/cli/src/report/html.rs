@@ -55,7 +55,7 @@ impl Page<'_> {
                     style { (PreEscaped(STYLE)) }
                 }
                 body {
-                    header { (self.front(&title)) }
+                    header { (self.front()) }
                     nav aria-label="Contents" {
                         ol { @for section in &sections { li { a href={ "#" (section.id) } { (section.title) } } } }
                     }
@@ -69,12 +69,12 @@ impl Page<'_> {
         })
     }
 
-    fn front(&self, title: &str) -> Markup {
+    fn front(&self) -> Markup {
         let report = self.report;
         let front = Front::of(report);
         html! {
             p.kicker { "Privacy audit report" }
-            h1 { (title.trim_start_matches("Privacy audit report: ")) }
+            h1 { (report.dataset.population) }
             p.subject { (front.subject) ". As of entry " (report.budget.head_seq) " of the ledger, "
                 time datetime=(report.budget.as_of) { (super::budget::day(&report.budget.as_of)) } "." }
             div.answers { @for answer in &front.answers { (self.answer(answer)) } }

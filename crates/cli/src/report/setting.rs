@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::evidence::Evidence;
 use super::figure::Drawing;
-use super::view::{Block, Section, Table};
+use super::view::{Block, Cell, Section, Table};
 
 /// What `evaluator` says when both parties were one process.
 pub(super) const IN_PROCESS: &str = "in-process";
@@ -142,7 +142,7 @@ impl Setting {
     pub(super) fn section(&self) -> Section {
         let rows = self.actors.iter().map(|actor| {
             vec![
-                actor.name.clone().into(),
+                Cell::from(actor.name.clone()),
                 actor.keeps.clone().into(),
                 actor.sees.clone().into(),
                 actor.does_not_learn.clone().into(),
