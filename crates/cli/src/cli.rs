@@ -1,6 +1,7 @@
 //! The arguments, and nothing else.
 
 mod accounting;
+mod attack;
 mod protocol;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use cryptotl_encrypted::{Packing, ParameterSet, SecurityStandard};
 use cryptotl_model::HeadInputs;
 
 pub use accounting::{AccountArgs, Accountant, Mechanism, PrivacyPlanArgs};
+pub use attack::AttackArgs;
 pub use protocol::{DecryptArgs, EncryptArgs, EvaluateArgs, KeygenArgs, PlanArgs};
 
 /// Transfer learning between two parties that do not trust each other: the model stays with its owner, the
@@ -327,6 +329,9 @@ pub struct AuditArgs {
     /// The folder for report.json and report.html
     #[arg(long, value_name = "DIR")]
     pub output: PathBuf,
+    /// How much is attacked.
+    #[command(flatten)]
+    pub attack: AttackArgs,
 }
 
 /// The verbs of `bench`.

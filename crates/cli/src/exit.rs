@@ -20,6 +20,8 @@ pub enum Code {
     RefusedByBudget = 3,
     /// The ledger is missing, corrupt, foreign or rolled back.
     LedgerIntegrity = 4,
+    /// The audit's attack contradicts the claim.
+    Falsified = 5,
     /// The cryptography or its parameters do not allow it.
     Cryptography = 6,
     /// A defect of this program.

@@ -5,7 +5,7 @@
 //! drawn on. [`pld`] is for releases on Poisson samples, for Laplace DP noise, and for mixtures.
 
 pub mod gdp;
-mod normal;
+pub(crate) mod normal;
 pub mod pld;
 pub mod zcdp;
 

@@ -160,8 +160,8 @@ pub use ledger::{
     StoredRelease, Witness,
 };
 pub use mechanism::{
-    BenchmarkSums, ChargedCounts, ChargedNoisyMax, ChargedSums, MechanismError, NoisySum, PublicData,
-    Receipt, Units,
+    AuditSums, BenchmarkSums, ChargedCounts, ChargedNoisyMax, ChargedSums, Defect, MechanismError, NoisySum,
+    PublicData, Receipt, Units,
 };
 pub use plan::{ChargedPlan, Description, PlanError, QueryRequest, ReleasePlan, SumRequest};
 pub use rho::Rho;

@@ -12,9 +12,10 @@
 //! iterates. All but the sum is public; `n` is the population's declared public size, never the number
 //! of private records.
 
+use cryptotl_model::public::RankStatistics;
 use cryptotl_model::{HeadInputs, PublicModel, Records, SourceView, UNLABELED};
 use cryptotl_privacy::{
-    Adjacency, Delta, Description, Epsilon, NoisySum, PrivacyUnit, ReleasePlan, SumRequest, Units,
+    Adjacency, Delta, Description, Epsilon, NoisySum, PrivacyUnit, ReleasePlan, SumEvent, SumRequest, Units,
 };
 use ndarray::{Array1, Array2};
 
@@ -115,6 +116,24 @@ impl HeadSettings {
         })?)
     }
 
+    /// The settings of a release, from what was recorded of it; `None` if it was made by another method.
+    pub fn of_release(description: &Description, sum: &SumEvent) -> Option<Self> {
+        if description.get("method")? != "dp-fc" {
+            return None;
+        }
+        let inputs = description.get("inputs")?;
+        Some(Self {
+            inputs: HeadInputs::ALL.into_iter().find(|known| known.name() == inputs)?,
+            rank: description.get("rank")?.parse().ok()?,
+            lambda: description.get("lambda")?.parse().ok()?,
+            steps: sum.steps,
+            clipping_norm: sum.clipping_norm,
+            slack: sum.slack,
+            learning_rate: description.get("learning-rate")?.parse().ok()?,
+            public_size: description.get("public-size")?.parse().ok().filter(|&size| size > 0)?,
+        })
+    }
+
     /// Trains the head: `[dimension]` weights for rows of the view's projection at this rank.
     ///
     /// A record without a declared label contributes nothing; no record can make it fail. Where the plan
@@ -150,6 +169,18 @@ impl HeadSettings {
                 format!("choose among {:?}", view.ranks.keys().collect::<Vec<_>>()),
             )
         })?;
+        self.fit_statistics(statistics, rows, labels, units, mechanism)
+    }
+
+    /// The same with the source's statistics at hand, which are all that training needs of the source.
+    pub fn fit_statistics(
+        &self,
+        statistics: &RankStatistics,
+        rows: &Array2<f64>,
+        labels: &[u32],
+        units: &Units,
+        mechanism: &mut impl NoisySum,
+    ) -> Result<Array1<f64>> {
         let dimension = statistics.start.len();
         if mechanism.dimension() != dimension || rows.ncols() != dimension {
             return Err(TrainerError::training(
