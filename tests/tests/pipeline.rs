@@ -168,12 +168,12 @@ fn the_attack_comes_close_to_the_claim_goes_on_from_its_state_and_can_say_no() {
 fn a_head_tells_nothing_that_follows_from_the_number_of_records() {
     let folder = prepared();
     let path = folder.path();
-    // Neighbors on the two sides of the number where `auto` changes the packing, each run with a ledger of its own.
-    let headers = [(128, "record-major"), (129, "feature-major")].map(|(n, packing)| {
+    // Neighbors for which `auto` may choose different packings, each run with a ledger of its own.
+    let headers = [(128, "latency", "record-major"), (129, "bulk", "feature-major")].map(|(n, choice, packing)| {
         records(n, 2).write(&path.join("few.safetensors")).unwrap();
         let extracted = succeed(
             path,
-            "--json extract --model lower.safetensors --input few.safetensors --output few.features --packing auto",
+            &format!("--json extract --model lower.safetensors --input few.safetensors --output few.features --packing {choice}"),
         );
         assert_eq!(extracted["packing"], packing);
         std::fs::copy(path.join("budget"), path.join("own-budget")).unwrap();

@@ -2,16 +2,18 @@
 
 mod accounting;
 mod attack;
+mod heads;
 mod protocol;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use cryptotl_encrypted::{Packing, ParameterSet, SecurityStandard};
+use cryptotl_encrypted::{Kernels, Packing, ParameterSet, SecurityStandard};
 use cryptotl_model::HeadInputs;
 
 pub use accounting::{AccountArgs, Accountant, Mechanism, PrivacyPlanArgs};
 pub use attack::AttackArgs;
+pub use heads::{BenchPrivacyArgs, MethodChoice};
 pub use protocol::{DecryptArgs, EncryptArgs, EvaluateArgs, KeygenArgs, PlanArgs};
 
 /// Transfer learning between two parties that do not trust each other: the model stays with its owner, the
@@ -111,6 +113,9 @@ pub struct ExtractArgs {
     /// How records are laid out in ciphertexts; `auto` goes by the number of records
     #[arg(long, value_enum, default_value_t = PackingChoice::Bulk)]
     pub packing: PackingChoice,
+    /// Who evaluates the ciphertexts: native, or seal for comparison
+    #[arg(long, value_name = "NAME", default_value_t)]
+    pub kernels: Kernels,
 }
 
 /// The encryption parameters.
@@ -137,7 +142,7 @@ impl Default for ParameterArgs {
 /// A packing by its use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PackingChoice {
-    /// By the number of records
+    /// Whichever takes less time here for these records, as `plan` measures it
     Auto,
     /// Feature-major: many records at once
     Bulk,
@@ -152,15 +157,6 @@ impl PackingChoice {
             Self::Auto => &[Packing::FeatureMajor, Packing::RecordMajor],
             Self::Bulk => &[Packing::FeatureMajor],
             Self::Latency => &[Packing::RecordMajor],
-        }
-    }
-
-    /// The packing for a job of `rows` records.
-    pub fn packing(self, rows: usize) -> Packing {
-        match self {
-            Self::Auto => Packing::for_rows(rows),
-            Self::Bulk => Packing::FeatureMajor,
-            Self::Latency => Packing::RecordMajor,
         }
     }
 }
@@ -275,8 +271,11 @@ pub struct FinetuneArgs {
     /// What the head reads
     #[arg(long, value_name = "PARTS", default_value = HeadInputs::EmbeddingAndFeatures.name(), value_parser = head_inputs)]
     pub inputs: HeadInputs,
+    /// How the head is trained
+    #[arg(long, value_enum, default_value_t = MethodChoice::Auto)]
+    pub method: MethodChoice,
     /// How far all other units' clipped gradients may move together when one unit changes; adds to the
-    /// sensitivity
+    /// sensitivity of dp-fc and dp-gd
     #[arg(long, value_name = "S", default_value_t = 0.0)]
     pub slack: f64,
     /// A name that makes this a new run. Without one, repeating a finished run gives the same head again at
@@ -337,40 +336,42 @@ pub struct AuditArgs {
 /// The verbs of `bench`.
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
+    /// Time and error of encrypted evaluation, beside the paper's circuit on SEAL
+    Encrypted(BenchEncryptedArgs),
     /// Accuracy of private heads against the budget, on data that is public
     Privacy(BenchPrivacyArgs),
 }
 
-/// Arguments of `bench privacy`.
+/// Arguments of `bench encrypted`.
 #[derive(Debug, Args)]
-pub struct BenchPrivacyArgs {
-    /// The public half of the model
-    #[arg(long, value_name = "FILE")]
-    pub model: PathBuf,
-    /// Your word that all records given are public: accuracies on them are printed and charged to no ledger
-    #[arg(long, required = true)]
-    pub data_is_public: bool,
-    /// Labeled training records
-    #[arg(long, value_name = "FILE")]
-    pub train: PathBuf,
-    /// Labeled test records
-    #[arg(long, value_name = "FILE")]
-    pub test: PathBuf,
-    /// The target's name in the table
-    #[arg(long, value_name = "NAME")]
-    pub target: String,
-    /// The budgets
-    #[arg(long, value_name = "E,E", value_delimiter = ',', default_values_t = [0.5, 1.0, 2.0, 4.0, 8.0])]
-    pub epsilons: Vec<f64>,
-    /// Draws of the DP noise a cell
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub seeds: usize,
+pub struct BenchEncryptedArgs {
+    /// Widths of the network
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [384, 768])]
+    pub widths: Vec<usize>,
+    /// Numbers of records
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [1, 16, 128, 1000, 4096])]
+    pub rows: Vec<usize>,
+    /// Encryption parameters
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', default_values_t = [ParameterSet::N8192Q30x5P38])]
+    pub parameter_sets: Vec<ParameterSet>,
+    /// Who evaluates the ciphertexts
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', default_values_t = Kernels::ALL)]
+    pub kernels: Vec<Kernels>,
+    /// Numbers of threads
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [1, 2])]
+    pub threads: Vec<usize>,
+    /// Measure every cell, also those that take long or repeat another one
+    #[arg(long)]
+    pub every_cell: bool,
     /// Where to write the rows as JSON
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Where to write the tables as Markdown
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
 }
 
-fn head_inputs(name: &str) -> Result<HeadInputs, String> {
+pub(crate) fn head_inputs(name: &str) -> Result<HeadInputs, String> {
     HeadInputs::ALL
         .into_iter()
         .find(|inputs| inputs.name() == name)

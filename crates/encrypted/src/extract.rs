@@ -19,6 +19,8 @@ pub struct Extraction {
     pub features: Array2<f64>,
     /// Wall time, key generation included.
     pub seconds: f64,
+    /// The server's part of it: from the bytes of the queries to those of the responses.
+    pub server_seconds: f64,
     /// Bytes of all queries.
     pub bytes_up: u64,
     /// Bytes of all responses.
@@ -50,7 +52,7 @@ pub fn extract_in_process(
     let server = Server::with_kernels(plan, &EvaluationKeys::from_bytes(contract, &keys)?, kernels)?;
 
     let mut features = Array2::zeros((total, contract.output_width()));
-    let (mut bytes_up, mut bytes_down) = (0, 0);
+    let (mut bytes_up, mut bytes_down, mut server_seconds) = (0, 0, 0.0);
     let blocks = rows.axis_chunks_iter(Axis(0), contract.block_rows());
     for (block, records) in blocks.enumerate() {
         let first = block * contract.block_rows();
@@ -59,17 +61,19 @@ pub fn extract_in_process(
         let (up, request) = (query.to_bytes(), query.request());
         drop(query);
         on_progress(Progress { stage: Stage::Encrypt, done: last, total });
+        let arrival = Instant::now();
         let query = Query::from_bytes(contract, &up)?;
         bytes_up += up.len() as u64;
         // Both are tens of megabytes; the server needs only the parsed query.
         drop(up);
         let down = server.evaluate(&query, on_progress)?.to_bytes();
         drop(query);
+        server_seconds += arrival.elapsed().as_secs_f64();
         let response = Response::from_bytes(contract, &down)?;
         bytes_down += down.len() as u64;
         features.slice_mut(s![first..last, ..]).assign(&client.decrypt(&response, &request)?);
         on_progress(Progress { stage: Stage::Decrypt, done: last, total });
     }
     let (seconds, key_bytes) = (start.elapsed().as_secs_f64(), keys.len() as u64);
-    Ok(Extraction { features, seconds, bytes_up, bytes_down, key_bytes })
+    Ok(Extraction { features, seconds, server_seconds, bytes_up, bytes_down, key_bytes })
 }

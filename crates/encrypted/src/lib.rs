@@ -63,6 +63,7 @@
 #![warn(missing_docs)]
 
 mod baseline;
+pub mod benchmark;
 mod certificate;
 mod client;
 mod error;
@@ -94,7 +95,7 @@ pub use message::{
     BlockFile, EvaluationKeys, JobId, Place, Query, QueryFile, Request, RequestId, Response, ResponseFile,
 };
 pub use params::{Packing, ParameterSet, SecurityBasis, SecurityStandard};
-pub use plan::{Contract, Cost, EvaluationPlan, InputBound};
+pub use plan::{Contract, Cost, EvaluationPlan, InputBound, RecordCoupling};
 pub use plan_file::PlanFile;
 pub use planner::{Choice, Estimate, choose};
 pub use progress::{Progress, Stage};
@@ -102,5 +103,4 @@ pub use server::Server;
 
 #[cfg(test)]
 mod end_to_end;
-#[cfg(test)]
 mod testkit;

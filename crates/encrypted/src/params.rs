@@ -336,17 +336,6 @@ pub enum Packing {
     RecordMajor,
 }
 
-/// Up to how many records record-major packing takes less time: a block of feature-major packing costs about as much as
-/// this many records one by one, at widths 384 and 768 alike.
-const RECORD_MAJOR_ROWS: usize = 128;
-
-impl Packing {
-    /// The packing that takes less time for a job of `rows` records.
-    pub fn for_rows(rows: usize) -> Self {
-        if rows <= RECORD_MAJOR_ROWS { Self::RecordMajor } else { Self::FeatureMajor }
-    }
-}
-
 impl fmt::Display for Packing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use cryptotl_model::Digest;
 use cryptotl_model::format::{Document, Header};
+use cryptotl_model::{BlockCoupling, Digest};
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::Certificate;
-use crate::error::Result;
+use crate::error::{EncryptedError, Result};
 use crate::plan::Contract;
 
 /// The public part of a plan: its contract, its error certificate, and the public half of its model.
@@ -19,6 +19,10 @@ pub struct PlanFile {
     pub contract: Contract,
     /// What the plan was measured to do.
     pub certificate: Certificate,
+    /// How far one record can move the features of others, which only the model owner can tell. Absent in files of earlier
+    /// programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coupling: Option<BlockCoupling>,
 }
 
 impl Header for PlanFile {
@@ -57,6 +61,13 @@ impl PlanFile {
     fn open(document: Document<Self>, path: &Path) -> Result<Self> {
         let plan = document.finish(path)?;
         plan.certificate.check(&plan.contract)?;
+        if plan.coupling.is_some_and(|c| !(c.moved >= 0.0 && c.moved.is_finite() && c.block_rows > 0)) {
+            return Err(EncryptedError::Message {
+                kind: "plan",
+                fact: "its coupling of records is no bound".into(),
+                remedy: "make the plan again with `cryptotl plan`".into(),
+            });
+        }
         Ok(plan)
     }
 }
@@ -87,12 +98,20 @@ mod tests {
         let certificate =
             Certificate::measure(&plan, &network, rows.view(), Digest::of(b"public"), &|_| ()).unwrap();
         let contract = plan.contract().clone();
-        let file = PlanFile { public_model: Digest::of(b"model"), contract, certificate };
+        let coupling = Some(plan.block_coupling());
+        let file = PlanFile { public_model: Digest::of(b"model"), contract, certificate, coupling };
 
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.plan");
         file.write(&path).unwrap();
         assert_eq!(PlanFile::read(&path).unwrap(), file);
+
+        let below_zero =
+            PlanFile { coupling: Some(BlockCoupling { block_rows: 8, moved: -1.0 }), ..file.clone() };
+        below_zero.write(&path).unwrap();
+        let error = PlanFile::read(&path).unwrap_err().to_string();
+        assert!(error.contains("coupling"), "{error}");
+        file.write(&path).unwrap();
 
         let mut bytes = std::fs::read(&path).unwrap();
         let field = b"\\\"input_bound\\\":4.0";

@@ -1,6 +1,6 @@
-//! Deterministic networks and records for this crate's tests.
+//! Deterministic networks and records for this crate's tests and benchmarks.
 
-use cryptotl_model::{Layer, Network, Polynomial};
+use cryptotl_model::{Layer, Polynomial};
 use ndarray::{Array1, Array2};
 
 /// A small generator of independent standard normal numbers (SplitMix64 and Box-Muller).
@@ -43,14 +43,15 @@ pub(crate) fn dense(outputs: usize, inputs: usize, seed: u64) -> Layer {
 }
 
 /// Dense, activation, dense.
-pub(crate) fn network(coefficients: Vec<f64>, widths: [usize; 3], seed: u64) -> Network {
+#[cfg(test)]
+pub(crate) fn network(coefficients: Vec<f64>, widths: [usize; 3], seed: u64) -> cryptotl_model::Network {
     let [inputs, hidden, outputs] = widths;
     let layers = vec![
         dense(hidden, inputs, seed),
         Layer::Activation(Polynomial::new(coefficients).unwrap()),
         dense(outputs, hidden, seed + 1),
     ];
-    Network::new(inputs, layers).unwrap()
+    cryptotl_model::Network::new(inputs, layers).unwrap()
 }
 
 /// The paper's lower network at another width: convolution of 9 taps, dense, cubic, pooling over 3, dense.
@@ -67,7 +68,8 @@ pub(crate) fn paper_layers(width: usize, seed: u64) -> Vec<Layer> {
 
 /// So many cases, the same ones in each run: the keys are fresh, and an encryption error has no largest value, so a
 /// bound that holds for these networks may fail for a rare one. `PROPTEST_RNG_SEED` looks at others.
-pub fn cases(n: u32) -> proptest::prelude::ProptestConfig {
+#[cfg(test)]
+pub(crate) fn cases(n: u32) -> proptest::prelude::ProptestConfig {
     let rng_seed = match std::env::var("PROPTEST_RNG_SEED") {
         Ok(_) => proptest::prelude::ProptestConfig::default().rng_seed,
         Err(_) => proptest::test_runner::RngSeed::Fixed(1),

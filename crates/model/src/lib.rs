@@ -45,5 +45,7 @@ pub use output_file::OutputFile;
 pub use polynomial::Polynomial;
 pub use projection::{LinearScore, Projection};
 pub use public::{PublicModel, RankStatistics, SourceId, SourceView};
-pub use records::{EncoderId, Extraction, HeadInputs, Records, RecordsHeader, RecordsOutline, UNLABELED};
+pub use records::{
+    BlockCoupling, EncoderId, Extraction, HeadInputs, Records, RecordsHeader, RecordsOutline, UNLABELED,
+};
 pub use scaler::Scaler;

@@ -37,6 +37,27 @@ pub struct Extraction {
     pub packing: String,
     /// Which party evaluated: `in-process` or a server's name.
     pub evaluator: String,
+    /// How far one record can move the features of others. Absent when the plan did not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coupling: Option<BlockCoupling>,
+}
+
+/// How far the features of other records move when one record is added, removed or replaced, because the records of a block
+/// share ciphertexts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct BlockCoupling {
+    /// The most records of a block.
+    pub block_rows: usize,
+    /// A bound on the sum, over the records of one block, of the Euclidean norm by which their features move. 0 when each record
+    /// has its own ciphertexts.
+    pub moved: f64,
+}
+
+impl BlockCoupling {
+    /// The bound for all blocks of at most `n_records` records.
+    pub fn of_records(self, n_records: u64) -> f64 {
+        n_records.div_ceil(self.block_rows.max(1) as u64) as f64 * self.moved
+    }
 }
 
 /// The header of a records file.

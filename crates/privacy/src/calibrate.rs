@@ -2,14 +2,52 @@
 
 use serde::Serialize;
 
-use crate::accountant::gdp::{self, Mu};
+use crate::accountant::gdp::{self, GridSlack, Mu};
 use crate::accountant::pld::{self, Releases};
-use crate::accountant::{AccountantError, zcdp};
+use crate::accountant::tcdp::{self, Order};
+use crate::accountant::{Accountant, AccountantError, zcdp};
 use crate::guarantee::{Delta, Epsilon};
 use crate::mechanism::{self, GRID_RADIUS, MIN_NOISE_MULTIPLIER, MechanismError, Noise};
 use crate::rho::Rho;
 
-/// The largest rho whose epsilon at `delta` is not above `epsilon`.
+/// The largest rho whose epsilon at `delta` by `accountant` is not above `epsilon`.
+///
+/// By Gaussian DP, a small share of delta is set aside for the grid of the DP noise, [`GridSlack::allowance`].
+///
+/// # Errors
+/// As [`largest_rho`].
+pub fn largest_rho_by(
+    accountant: Accountant,
+    epsilon: Epsilon,
+    delta: Delta,
+) -> Result<Rho, AccountantError> {
+    match accountant {
+        Accountant::Zcdp => largest_rho(epsilon, delta),
+        Accountant::Gdp => {
+            let slack = GridSlack::allowance(epsilon, delta);
+            let fits = |rho: Rho| Ok(gdp::delta_on_grid(Mu::from_rho(rho), slack, epsilon) <= delta.get());
+            let exceeds = |rho: Rho| Ok(gdp::epsilon_on_grid(Mu::from_rho(rho), slack, delta)? > epsilon);
+            largest_that(fits, exceeds)?.ok_or(AccountantError::NothingToSpend { epsilon, delta })
+        }
+    }
+}
+
+/// The largest rho that holds up to `order` and whose epsilon at `delta` is not above `epsilon`.
+///
+/// # Errors
+/// As [`largest_rho`].
+pub(crate) fn largest_rho_up_to(
+    order: Order,
+    epsilon: Epsilon,
+    delta: Delta,
+) -> Result<Rho, AccountantError> {
+    // No error: a figure that is too large to write down is too large.
+    let within = |rho: Rho| tcdp::epsilon(rho, order, delta).is_ok_and(|found| found <= epsilon);
+    largest_that(|rho| Ok(within(rho)), |rho| Ok(!within(rho)))?
+        .ok_or(AccountantError::NothingToSpend { epsilon, delta })
+}
+
+/// The largest rho whose epsilon at `delta` is not above `epsilon`, by zCDP.
 ///
 /// Bisection over whole units of 1e-12, checked at the end with the accountant that will be charged,
 /// so that `zcdp::epsilon(largest_rho(e, d), d) <= e` always holds.
@@ -18,7 +56,16 @@ use crate::rho::Rho;
 /// [`AccountantError::NothingToSpend`] if not even rho = 1e-12 fits, [`AccountantError::OpenDp`] if
 /// OpenDP fails.
 pub fn largest_rho(epsilon: Epsilon, delta: Delta) -> Result<Rho, AccountantError> {
-    let fits = |rho: Rho| Ok::<bool, AccountantError>(zcdp::delta(rho, epsilon)? <= delta.get());
+    let fits = |rho: Rho| Ok(zcdp::delta(rho, epsilon)? <= delta.get());
+    let exceeds = |rho: Rho| Ok(zcdp::epsilon(rho, delta)? > epsilon);
+    largest_that(fits, exceeds)?.ok_or(AccountantError::NothingToSpend { epsilon, delta })
+}
+
+/// The largest rho that `fits`, or a little less so that it does not exceed; `None` if there is none above zero.
+fn largest_that(
+    fits: impl Fn(Rho) -> Result<bool, AccountantError>,
+    exceeds: impl Fn(Rho) -> Result<bool, AccountantError>,
+) -> Result<Option<Rho>, AccountantError> {
     let (mut low, mut high) = (0_u64, Rho::MAX.units());
     while high - low > 1 {
         let middle = low + (high - low) / 2;
@@ -30,14 +77,11 @@ pub fn largest_rho(epsilon: Epsilon, delta: Delta) -> Result<Rho, AccountantErro
     }
     // The two directions of the conversion round separately; the figure that counts is epsilon.
     let mut step_back = 1;
-    while low > 0 && zcdp::epsilon(Rho::from_units(low), delta)? > epsilon {
+    while low > 0 && exceeds(Rho::from_units(low))? {
         low = low.saturating_sub(step_back);
         step_back *= 2;
     }
-    match low {
-        0 => Err(AccountantError::NothingToSpend { epsilon, delta }),
-        units => Ok(Rho::from_units(units)),
-    }
+    Ok((low > 0).then(|| Rho::from_units(low)))
 }
 
 /// DP noise for a number of Gaussian sums, and its exact cost.
@@ -78,9 +122,8 @@ impl GaussianCalibration {
 
     /// The least DP noise with which `steps` Gaussian sums cost at most `rho` together.
     ///
-    /// One sum of sensitivity D with noise of standard deviation s costs D^2 / (2 s^2) (Bun and
-    /// Steinke 2016, Proposition 1.6; Canonne, Kamath and Steinke 2020, Theorem 4 for the discrete
-    /// Gaussian). The formula only gives the start: the multiplier is then raised, float by float,
+    /// One sum of sensitivity D with noise of standard deviation s costs D^2 / (2 s^2) (Bun and Steinke 2016 for
+    /// the Gaussian, Canonne, Kamath and Steinke 2020 for the discrete Gaussian). The formula only gives the start: the multiplier is then raised, float by float,
     /// until the measurement's own map, rounded up to a unit of rho, fits `steps` times.
     ///
     /// # Errors
@@ -162,7 +205,36 @@ pub fn sampled_noise(
     delta: Delta,
     releases: impl Fn(f64) -> Result<Vec<Releases>, AccountantError>,
 ) -> Result<f64, CalibrationError> {
-    let fits = |noise: f64| pld::is_within(&releases(noise)?, epsilon, delta);
+    least_noise(epsilon, delta, |noise| Ok(pld::is_within(&releases(noise)?, epsilon, delta)?))
+}
+
+/// The least noise multiplier, to one part in 10^6, whose `steps` sampled sums have at most `epsilon` at `delta` by
+/// truncated zCDP, each at its best order; never one that has more.
+///
+/// # Errors
+/// As [`sampled_noise`].
+pub fn sampled_noise_by_zcdp(
+    epsilon: Epsilon,
+    delta: Delta,
+    sampling_rate: f64,
+    steps: u32,
+) -> Result<f64, CalibrationError> {
+    least_noise(epsilon, delta, |noise| {
+        match tcdp::best_epsilon(noise, sampling_rate, steps, delta) {
+            Ok((_, _, found)) => Ok(found <= epsilon),
+            // More than can be written down is too much.
+            Err(AccountantError::Parameter(_)) => Ok(false),
+            Err(other) => Err(other.into()),
+        }
+    })
+}
+
+/// The least noise multiplier in [`pld::NOISE_RANGE`] that `fits`, to one part in 10^6 and not below.
+fn least_noise(
+    epsilon: Epsilon,
+    delta: Delta,
+    fits: impl Fn(f64) -> Result<bool, CalibrationError>,
+) -> Result<f64, CalibrationError> {
     let (mut low, mut high) = (*pld::NOISE_RANGE.start(), *pld::NOISE_RANGE.end());
     if !fits(high)? {
         return Err(CalibrationError::OutOfReach { largest: high, epsilon, delta });
@@ -272,6 +344,20 @@ mod tests {
     }
 
     #[test]
+    fn sampled_noise_by_zcdp_keeps_the_promise_and_less_would_not() {
+        let delta = Delta::new(1e-5).unwrap();
+        for (target, rate, steps) in [(1.0, 0.016, 1250), (3.0, 0.1, 100), (0.5, 1.0, 10)] {
+            let target = Epsilon::new(target).unwrap();
+            let noise = sampled_noise_by_zcdp(target, delta, rate, steps).unwrap();
+            let of = |noise| tcdp::best_epsilon(noise, rate, steps, delta).unwrap().2;
+            assert!(of(noise) <= target && of(noise * 0.99999) > target, "{rate} {steps}");
+            // The other theory needs less.
+            let releases = [Releases::gaussian(noise, rate, steps).unwrap()];
+            assert!(pld::is_within(&releases, target, delta).unwrap());
+        }
+    }
+
+    #[test]
     fn noise_never_exceeds_the_promise_and_less_would() {
         let delta = Delta::new(1e-5).unwrap();
         for (target, rate, steps) in [(1.0, 0.016, 1250), (3.0, 0.016, 1250), (1.0, 1.0, 10), (0.1, 0.5, 3)] {
@@ -309,6 +395,23 @@ mod tests {
             let more = Rho::from_f64_rounding_up(rho.to_f64_rounding_up() * (1.0 + 1e-6)).unwrap();
             let more = more.checked_add(Rho::from_units(1)).unwrap();
             prop_assert!(zcdp::epsilon(more, delta).unwrap() > epsilon);
+        }
+
+        #[test]
+        fn the_largest_rho_by_gaussian_dp_is_never_above_the_promise_and_above_that_of_zcdp(
+            log_epsilon in -2.0..1.2_f64,
+            log_delta in -12.0..-2.0_f64,
+        ) {
+            let epsilon = Epsilon::new(10_f64.powf(log_epsilon)).unwrap();
+            let delta = Delta::new(10_f64.powf(log_delta)).unwrap();
+            let rho = largest_rho_by(Accountant::Gdp, epsilon, delta).unwrap();
+            let of = |rho: Rho| {
+                gdp::epsilon_on_grid(Mu::from_rho(rho), GridSlack::allowance(epsilon, delta), delta).unwrap()
+            };
+            prop_assert!(of(rho) <= epsilon);
+            let more = Rho::from_f64_rounding_up(rho.to_f64_rounding_up() * (1.0 + 1e-6)).unwrap();
+            prop_assert!(of(more.checked_add(Rho::from_units(1)).unwrap()) > epsilon);
+            prop_assert!(rho > largest_rho(epsilon, delta).unwrap());
         }
 
         #[test]

@@ -8,6 +8,7 @@ use std::fmt;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::accountant::Accountant;
 use crate::digest::Digest;
 use crate::guarantee::{Adjacency, Delta, Epsilon, PrivacyUnit};
 
@@ -42,6 +43,9 @@ pub struct Policy {
     name: String,
     unit: PrivacyUnit,
     adjacency: Adjacency,
+    // Left out where it goes without saying, as in the first ledgers and their hashes.
+    #[serde(skip_serializing_if = "Accountant::is_default")]
+    accountant: Accountant,
     epsilon_cap: Epsilon,
     epsilon_per_release_max: Epsilon,
     delta: DeltaPolicy,
@@ -55,6 +59,8 @@ struct PolicyFile {
     name: String,
     unit: PrivacyUnit,
     adjacency: Adjacency,
+    #[serde(default)]
+    accountant: Accountant,
     epsilon_cap: Epsilon,
     epsilon_per_release_max: Epsilon,
     delta: DeltaPolicy,
@@ -93,6 +99,11 @@ impl Policy {
     /// Which datasets count as neighbors.
     pub fn adjacency(&self) -> Adjacency {
         self.adjacency
+    }
+
+    /// The theory that counts every epsilon of the ledger and its releases.
+    pub fn accountant(&self) -> Accountant {
+        self.accountant
     }
 
     /// The most that all releases together may lose, at the policy's delta.
@@ -162,6 +173,7 @@ impl TryFrom<PolicyFile> for Policy {
             name: file.name,
             unit: file.unit,
             adjacency: file.adjacency,
+            accountant: file.accountant,
             epsilon_cap: file.epsilon_cap,
             epsilon_per_release_max: file.epsilon_per_release_max,
             delta: file.delta,

@@ -4,12 +4,21 @@
 //! only through a charged plan. The vocabulary grows by new variants; a ledger that holds a variant
 //! this version does not know is refused, never skipped.
 
+mod minimum;
+mod sampled;
+
 use serde::{Deserialize, Serialize};
 
+use crate::accountant::gdp::GridSlack;
+use crate::accountant::tcdp::Order;
 use crate::guarantee::Adjacency;
 use crate::mechanism::{self, GRID_RADIUS, MechanismError, Noise};
-use crate::plan::MAX_DIMENSION;
+use crate::plan::{MAX_CLIPPING_NORM, MAX_DIMENSION, MIN_CLIPPING_NORM};
 use crate::rho::Rho;
+
+pub use minimum::MinimumEvent;
+pub(crate) use minimum::{CONVEXITY, GRID_PRICE, MAX_WEIGHTS, OBJECTIVE_NOISE};
+pub use sampled::SampledSumEvent;
 
 /// One accounted use of the private data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +34,11 @@ pub enum Event {
     Counts(CountsEvent),
     /// The candidate with the largest sum of scores, chosen by the exponential mechanism.
     NoisyMax(NoisyMaxEvent),
+    /// The minimizer of a regularized loss, with DP noise on the objective, on the answer, or both.
+    PerturbedMinimum(MinimumEvent),
+    /// Sums with discrete Gaussian DP noise of contributions with a bounded Euclidean norm, each over a Poisson
+    /// sample of the units.
+    SampledGaussianSum(SampledSumEvent),
 }
 
 /// One vector of counts.
@@ -107,12 +121,43 @@ pub struct EventError {
 }
 
 impl Event {
-    /// The zCDP loss of the whole event.
+    /// The zCDP loss of the whole event, up to [`Event::order`].
     pub fn rho(&self) -> Rho {
         match self {
             Event::GaussianSum(sum) | Event::LaplaceSum(sum) => sum.rho,
             Event::Counts(counts) => counts.rho,
             Event::NoisyMax(choice) => choice.rho,
+            Event::PerturbedMinimum(minimum) => minimum.rho,
+            Event::SampledGaussianSum(sum) => sum.rho,
+        }
+    }
+
+    /// The largest order up to which the loss holds; `None` if it holds at all orders.
+    pub fn order(&self) -> Option<Order> {
+        match self {
+            Event::SampledGaussianSum(sum) => Some(sum.order),
+            Event::GaussianSum(_)
+            | Event::LaplaceSum(_)
+            | Event::Counts(_)
+            | Event::NoisyMax(_)
+            | Event::PerturbedMinimum(_) => None,
+        }
+    }
+
+    /// How far the event's outputs are from those of continuous Gaussian noise on sums over all units; `None` if
+    /// it is something else, which Gaussian DP does not cover. Counts are something else: their grid is
+    /// too coarse.
+    pub fn grid_slack(&self) -> Option<GridSlack> {
+        match self {
+            Event::GaussianSum(sum) => {
+                let scale = sum.noise_multiplier * sum.sensitivity as f64;
+                Some(GridSlack::of_sums(scale, sum.dimension, sum.steps))
+            }
+            Event::LaplaceSum(_)
+            | Event::Counts(_)
+            | Event::NoisyMax(_)
+            | Event::SampledGaussianSum(_)
+            | Event::PerturbedMinimum(_) => None,
         }
     }
 
@@ -126,6 +171,8 @@ impl Event {
             Event::LaplaceSum(sum) => sum.validate(Noise::Laplace, adjacency),
             Event::Counts(counts) => counts.validate(adjacency),
             Event::NoisyMax(choice) => choice.validate(adjacency),
+            Event::PerturbedMinimum(minimum) => minimum.validate(adjacency),
+            Event::SampledGaussianSum(sum) => sum.validate(adjacency),
         }
     }
 }
@@ -221,6 +268,19 @@ fn require_cost(
     require(rho >= cost, "rho", || {
         format!("{rho} is below {cost}, the cost of noise multiplier {noise_multiplier}")
     })
+}
+
+/// A sum's dimension and clipping norm are among those that can be planned.
+fn require_range(dimension: usize, clipping_norm: f64) -> Result<(), EventError> {
+    require_size(dimension, "dimension")?;
+    let is_norm = (MIN_CLIPPING_NORM..=MAX_CLIPPING_NORM).contains(&clipping_norm);
+    require(is_norm, "clipping_norm", || {
+        format!("{clipping_norm} is not from {MIN_CLIPPING_NORM:e} to {MAX_CLIPPING_NORM:e}")
+    })
+}
+
+fn require_same(field: &'static str, found: f64, expected: f64) -> Result<(), EventError> {
+    require(found == expected, field, || format!("{found} is not {expected}"))
 }
 
 fn require(holds: bool, field: &'static str, fact: impl FnOnce() -> String) -> Result<(), EventError> {

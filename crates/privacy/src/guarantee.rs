@@ -10,7 +10,11 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::accountant::{AccountantError, zcdp};
+use crate::accountant::gdp::Mu;
+use crate::accountant::tcdp::Order;
+use crate::accountant::{Accountant, AccountantError, zcdp};
+use crate::event::Event;
+use crate::loss::Losses;
 use crate::rho::Rho;
 
 /// A number that cannot be a privacy parameter.
@@ -41,6 +45,12 @@ pub enum ParameterError {
     Unit {
         /// The text given, shortened.
         text: String,
+    },
+    /// Not an order.
+    #[error("the order is {value}; give a whole number from {min} to {max}", min = Order::MIN, max = Order::MAX)]
+    Order {
+        /// The number given.
+        value: u32,
     },
     /// Not a usable rho.
     #[error(
@@ -258,19 +268,54 @@ impl fmt::Display for Adjacency {
     }
 }
 
+/// By which theory an epsilon is proven.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Proof {
+    /// Zero-concentrated DP, converted by OpenDP.
+    #[default]
+    Zcdp,
+    /// Exact Gaussian DP with the margin of the integer grid.
+    Gdp,
+    /// The privacy loss distribution of the steps as they were planned, with the margin of the integer grid.
+    Pld,
+}
+
+impl Proof {
+    /// The accountant of the ledgers that take such releases.
+    pub fn accountant(self) -> Accountant {
+        match self {
+            Proof::Gdp => Accountant::Gdp,
+            Proof::Zcdp | Proof::Pld => Accountant::Zcdp,
+        }
+    }
+
+    /// Whether this is the one that goes without saying, as in the first heads and ledgers.
+    fn is_default(&self) -> bool {
+        *self == Proof::default()
+    }
+}
+
 /// A differential-privacy guarantee with everything needed to read it.
 ///
-/// Fields can be read and not written outside this crate; [`Guarantee::from_rho`] makes one.
+/// Fields can be read and not written outside this crate; a release plan makes one from its event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Guarantee {
-    /// The epsilon that `rho` implies at `delta`.
+    /// The epsilon at `delta`.
     pub epsilon: Epsilon,
     /// The probability at which `epsilon` is stated.
     pub delta: Delta,
+    /// What proves `epsilon`.
+    #[serde(default, skip_serializing_if = "Proof::is_default")]
+    pub proof: Proof,
     /// The zCDP loss, which is what composes.
     pub rho: Rho,
+    /// The largest order up to which `rho` holds; `None` if it holds at all orders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
     /// What one unit of protection is.
     pub unit: PrivacyUnit,
     /// Which datasets count as neighbors.
@@ -288,17 +333,71 @@ impl Guarantee {
         unit: PrivacyUnit,
         adjacency: Adjacency,
     ) -> Result<Guarantee, AccountantError> {
-        Ok(Guarantee { epsilon: zcdp::epsilon(rho, delta)?, delta, rho, unit, adjacency })
+        let (epsilon, proof) = (zcdp::epsilon(rho, delta)?, Proof::Zcdp);
+        Ok(Guarantee { epsilon, delta, proof, rho, order: None, unit, adjacency })
+    }
+
+    /// The guarantee of one event alone, in a ledger that counts by `accountant`.
+    ///
+    /// # Errors
+    /// [`AccountantError::NotGaussian`] if the accountant does not cover the event, and the accountant's own errors.
+    pub(crate) fn of(
+        event: &Event,
+        accountant: Accountant,
+        delta: Delta,
+        unit: PrivacyUnit,
+        adjacency: Adjacency,
+    ) -> Result<Guarantee, AccountantError> {
+        let losses = Losses::of(event);
+        let (epsilon, proof) = match (event, accountant) {
+            // The steps of one plan are fixed before it begins, so that the tighter theory holds. Its margin for the
+            // grid is worth nothing at an epsilon of 25 or so, where a delta is small beside e^epsilon.
+            (Event::SampledGaussianSum(sum), Accountant::Zcdp) => match sum.epsilon(delta) {
+                Err(AccountantError::GridTooCoarse { .. }) => {
+                    (losses.epsilon(accountant, delta)?, Proof::Zcdp)
+                }
+                epsilon => (epsilon?, Proof::Pld),
+            },
+            (_, Accountant::Zcdp) => (losses.epsilon(accountant, delta)?, Proof::Zcdp),
+            (_, Accountant::Gdp) => (losses.epsilon(accountant, delta)?, Proof::Gdp),
+        };
+        Ok(Guarantee { epsilon, delta, proof, rho: losses.rho(), order: losses.order(), unit, adjacency })
+    }
+
+    /// The epsilon of this release alone at another delta, by the same accountant; `event` is what was done.
+    ///
+    /// # Errors
+    /// [`AccountantError`] where the accountant has no figure, as Gaussian DP has none where the grid alone is more than delta.
+    pub fn epsilon_at(&self, event: &Event, delta: Delta) -> Result<Epsilon, AccountantError> {
+        Ok(Guarantee::of(event, self.proof.accountant(), delta, self.unit, self.adjacency)?.epsilon)
+    }
+
+    /// Checks that everything stated follows from the event: the figures are no smaller than what it costs, in
+    /// the last digits.
+    pub(crate) fn follows_from(&self, event: &Event) -> Result<bool, AccountantError> {
+        let accountant = self.proof.accountant();
+        let again = Guarantee::of(event, accountant, self.delta, self.unit, self.adjacency)?;
+        // A little room, so that a later version of an accountant does not condemn an old ledger: each gives an upper
+        // bound, which a finer grid lowers.
+        let above = if self.proof == Proof::Pld { 1e-3 } else { 1e-6 };
+        let ratio = self.epsilon.get() / again.epsilon.get();
+        let is_close = (1.0 - 1e-6..=1.0 + above).contains(&ratio) || self.epsilon == again.epsilon;
+        Ok(is_close && again == Guarantee { epsilon: again.epsilon, ..self.clone() })
     }
 
     /// The epsilon at the same delta for a group of `size` units that change together, such as the
     /// records of one person where the unit is a record.
     ///
-    /// rho-zCDP for one unit is size^2 * rho-zCDP for a group (Bun and Steinke 2016, Proposition 1.9).
+    /// rho-zCDP for one unit is size^2 * rho-zCDP for a group (Bun and Steinke 2016, on group privacy). The figure is
+    /// zCDP's, whatever proves the epsilon of one unit.
     ///
     /// # Errors
-    /// [`AccountantError`] if the group's rho is too large to write down or the conversion fails.
+    /// [`AccountantError::SampledGroup`] if rho holds up to an order only; [`AccountantError`] if the group's rho is too large
+    /// to write down or the conversion fails.
     pub fn group_epsilon(&self, size: NonZeroU32) -> Result<Epsilon, AccountantError> {
+        if self.order.is_some() {
+            return Err(AccountantError::SampledGroup);
+        }
         let rho = self.rho.times(size.get()).and_then(|rho| rho.times(size.get()));
         let too_large = || ParameterError::Rho { value: format!("{size}^2 times {}", self.rho) };
         zcdp::epsilon(rho.ok_or_else(too_large)?, self.delta)
@@ -320,12 +419,32 @@ impl Guarantee {
         format!(
             "For every pair of datasets that differ by {neighbors}, and for every set S of possible \
              outputs, the probability that the output lies in S on one dataset is at most \
-             exp({epsilon}) times the probability that it lies in S on the other, plus {delta}. \
-             This follows from rho-zCDP with rho = {rho}.",
+             exp({epsilon}) times the probability that it lies in S on the other, plus {delta}. {reason}",
             epsilon = self.epsilon,
             delta = self.delta,
-            rho = self.rho,
+            reason = self.reason(),
         )
+    }
+
+    fn reason(&self) -> String {
+        let rho = self.rho;
+        match (self.proof, self.order) {
+            (Proof::Zcdp, None) => format!("This follows from rho-zCDP with rho = {rho}."),
+            (Proof::Gdp, _) => format!(
+                "This follows from mu-GDP with mu = {:.6}, and the margin of the integer grid; rho = {rho}.",
+                Mu::from_rho(rho).get()
+            ),
+            (Proof::Zcdp, Some(order)) => {
+                format!("This follows from rho-zCDP truncated at order {order}, with rho = {rho}.")
+            }
+            (Proof::Pld, order) => {
+                let order = order.map_or(String::new(), |order| format!(" up to order {order}"));
+                format!(
+                    "This follows from the privacy loss distribution of its steps on Poisson samples; the ledger \
+                     counts rho = {rho}{order}."
+                )
+            }
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::config::{Policy, is_name};
 use crate::digest::Digest;
+use crate::loss::Losses;
 use crate::mechanism::{RNG_NAME, Receipt};
 use crate::plan::{ChargedPlan, ReleasePlan};
 use chain::History;
@@ -66,7 +67,8 @@ impl Ledger {
         if !is_name(population) {
             return Err(LedgerError::Population { name: population.chars().take(80).collect() });
         }
-        let Terms { public_size, policy, delta, rho_cap } = Terms::new(policy, public_size)?;
+        let Terms { public_size, policy, delta, rho_cap, .. } =
+            Terms::new(policy, public_size, &Losses::NONE)?;
         let genesis = Genesis {
             population: population.to_owned(),
             public_size,
@@ -246,7 +248,7 @@ impl Ledger {
         let transaction = self.exclusive()?;
         let history = chain::load(&transaction)?;
         let policy = policy.unwrap_or(&history.terms.policy);
-        let terms = Terms::new(policy, public_size.unwrap_or(history.terms.public_size))?;
+        let public_size = public_size.unwrap_or(history.terms.public_size);
         if !history.terms.count_the_same(policy) {
             let old = &history.terms.policy;
             return refuse(format!(
@@ -257,10 +259,11 @@ impl Ledger {
                 policy.adjacency()
             ));
         }
-        if history.terms == terms {
+        if (&history.terms.policy, history.terms.public_size) == (policy, public_size) {
             return refuse("the terms are these already".to_owned());
         }
-        let Terms { public_size, policy, delta, rho_cap } = terms;
+        let Terms { public_size, policy, delta, rho_cap, .. } =
+            Terms::new(policy, public_size, &history.spent())?;
         let (reason, tool_version) = (reason.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
         let amendment = Amendment { public_size, policy, delta, rho_cap, reason, tool_version };
         let witness = chain::append(&transaction, Some(&history), &Body::Amendment(Box::new(amendment)))?;
@@ -274,6 +277,17 @@ impl Ledger {
     /// [`LedgerError::Corrupt`] if the ledger no longer verifies.
     pub fn status(&self) -> Result<Status, LedgerError> {
         Status::of(&self.history()?)
+    }
+
+    /// Checks that every figure that an entry states follows from what it says was done, epsilon included.
+    ///
+    /// Opening a ledger recomputes each loss already, and charges are decided by losses; this also recomputes the epsilons
+    /// that were shown, which takes up to a second for a release on Poisson samples.
+    ///
+    /// # Errors
+    /// [`LedgerError::Corrupt`] naming the first entry whose epsilon is another.
+    pub fn verify_figures(&self) -> Result<(), LedgerError> {
+        self.history()?.verify_figures()
     }
 
     /// Checks that the ledger still holds the entry that a released artifact is witness of.

@@ -21,7 +21,7 @@
 //!
 //! ```
 //! use cryptotl_privacy::{
-//!     Adjacency, Description, Epsilon, Ledger, NoisySum, Policy, PrivacyUnit, ReleasePlan, SumRequest,
+//!     Accountant, Adjacency, Description, Epsilon, Ledger, NoisySum, Policy, PrivacyUnit, ReleasePlan, SumRequest,
 //! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -44,6 +44,7 @@
 //! let plan = ReleasePlan::gaussian_sums(SumRequest {
 //!     epsilon: Epsilon::new(0.5)?,
 //!     delta: ledger.status()?.delta,
+//!     accountant: Accountant::Zcdp,
 //!     dimension: 2,
 //!     clipping_norm: 1.0,
 //!     slack: 0.0,
@@ -133,9 +134,8 @@
 //! # What it leaves out
 //!
 //! It cannot see releases made without it, an administrator can delete a ledger (a [`Witness`] in a
-//! released artifact reveals it), the sampler's running time is not hardened, and no mechanism samples
-//! records: sums, counts and choices are over all of them. `docs/privacy.md` states the proof, the references and the
-//! limits.
+//! released artifact reveals it), and the sampler's running time is not hardened. `docs/privacy.md` states the proof, the
+//! references and the limits.
 
 pub mod accountant;
 pub mod audit;
@@ -145,23 +145,28 @@ pub mod digest;
 pub mod event;
 pub mod guarantee;
 pub mod ledger;
+pub mod loss;
 pub mod mechanism;
 pub mod plan;
 pub mod rho;
 
-pub use accountant::AccountantError;
-pub use calibrate::{CalibrationError, GaussianCalibration, largest_rho};
+pub use accountant::tcdp::Order;
+pub use accountant::{Accountant, AccountantError};
+pub use calibrate::{CalibrationError, GaussianCalibration, largest_rho, largest_rho_by};
 pub use config::{DeltaPolicy, Policy, PolicyError};
 pub use digest::{Digest, DigestError};
-pub use event::{CountsEvent, Event, EventError, NoisyMaxEvent, SumEvent};
-pub use guarantee::{Adjacency, Delta, Epsilon, Guarantee, ParameterError, PrivacyUnit};
+pub use event::{CountsEvent, Event, EventError, MinimumEvent, NoisyMaxEvent, SampledSumEvent, SumEvent};
+pub use guarantee::{Adjacency, Delta, Epsilon, Guarantee, ParameterError, PrivacyUnit, Proof};
 pub use ledger::{
     ChargeError, ChargeSummary, EntryKind, EntrySummary, Ledger, LedgerError, Refusal, RefusalReason, Status,
     StoredRelease, Witness,
 };
 pub use mechanism::{
-    AuditSums, BenchmarkSums, ChargedCounts, ChargedNoisyMax, ChargedSums, Defect, MechanismError, NoisySum,
-    PublicData, Receipt, Units,
+    AuditSums, BenchmarkMinimum, BenchmarkSums, ChargedCounts, ChargedMinimum, ChargedNoisyMax, ChargedSums,
+    Defect, MechanismError, NoisyMinimum, NoisySum, PublicData, Receipt, Units,
 };
-pub use plan::{ChargedPlan, Description, PlanError, QueryRequest, ReleasePlan, SumRequest};
+pub use plan::{
+    ChargedPlan, Description, MinimumRequest, PerturbedBy, PlanError, QueryRequest, ReleasePlan,
+    SampledSumRequest, SumRequest,
+};
 pub use rho::Rho;

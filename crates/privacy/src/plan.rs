@@ -1,20 +1,28 @@
 //! Release plans: what will be done with the private data, before anything is spent.
 
+mod minimum;
+mod sampled;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 
-use crate::accountant::AccountantError;
-use crate::calibrate::{CalibrationError, GaussianCalibration, largest_rho};
+use crate::accountant::gdp::GridSlack;
+use crate::accountant::{Accountant, AccountantError};
+use crate::calibrate::{CalibrationError, GaussianCalibration, largest_rho, largest_rho_by};
 use crate::digest::Digest;
-use crate::event::{CountsEvent, Event, NoisyMaxEvent, SumEvent};
+use crate::event::{CountsEvent, Event, MinimumEvent, NoisyMaxEvent, SampledSumEvent, SumEvent};
 use crate::guarantee::{Adjacency, Delta, Epsilon, Guarantee, PrivacyUnit};
 use crate::ledger::Witness;
 use crate::mechanism::{
-    self, ChargedCounts, ChargedNoisyMax, ChargedSums, GRID_RADIUS, MAX_SLACK, MechanismError, Noise,
+    self, ChargedCounts, ChargedMinimum, ChargedNoisyMax, ChargedSums, GRID_RADIUS, MAX_SLACK,
+    MechanismError, Noise,
 };
 use crate::rho::Rho;
+
+pub use minimum::{MinimumRequest, PerturbedBy};
+pub use sampled::SampledSumRequest;
 
 /// What a release is for, in the caller's words: method, label set, feature inputs and so on.
 ///
@@ -28,6 +36,8 @@ pub struct SumRequest {
     pub epsilon: Epsilon,
     /// The delta of the ledger that will be charged.
     pub delta: Delta,
+    /// The theory that counts `epsilon`: that of the ledger's policy.
+    pub accountant: Accountant,
     /// Coordinates of one contribution, at least 1 and at most [`MAX_DIMENSION`].
     pub dimension: usize,
     /// C, the norm to which one unit's contribution is clipped, in input units; from
@@ -151,14 +161,16 @@ impl ReleasePlan {
             noise_multiplier = noise_multiplier.next_up();
         }
         let rho = cost(noise_multiplier)?;
-        let guarantee = Guarantee::from_rho(rho, delta, unit, adjacency)?;
-        Ok(ReleasePlan { event: event(size, noise_multiplier, rho), guarantee, description })
+        let event = event(size, noise_multiplier, rho);
+        let guarantee = Guarantee::of(&event, Accountant::Zcdp, delta, unit, adjacency)?;
+        Ok(ReleasePlan { event, guarantee, description })
     }
 
     fn sums(noise: Noise, request: SumRequest) -> Result<ReleasePlan, PlanError> {
         let SumRequest {
             epsilon,
             delta,
+            accountant,
             dimension,
             clipping_norm,
             slack,
@@ -179,7 +191,8 @@ impl ReleasePlan {
         // Dividing by a power of two is exact in the range of norms allowed above.
         let grid = clipping_norm / GRID_RADIUS as f64;
         let sensitivity = SumEvent::sensitivity_of(adjacency, slack, grid);
-        let calibration = GaussianCalibration::from_rho(largest_rho(epsilon, delta)?, steps)?;
+        let most = largest_rho_by(accountant, epsilon, delta)?;
+        let calibration = GaussianCalibration::from_rho(most, steps)?;
         let GaussianCalibration { mut noise_multiplier, rho_per_step, rho, .. } = calibration;
         // The same multiplier costs the same in all cases, except for how OpenDP rounds.
         while mechanism::rho_of_one_sum(noise, noise_multiplier, sensitivity)? > rho_per_step {
@@ -201,7 +214,12 @@ impl ReleasePlan {
             Noise::Gaussian => Event::GaussianSum(sum),
             Noise::Laplace => Event::LaplaceSum(sum),
         };
-        let guarantee = Guarantee::from_rho(rho, delta, unit, adjacency)?;
+        let guarantee = Guarantee::of(&event, accountant, delta, unit, adjacency)?;
+        if guarantee.epsilon > epsilon {
+            // More sums, or wider ones, than the share of delta for the grid is enough for.
+            let slack = event.grid_slack().map_or(0.0, GridSlack::get);
+            return Err(AccountantError::GridTooCoarse { slack, delta }.into());
+        }
         Ok(ReleasePlan { event, guarantee, description })
     }
 
@@ -233,6 +251,7 @@ impl fmt::Display for ReleasePlan {
         match &self.event {
             Event::GaussianSum(sum) => write_sum(f, "Gaussian", sum)?,
             Event::LaplaceSum(sum) => write_sum(f, "Laplace", sum)?,
+            Event::SampledGaussianSum(sum) => write_sampled_sum(f, sum)?,
             Event::Counts(CountsEvent { bins, noise_multiplier, sensitivity, .. }) => {
                 let scale = noise_multiplier * sensitivity;
                 writeln!(f, "{bins} counts with Gaussian DP noise of standard deviation {scale:.6}")?;
@@ -243,8 +262,16 @@ impl fmt::Display for ReleasePlan {
                     "a choice among {candidates} candidates, noise multiplier {noise_multiplier:.6}"
                 )?;
             }
+            Event::PerturbedMinimum(minimum) => {
+                let MinimumEvent { convexity, objective_noise, output_noise, .. } = minimum;
+                write!(f, "a minimizer of {} weights, ridge {convexity}, ", minimum.weights())?;
+                if let Some(noise) = objective_noise {
+                    write!(f, "noise multiplier {noise:.6} on the objective, ")?;
+                }
+                writeln!(f, "noise multiplier {output_noise:.6} on the answer")?;
+            }
         }
-        let Guarantee { epsilon, delta, rho, unit, adjacency } = &self.guarantee;
+        let Guarantee { epsilon, delta, rho, unit, adjacency, .. } = &self.guarantee;
         write!(
             f,
             "costs epsilon {epsilon} at delta {delta} (rho {rho}); unit {unit}, adjacency {adjacency}"
@@ -266,6 +293,15 @@ fn write_sum(f: &mut fmt::Formatter<'_>, noise: &str, sum: &SumEvent) -> fmt::Re
         write!(f, "slack {slack}, ")?;
     }
     writeln!(f, "noise multiplier {noise_multiplier:.6}")
+}
+
+fn write_sampled_sum(f: &mut fmt::Formatter<'_>, sum: &SampledSumEvent) -> fmt::Result {
+    let SampledSumEvent { dimension, clipping_norm, noise_multiplier, sampling_rate, steps, .. } = sum;
+    writeln!(
+        f,
+        "{steps} sums of {dimension} coordinates, each over a Poisson sample of rate {sampling_rate}, with Gaussian \
+         DP noise, clipping norm {clipping_norm}, noise multiplier {noise_multiplier:.6}"
+    )
 }
 
 /// A plan that has been paid for. The only way to DP noise for private data.
@@ -322,6 +358,14 @@ impl ChargedPlan {
     pub fn into_noisy_max(self) -> Result<ChargedNoisyMax, MechanismError> {
         ChargedNoisyMax::new(self)
     }
+
+    /// The noisy minimizer that was paid for.
+    ///
+    /// # Errors
+    /// As those of [`ChargedPlan::into_mechanism`], also if the plan is for something else.
+    pub fn into_minimum(self) -> Result<ChargedMinimum, MechanismError> {
+        ChargedMinimum::new(self)
+    }
 }
 
 /// A request that cannot be planned.
@@ -341,6 +385,24 @@ pub enum PlanError {
     ClippingNorm {
         /// The norm given.
         clipping_norm: f64,
+    },
+    /// The ridge is out of range, or too small for this epsilon.
+    #[error(
+        "no DP noise on the objective keeps the promise with the ridge {convexity:e}; raise the ridge or epsilon, or use another method"
+    )]
+    Convexity {
+        /// The ridge given.
+        convexity: f64,
+    },
+    /// The proof for the discrete noise on an objective does not reach as far.
+    #[error(
+        "objective perturbation is not proved for rho {rho} at delta {delta}: rho must be above 1e-6, and sqrt(rho) + sqrt(log(1/delta)) at most 5.83; use a smaller epsilon, a larger delta or another method"
+    )]
+    ObjectiveTerms {
+        /// The delta of the plan.
+        delta: Delta,
+        /// The loss that could be spent.
+        rho: Rho,
     },
     /// The slack is out of range.
     #[error(

@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let certificate = Certificate::measure(&PLAN, &network(), rows.view(), Digest::of(b""), &|_| ())?;
     let public_model = Digest::of(b"model");
-    PlanFile { public_model, contract: contract.clone(), certificate }.write(&place("plan_file", "real")?)?;
+    PlanFile { public_model, contract: contract.clone(), certificate, coupling: Some(PLAN.block_coupling()) }.write(&place("plan_file", "real")?)?;
 
     let encoder = EncoderId { name: "tiny".into(), digest: Digest::of(b"tiny") };
     let header =

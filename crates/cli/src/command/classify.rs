@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use cryptotl_encrypted::Kernels;
 use cryptotl_model::format::{check_writable, write_atomically};
 use cryptotl_model::{Records, RecordsHeader};
 use cryptotl_trainer::Head;
@@ -68,7 +69,7 @@ fn with_features(args: &ClassifyArgs, head: &Head, records: Records) -> Result<R
             "give that model with --model",
         ));
     }
-    Ok(model.extract(records, &input, &ParameterArgs::default(), PackingChoice::Auto)?.0)
+    Ok(model.extract(records, &input, &ParameterArgs::default(), PackingChoice::Auto, Kernels::default())?.0)
 }
 
 /// Says what to do with a table of texts that was given as records.

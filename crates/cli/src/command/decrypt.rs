@@ -74,7 +74,7 @@ pub fn run(args: DecryptArgs, output: &Output) -> Result<()> {
     drop(bar);
     let feature_width = features.len_of(Axis(1));
     records.features = Some(features);
-    records.header.extraction = Some(extraction(contract, plan.public_model, EVALUATOR));
+    records.header.extraction = Some(extraction(contract, plan.public_model, plan.coupling, EVALUATOR));
     records.write(&args.output)?;
     output.result(&Decrypted {
         job: client.job().to_string(),

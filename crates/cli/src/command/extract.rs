@@ -8,7 +8,7 @@ use cryptotl_encrypted::{
     extract_in_process,
 };
 use cryptotl_model::format::check_writable;
-use cryptotl_model::{Digest, Extraction, LowerModel, Network, PublicModel, Records};
+use cryptotl_model::{BlockCoupling, Digest, Extraction, LowerModel, Network, PublicModel, Records};
 use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
 
@@ -63,8 +63,13 @@ pub fn run(args: ExtractArgs, output: &Output) -> Result<()> {
     check_writable(&args.output)?;
     let model = Model::read(&args.model, args.public.as_deref())?;
     let records = Records::read(&args.input)?;
-    let (records, extracted) =
-        model.extract(records, &args.input.display().to_string(), &args.parameters, args.packing)?;
+    let (records, extracted) = model.extract(
+        records,
+        &args.input.display().to_string(),
+        &args.parameters,
+        args.packing,
+        args.kernels,
+    )?;
     records.write(&args.output)?;
     output.result(&extracted)
 }
@@ -112,11 +117,15 @@ impl Model {
         input: &str,
         parameters: &ParameterArgs,
         packing: PackingChoice,
+        kernels: Kernels,
     ) -> Result<(Records, Extracted)> {
         let scaled = self.scaled(input, &records)?;
-        let plan = self.compile(parameters, packing.packing(records.len()))?;
+        let plan = match packing.candidates() {
+            [packing] => self.compile(parameters, *packing)?,
+            packings => self.choose(parameters, packings, records.len(), None)?.plan,
+        };
         let bar = Bar::new("encrypting");
-        let done = extract_in_process(&plan, Kernels::default(), scaled.view(), &|p| {
+        let done = extract_in_process(&plan, kernels, scaled.view(), &|p| {
             bar.show_step(step_name(p.stage), p.done, p.total);
         })?;
         drop(bar);
@@ -136,7 +145,8 @@ impl Model {
         }
         let contract = plan.contract();
         records.features = Some(done.features.mapv(|x| x as f32));
-        records.header.extraction = Some(extraction(contract, self.public_digest, "in-process"));
+        records.header.extraction =
+            Some(extraction(contract, self.public_digest, Some(plan.block_coupling()), "in-process"));
         let extracted = Extracted {
             rows: records.len(),
             seconds: done.seconds,
@@ -226,7 +236,12 @@ pub(super) fn scaled(input: &str, records: &Records, public: &PublicModel) -> Re
 }
 
 /// How features were made, for the records file that holds them.
-pub(super) fn extraction(contract: &Contract, public_model: Digest, evaluator: &str) -> Extraction {
+pub(super) fn extraction(
+    contract: &Contract,
+    public_model: Digest,
+    coupling: Option<BlockCoupling>,
+    evaluator: &str,
+) -> Extraction {
     Extraction {
         public_model,
         plan: contract.digest(),
@@ -234,6 +249,7 @@ pub(super) fn extraction(contract: &Contract, public_model: Digest, evaluator: &
         security_basis: security_words(contract.parameter_set()),
         packing: contract.packing().to_string(),
         evaluator: evaluator.to_owned(),
+        coupling,
     }
 }
 

@@ -4,6 +4,7 @@ mod account;
 mod attack;
 mod audit;
 mod bench;
+mod bench_encrypted;
 mod classify;
 mod decrypt;
 mod embed;
@@ -36,6 +37,7 @@ pub fn run(command: Command, output: &Output) -> Result<()> {
         Command::Classify(args) => classify::run(args),
         Command::Account(args) => account::run(args, output),
         Command::Audit(args) => audit::run(args, output),
+        Command::Bench(BenchCommand::Encrypted(args)) => bench_encrypted::run(args, output),
         Command::Bench(BenchCommand::Privacy(args)) => bench::run(args, output),
     }
 }

@@ -2,8 +2,7 @@
 
 use std::fmt::Write;
 
-use cryptotl_privacy::audit::Audit;
-use cryptotl_privacy::{EntryKind, Event, SumEvent};
+use cryptotl_privacy::{EntryKind, Event, Proof, SumEvent};
 
 use super::Report;
 
@@ -60,13 +59,13 @@ fn write_page(page: &mut String, report: &Report) -> std::fmt::Result {
                 format!("one {}, by {} adjacency", report.guarantee.unit, report.guarantee.adjacency),
             ),
             ("Public bound on the units", ledger.public_size.to_string()),
-            ("Attack", attack(&report.attack)),
+            ("Attack", "not assessed: no attack was run against this head".to_owned()),
         ],
     )?;
     write!(page, "<h2>Privacy profile</h2>{}", profile_drawing(report))?;
     page.write_str(
         "<p class=\"soft\">Every point of a curve holds at once: for the delta below it, the loss is at most the \
-         epsilon beside it. OpenDP's zCDP conversion.</p>",
+         epsilon beside it, by the ledger's accountant.</p>",
     )?;
     let (noise, sum) = match &report.event {
         Event::GaussianSum(sum) => ("Gaussian", sum),
@@ -75,7 +74,13 @@ fn write_page(page: &mut String, report: &Report) -> std::fmt::Result {
     };
     let SumEvent { dimension, clipping_norm, noise_multiplier, steps, slack, .. } = sum;
     page.write_str("<h2>Mechanism</h2>")?;
-    let gdp = report.gaussian_dp.1.map_or("no figure".to_owned(), |e| format!("epsilon {e}"));
+    let claim = match report.guarantee.proof {
+        Proof::Gdp => "this is the guarantee's epsilon",
+        _ => "for comparison, not claimed",
+    };
+    let gdp = report
+        .gaussian_dp
+        .map_or("no figure".to_owned(), |(mu, epsilon)| format!("mu {mu:.4}, epsilon {epsilon}: {claim}"));
     table(
         page,
         &[
@@ -85,10 +90,7 @@ fn write_page(page: &mut String, report: &Report) -> std::fmt::Result {
             ("Noise multiplier", format!("{noise_multiplier:.4} (discrete {noise} of OpenDP)")),
             ("Random numbers", ledger.rng.to_string()),
             ("Loss", format!("rho {} of zero-concentrated DP", report.guarantee.rho)),
-            (
-                "Exact Gaussian DP",
-                format!("mu {:.4}, {gdp}: for comparison, not claimed", report.gaussian_dp.0),
-            ),
+            ("Exact Gaussian DP", gdp),
         ],
     )?;
     page.write_str("<h2>Encryption of the inputs</h2>")?;
@@ -140,20 +142,6 @@ fn write_page(page: &mut String, report: &Report) -> std::fmt::Result {
          at {}.</p><h2>Sign-off</h2><table class=\"sign\"><tr><th>Name<td></tr><tr><th>Date<td></tr>\
          <tr><th>Signature<td></tr></table></html>",
         report.witness.seq, ledger.head.hash
-    )
-}
-
-/// The attack's result in one sentence.
-fn attack(audit: &Audit) -> String {
-    let evidence = match audit {
-        Audit::NotAssessed { reason, .. } => return format!("not assessed: {reason}"),
-        Audit::Assessed(evidence) => evidence,
-    };
-    let bound = evidence.headline().map_or(0.0, |bound| bound.epsilon);
-    format!(
-        "{}: epsilon is at least {bound:.3} at 95 % confidence, where {} is claimed",
-        evidence.verdict.words(),
-        evidence.claim.guarantee.epsilon
     )
 }
 

@@ -3,8 +3,7 @@
 mod html;
 
 use cryptotl_model::EncoderId;
-use cryptotl_privacy::accountant::{gdp, zcdp};
-use cryptotl_privacy::audit::{Audit, ControlAudit};
+use cryptotl_privacy::accountant::gdp;
 use cryptotl_privacy::{AccountantError, Delta, Epsilon, Event, Guarantee, Rho, Status, Witness};
 use cryptotl_trainer::{Encryption, Head};
 use serde::Serialize;
@@ -40,24 +39,23 @@ pub struct Report {
     pub target_epsilon: Epsilon,
     /// The epsilon of all releases together, recomputed from the ledger's entries.
     pub accounted_epsilon: Epsilon,
-    /// The attack's lower bound on the epsilon of this release; absent if no attack was run.
+    /// The attack's lower bound; absent because no attack was run.
     pub audited_epsilon_lower_bound: Option<f64>,
-    /// The confidence of that bound.
+    /// The attack's confidence.
     pub confidence: Option<f64>,
-    /// `falsified`, `not falsified`, `inconclusive` or `not assessed`.
+    /// `not assessed` until an attack is run.
     pub verdict: &'static str,
-    /// What the attack made of mechanisms with too little DP noise.
-    pub controls: Vec<ControlAudit>,
-    /// All that the attack found, or why there was none.
-    pub attack: Audit,
+    /// The attack's controls.
+    pub controls: Vec<String>,
     /// The promise, in one sentence.
     pub sentence: String,
     /// The promise of this release alone.
     pub guarantee: Guarantee,
     /// The mechanism that ran.
     pub event: Event,
-    /// mu of this release under exact Gaussian DP, and its epsilon: reported, not claimed.
-    pub gaussian_dp: (f64, Option<Epsilon>),
+    /// mu of this release and its epsilon under exact Gaussian DP, with the margin of the grid; null if the release is not
+    /// of Gaussian sums over all units. Claimed where the guarantee's proof is `gdp`.
+    pub gaussian_dp: Option<(f64, Epsilon)>,
     /// The entry that paid, found unchanged in the ledger.
     pub witness: Witness,
     /// The encoder.
@@ -74,29 +72,23 @@ pub struct Report {
 
 impl Report {
     /// Assembles the report. The caller has verified the head's witness against the ledger.
-    pub fn new(
-        head: &Head,
-        head_digest: String,
-        ledger: Status,
-        attack: Audit,
-    ) -> Result<Self, AccountantError> {
-        let (headline, verdict, controls) = match &attack {
-            Audit::Assessed(evidence) => {
-                (evidence.headline().cloned(), evidence.verdict.words(), evidence.controls.clone())
-            }
-            Audit::NotAssessed { .. } => (None, "not assessed", Vec::new()),
-        };
+    pub fn new(head: &Head, head_digest: String, ledger: Status) -> Result<Self, AccountantError> {
         let header = &head.header;
         let guarantee = header.guarantee.clone();
-        let mu = gdp::Mu::from_rho(guarantee.rho);
+        let gaussian_dp = header.event.grid_slack().and_then(|slack| {
+            let mu = gdp::Mu::from_rho(guarantee.rho);
+            Some((mu.get(), gdp::epsilon_on_grid(mu, slack, guarantee.delta).ok()?))
+        });
         let mut profile = Vec::new();
         for power in (4..=48).map(|quarter| f64::from(quarter) / 4.0) {
             let Ok(delta) = Delta::new(10f64.powf(-power)) else { continue };
-            profile.push(ProfilePoint {
-                delta,
-                release_epsilon: zcdp::epsilon(guarantee.rho, delta)?,
-                spent_epsilon: zcdp::epsilon(ledger.rho_spent, delta)?,
-            });
+            // By the accountant of the ledger, which may have no figure at the smallest deltas.
+            let (Ok(release_epsilon), Ok(spent_epsilon)) =
+                (guarantee.epsilon_at(&header.event, delta), ledger.epsilon_spent_at(delta))
+            else {
+                continue;
+            };
+            profile.push(ProfilePoint { delta, release_epsilon, spent_epsilon });
         }
         Ok(Self {
             version: VERSION,
@@ -105,13 +97,12 @@ impl Report {
             population: header.population.clone(),
             target_epsilon: guarantee.epsilon,
             accounted_epsilon: ledger.epsilon_spent,
-            audited_epsilon_lower_bound: headline.as_ref().map(|bound| bound.epsilon),
-            confidence: headline.as_ref().map(|bound| bound.confidence),
-            verdict,
-            controls,
-            attack,
+            audited_epsilon_lower_bound: None,
+            confidence: None,
+            verdict: "not assessed",
+            controls: Vec::new(),
             sentence: guarantee.formal_sentence(),
-            gaussian_dp: (mu.get(), gdp::epsilon(mu, guarantee.delta).ok()),
+            gaussian_dp,
             guarantee,
             event: header.event.clone(),
             witness: header.witness,

@@ -6,6 +6,7 @@
 
 mod contract;
 mod cost;
+mod coupling;
 mod error_model;
 pub(crate) mod fold;
 pub(crate) mod levels;
@@ -22,6 +23,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use contract::{Contract, InputBound};
 pub use cost::Cost;
+pub use coupling::RecordCoupling;
 use fold::{Core, FoldedNetwork};
 use levels::{FeatureMajor, Levels, output_level};
 use record_major::RecordMajor;

@@ -118,7 +118,21 @@ impl Mu {
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct GridSlack(f64);
 
+/// The share of delta that calibration and ledgers set aside for the grid: it changes epsilon by about one
+/// part in 10^5, and is plenty.
+const GRID_SHARE: f64 = 1.0 / 16384.0;
+
 impl GridSlack {
+    /// None: continuous noise, or nothing released.
+    pub const NONE: GridSlack = GridSlack(0.0);
+
+    /// The most that sums of `epsilon` at `delta` may have: the share of delta that is set aside for it, over
+    /// 1 + e^epsilon, rounded down.
+    pub fn allowance(epsilon: Epsilon, delta: Delta) -> GridSlack {
+        let margin = 1.0 - 4.0 * UNIT_ROUNDOFF * (1.0 + epsilon.get());
+        GridSlack((GRID_SHARE * delta.get() / (1.0 + epsilon.get().exp()) * margin).max(0.0))
+    }
+
     /// tau of `steps` sums of `dimension` coordinates with noise of `scale` grid steps:
     /// steps * dimension / (8 scale^2), rounded up. The scale is positive.
     pub fn of_sums(scale: f64, dimension: usize, steps: u32) -> GridSlack {
@@ -127,7 +141,16 @@ impl GridSlack {
 
     /// The slack of both together.
     pub fn plus(self, other: GridSlack) -> GridSlack {
-        GridSlack((self.0 + other.0).next_up())
+        // Rounding up nothing would make it something.
+        if other == GridSlack::NONE { self } else { GridSlack((self.0 + other.0).next_up()) }
+    }
+
+    /// What the slack adds to delta at `epsilon`, (1 + e^epsilon) tau, rounded up.
+    pub(super) fn costs_at(self, epsilon: f64) -> f64 {
+        if self.0 == 0.0 {
+            return 0.0;
+        }
+        (1.0 + epsilon.exp()) * self.0 * (1.0 + 4.0 * UNIT_ROUNDOFF * (1.0 + epsilon))
     }
 
     /// The number.
@@ -188,11 +211,7 @@ pub fn delta_on_grid(mu: Mu, slack: GridSlack, epsilon: Epsilon) -> f64 {
 }
 
 fn on_grid(mu: f64, slack: GridSlack, epsilon: f64) -> f64 {
-    if slack.0 == 0.0 {
-        return delta_at(mu, epsilon);
-    }
-    let margin = (1.0 + epsilon.exp()) * slack.0 * (1.0 + 4.0 * UNIT_ROUNDOFF * (1.0 + epsilon));
-    (delta_at(mu, epsilon) + margin).min(1.0)
+    (delta_at(mu, epsilon) + slack.costs_at(epsilon)).min(1.0)
 }
 
 /// With a = epsilon/mu - mu/2 and b = a + mu, exp(epsilon) * phi(b) = phi(a), so that

@@ -45,6 +45,7 @@ use pair::Noise;
 use tilt::Cumulants;
 
 use super::AccountantError;
+use super::gdp::GridSlack;
 use crate::guarantee::{Delta, Epsilon};
 
 /// The least and the largest noise that the accountant accepts, in units of the sensitivity.
@@ -132,8 +133,29 @@ pub fn epsilon(releases: &[Releases], delta: Delta) -> Result<Epsilon, Accountan
     if largest == 0.0 { Ok(Epsilon::ZERO) } else { Ok(Epsilon::new(largest)?) }
 }
 
+/// The epsilon at `delta` of all `releases` together where their DP noise is the discrete Gaussian on a grid, at most `slack`
+/// from continuous noise: the theorem of [`super::gdp`], which holds for these pairs as well. An upper bound.
+///
+/// # Errors
+/// As [`epsilon()`], and [`AccountantError::GridTooCoarse`] if half of delta is not enough for the slack.
+pub fn epsilon_on_grid(
+    releases: &[Releases],
+    slack: GridSlack,
+    delta: Delta,
+) -> Result<Epsilon, AccountantError> {
+    // What is set aside for the grid is missing elsewhere, so little is tried first.
+    for share in [1e-7, 1e-4, 0.5] {
+        let rest = Delta::new(delta.get() * (1.0 - share))?;
+        let found = epsilon(releases, rest)?;
+        if slack.costs_at(found.get()) <= delta.get() - rest.get() {
+            return Ok(found);
+        }
+    }
+    Err(AccountantError::GridTooCoarse { slack: slack.get(), delta })
+}
+
 /// Whether the epsilon at `delta` of all `releases` together is at most `epsilon`; it then is for [`epsilon()`]
-/// too. Faster, because it stops as soon as the answer is yes.
+/// too. Faster, because it stops as soon as the answer is yes, or as good as certainly no.
 ///
 /// # Errors
 /// [`AccountantError::SmallDelta`] below [`MIN_DELTA`].
@@ -141,9 +163,8 @@ pub fn is_within(releases: &[Releases], epsilon: Epsilon, delta: Delta) -> Resul
     if delta.get() < MIN_DELTA {
         return Err(AccountantError::SmallDelta { delta });
     }
-    let target = epsilon.get();
     let within = |&direction: &Direction| {
-        Ladder::new(releases, direction, delta.get()).epsilon(delta.get(), target) <= target
+        Ladder::new(releases, direction, delta.get()).is_within(delta.get(), epsilon.get())
     };
     Ok(directions(releases).iter().all(within))
 }
@@ -239,6 +260,21 @@ impl<'a> Ladder<'a> {
 
     /// The least epsilon found for `delta`, or the first that is not above `enough`.
     fn epsilon(&self, delta: f64, enough: f64) -> f64 {
+        self.refined_epsilon(delta, |_, found| found <= enough)
+    }
+
+    /// Whether an epsilon not above `target` is found for `delta`.
+    fn is_within(&self, delta: f64, target: f64) -> bool {
+        // The error falls with the square of the step, so all further halvings together gain less than the last one did.
+        let is_hopeless = |before: f64, found: f64| found - (before - found) > target;
+        let found =
+            self.refined_epsilon(delta, |before, found| found <= target || is_hopeless(before, found));
+        found <= target
+    }
+
+    /// The least epsilon found for `delta` on ever finer grids, until it settles or `is_enough` says so of the figures
+    /// before and after a halving.
+    fn refined_epsilon(&self, delta: f64, is_enough: impl Fn(f64, f64) -> bool) -> f64 {
         // The mass at infinity is not in the cumulants, but it is below the share that is taken off; the
         // factor is for rounding.
         let mut best = self.cumulants.rough_epsilon(delta * (1.0 - 10.0 * CUT)).max(0.0) * (1.0 + 1e-6);
@@ -249,8 +285,9 @@ impl<'a> Ladder<'a> {
             let Some(composed) = self.compose(tilt, halvings) else { break };
             let found = composed.epsilon(delta).min(best);
             settled = if best - found <= TOLERANCE * found { settled + 1 } else { 0 };
+            let is_done = is_enough(best, found) || settled == SETTLED;
             best = found;
-            if best <= enough || settled == SETTLED {
+            if is_done {
                 break;
             }
         }

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use super::entries::{Body, Charge, Genesis, Release, Terms};
 use super::{LedgerError, Witness};
 use crate::digest::Digest;
+use crate::loss::Losses;
 use crate::rho::Rho;
 
 /// One verified entry.
@@ -64,15 +65,26 @@ impl History {
             .collect()
     }
 
-    /// The sum over all charges, recomputed each time. A total beyond [`Rho::MAX`] counts as that.
-    pub fn spent(&self) -> Rho {
-        self.charges()
-            .fold(Rho::ZERO, |spent, (_, charge)| spent.checked_add(charge.event.rho()).unwrap_or(Rho::MAX))
+    /// Recomputes the epsilon that each charge states from what it says was done.
+    pub fn verify_figures(&self) -> Result<(), LedgerError> {
+        for (entry, charge) in self.charges() {
+            let follows = charge.guarantee.follows_from(&charge.event);
+            if !follows.map_err(|error| LedgerError::corrupt(entry.seq, error))? {
+                let fact = "its epsilon is not that of what was done";
+                return Err(LedgerError::corrupt(entry.seq, fact));
+            }
+        }
+        Ok(())
+    }
+
+    /// The sum over all charges, recomputed each time.
+    pub fn spent(&self) -> Losses {
+        self.charges().fold(Losses::NONE, |spent, (_, charge)| spent.plus(Losses::of(&charge.event)))
     }
 
     /// What may still be spent.
     pub fn remaining(&self) -> Rho {
-        self.terms.rho_cap.checked_sub(self.spent()).unwrap_or(Rho::ZERO)
+        self.terms.rho_cap.checked_sub(self.spent().rho()).unwrap_or(Rho::ZERO)
     }
 }
 
@@ -199,27 +211,30 @@ fn check_terms(entries: &[Entry]) -> Result<(Genesis, Terms), LedgerError> {
         return Err(LedgerError::corrupt(0, "the first entry is not the genesis"));
     };
     let mut terms = Terms::from(&**genesis);
-    terms.check(0)?;
+    let mut spent = Losses::NONE;
+    terms.check(0, &spent)?;
     for entry in &entries[1..] {
         match &entry.body {
             Body::Genesis(_) => {
                 return Err(LedgerError::corrupt(entry.seq, "a second genesis"));
             }
             Body::Charge(charge) => {
-                let expected = (terms.policy.unit(), terms.policy.adjacency(), terms.delta);
+                let policy = &terms.policy;
+                let expected = (policy.unit(), policy.adjacency(), terms.delta, policy.accountant());
                 let found = &charge.guarantee;
-                if (found.unit, found.adjacency, found.delta) != expected {
-                    let fact = "a charge with another unit, adjacency or delta than the ledger's";
+                if (found.unit, found.adjacency, found.delta, found.proof.accountant()) != expected {
+                    let fact = "a charge with another unit, adjacency, delta or accountant than the ledger's";
                     return Err(LedgerError::corrupt(entry.seq, fact));
                 }
+                spent = spent.plus(Losses::of(&charge.event));
             }
             Body::Amendment(amendment) => {
                 if !terms.count_the_same(&amendment.policy) {
                     let fact = "an amendment that changes unit or adjacency";
                     return Err(LedgerError::corrupt(entry.seq, fact));
                 }
-                terms = Terms::from(&**amendment);
-                terms.check(entry.seq)?;
+                terms = amendment.terms(spent.order());
+                terms.check(entry.seq, &spent)?;
             }
             Body::Release(_) => {}
         }
@@ -268,11 +283,15 @@ mod tests {
     use super::super::entries::Amendment;
     use super::super::schema;
     use super::*;
+    use crate::accountant::Accountant;
     use crate::config::Policy;
+    use crate::guarantee::{Adjacency, Epsilon, Guarantee, PrivacyUnit, Proof};
+    use crate::plan::{Description, ReleasePlan, SampledSumRequest, SumRequest};
 
-    /// A ledger in memory whose entries were recorded in the given years.
-    fn recorded_in(years: &[u16]) -> History {
-        let text = r#"
+    /// A policy with one line more.
+    fn policy(line: &str) -> Policy {
+        Policy::from_toml(&format!(
+            r#"
             version = 1
             name = "test"
             unit = "record"
@@ -280,9 +299,106 @@ mod tests {
             epsilon_cap = 2.0
             epsilon_per_release_max = 1.0
             delta = 1e-5
-        "#;
-        let Terms { public_size, policy, delta, rho_cap } =
-            Terms::new(&Policy::from_toml(text).unwrap(), 1000).unwrap();
+            {line}
+            "#
+        ))
+        .unwrap()
+    }
+
+    /// A ledger in memory with one charge, whose guarantee is what `alter` makes of the plan's. The chain is sound.
+    fn charged(
+        policy: &Policy,
+        plan: &ReleasePlan,
+        alter: impl Fn(&mut Guarantee),
+    ) -> Result<History, LedgerError> {
+        let Terms { public_size, policy, delta, rho_cap, .. } =
+            Terms::new(policy, 1000, &Losses::NONE).unwrap();
+        let (population, tool_version, rng) = ("p".to_owned(), "0".to_owned(), "none".to_owned());
+        let genesis = Genesis { population, public_size, policy, delta, rho_cap, tool_version, rng };
+        let mut guarantee = plan.guarantee().clone();
+        alter(&mut guarantee);
+        let charge = Charge {
+            plan: plan.digest(),
+            event: plan.event().clone(),
+            guarantee,
+            description: plan.description().clone(),
+        };
+        let mut connection = Connection::open_in_memory().unwrap();
+        let transaction = connection.transaction().unwrap();
+        schema::create(&transaction).unwrap();
+        append(&transaction, None, &Body::Genesis(Box::new(genesis))).unwrap();
+        let history = load(&transaction).unwrap();
+        append(&transaction, Some(&history), &Body::Charge(Box::new(charge))).unwrap();
+        load(&transaction)
+    }
+
+    #[test]
+    fn a_figure_that_does_not_follow_from_what_was_done_is_found() {
+        let epsilon = Epsilon::new(0.5).unwrap();
+        let delta = policy("").delta(1000).unwrap();
+        let request = |accountant: Accountant| SumRequest {
+            epsilon,
+            delta,
+            accountant,
+            dimension: 2,
+            clipping_norm: 1.0,
+            slack: 0.0,
+            steps: 3,
+            unit: PrivacyUnit::Record,
+            adjacency: Adjacency::AddRemove,
+            description: Description::new(),
+        };
+        let sampled = SampledSumRequest {
+            epsilon,
+            delta,
+            dimension: 2,
+            clipping_norm: 1.0,
+            sampling_rate: 0.1,
+            steps: 3,
+            order: 32.try_into().unwrap(),
+            unit: PrivacyUnit::Record,
+            description: Description::new(),
+        };
+        let (zcdp, gdp) = (policy(""), policy("accountant = \"gdp\""));
+        let plans = [
+            (&zcdp, ReleasePlan::gaussian_sums(request(Accountant::Zcdp)).unwrap()),
+            (&zcdp, ReleasePlan::laplace_sums(request(Accountant::Zcdp)).unwrap()),
+            (&gdp, ReleasePlan::gaussian_sums(request(Accountant::Gdp)).unwrap()),
+            (&zcdp, ReleasePlan::sampled_gaussian_sums(sampled).unwrap()),
+        ];
+        for (policy, plan) in plans {
+            let history = |alter: &dyn Fn(&mut Guarantee)| charged(policy, &plan, alter);
+            history(&|_| ()).unwrap().verify_figures().unwrap();
+            for factor in [0.5, 0.9999, 1.01] {
+                let altered = history(&|g| g.epsilon = Epsilon::new(g.epsilon.get() * factor).unwrap());
+                let error = altered.unwrap().verify_figures().unwrap_err();
+                assert!(matches!(error, LedgerError::Corrupt { seq: Some(1), .. }), "{plan}: {error}");
+            }
+            // A theory that the ledger does not count by, a loss and an order of another event are noticed at once.
+            let other = match plan.guarantee().proof {
+                Proof::Gdp => Proof::Zcdp,
+                _ => Proof::Gdp,
+            };
+            assert!(history(&|g| g.proof = other).is_err());
+            assert!(history(&|g| g.rho = Rho::from_units(1)).is_err());
+            let order = plan.guarantee().order.map_or(Some(2.try_into().unwrap()), |_| None);
+            assert!(history(&|g| g.order = order).is_err());
+            // Another theory of the same family changes the figure.
+            let sibling = match plan.guarantee().proof {
+                Proof::Zcdp => Proof::Pld,
+                Proof::Pld => Proof::Zcdp,
+                other => other,
+            };
+            if sibling != plan.guarantee().proof {
+                assert!(history(&|g| g.proof = sibling).unwrap().verify_figures().is_err());
+            }
+        }
+    }
+
+    /// A ledger in memory whose entries were recorded in the given years.
+    fn recorded_in(years: &[u16]) -> History {
+        let Terms { public_size, policy, delta, rho_cap, .. } =
+            Terms::new(&policy(""), 1000, &Losses::NONE).unwrap();
         let (tool_version, rng) = ("0".to_owned(), "none".to_owned());
         let mut connection = Connection::open_in_memory().unwrap();
         let transaction = connection.transaction().unwrap();

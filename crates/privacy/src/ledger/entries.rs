@@ -5,12 +5,15 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::LedgerError;
-use crate::accountant::zcdp;
-use crate::calibrate::largest_rho;
+use crate::accountant::gdp::{self, GridSlack, Mu};
+use crate::accountant::tcdp::{self, Order};
+use crate::accountant::{Accountant, zcdp};
+use crate::calibrate::{largest_rho_by, largest_rho_up_to};
 use crate::config::Policy;
 use crate::digest::Digest;
 use crate::event::Event;
-use crate::guarantee::{Delta, Epsilon, Guarantee};
+use crate::guarantee::{Adjacency, Delta, Epsilon, Guarantee};
+use crate::loss::Losses;
 use crate::plan::Description;
 use crate::rho::Rho;
 
@@ -88,26 +91,74 @@ pub(super) struct Terms {
     pub policy: Policy,
     pub delta: Delta,
     pub rho_cap: Rho,
+    /// Up to which order all that was spent before these terms holds; all orders if `None`.
+    pub order: Option<Order>,
 }
 
 impl Terms {
-    /// The terms that follow from a policy and a public bound on the number of units.
-    pub fn new(policy: &Policy, public_size: u64) -> Result<Terms, LedgerError> {
+    /// The terms that follow from a policy and a public bound on the number of units, for a ledger that has
+    /// spent `spent`.
+    pub fn new(policy: &Policy, public_size: u64, spent: &Losses) -> Result<Terms, LedgerError> {
         let delta = policy.delta(public_size)?;
-        let rho_cap = largest_rho(policy.epsilon_cap(), delta)?;
-        Ok(Terms { public_size, policy: policy.clone(), delta, rho_cap })
+        let (cap, order) = (policy.epsilon_cap(), spent.order());
+        let rho_cap = match (policy.accountant(), order) {
+            (Accountant::Zcdp, Some(order)) => largest_rho_up_to(order, cap, delta)?,
+            (accountant, _) => largest_rho_by(accountant, cap, delta)?,
+        };
+        let terms = Terms { public_size, policy: policy.clone(), delta, rho_cap, order };
+        match terms.uncounted(spent) {
+            None => Ok(terms),
+            Some(fact) => Err(LedgerError::Amendment { fact: fact.to_owned() }),
+        }
     }
 
-    /// Checks that delta and cap, as written in entry `seq`, follow from the policy.
-    pub fn check(&self, seq: u64) -> Result<(), LedgerError> {
+    /// Checks that delta and cap, as written in entry `seq`, follow from the policy and what was spent before.
+    pub fn check(&self, seq: u64, spent: &Losses) -> Result<(), LedgerError> {
         let delta = self.policy.delta(self.public_size).map_err(|e| LedgerError::corrupt(seq, e))?;
         // A little room, so that a later version of the accountant does not condemn an old ledger.
         let cap = Epsilon::new(self.policy.epsilon_cap().get() * (1.0 + 1e-6))
             .map_err(|e| LedgerError::corrupt(seq, e))?;
-        if self.delta == delta && zcdp::delta(self.rho_cap, cap)? <= delta.get() {
-            Ok(())
-        } else {
-            Err(LedgerError::corrupt(seq, "delta or cap does not follow from the policy"))
+        let is_within = match (self.policy.accountant(), self.order) {
+            (Accountant::Zcdp, None) => zcdp::delta(self.rho_cap, cap)? <= delta.get(),
+            (Accountant::Zcdp, Some(order)) => tcdp::epsilon(self.rho_cap, order, delta)? <= cap,
+            (Accountant::Gdp, _) => {
+                gdp::delta_on_grid(Mu::from_rho(self.rho_cap), self.allowance(), cap) <= delta.get()
+            }
+        };
+        if self.delta != delta || !is_within {
+            return Err(LedgerError::corrupt(seq, "delta or cap does not follow from the policy"));
+        }
+        self.uncounted(spent).map_or(Ok(()), |fact| Err(LedgerError::corrupt(seq, fact)))
+    }
+
+    /// Why these terms cannot count `losses`, if they cannot.
+    fn uncounted(&self, losses: &Losses) -> Option<&'static str> {
+        match (self.policy.accountant(), losses.slack()) {
+            (Accountant::Zcdp, _) => None,
+            (Accountant::Gdp, None) => {
+                Some("Gaussian DP counts Gaussian sums over all units only, and the ledger has other charges")
+            }
+            (Accountant::Gdp, Some(slack)) => (slack > self.allowance())
+                .then_some("the grid of the DP noise of earlier charges is too coarse for Gaussian DP"),
+        }
+    }
+
+    /// The most that the grids of all DP noise together may differ from continuous noise, by Gaussian DP.
+    pub fn allowance(&self) -> GridSlack {
+        GridSlack::allowance(self.policy.epsilon_cap(), self.delta)
+    }
+
+    /// The order up to which the loss of a sampled release must hold, so that the cap is what it says;
+    /// `None` if the ledger takes no sampled releases.
+    ///
+    /// The cap is converted at one order, fixed by these terms; every charge must hold there.
+    pub fn sampling_order(&self) -> Option<Order> {
+        let samples =
+            self.policy.accountant() == Accountant::Zcdp && self.policy.adjacency() == Adjacency::AddRemove;
+        match (samples, self.order) {
+            (false, _) => None,
+            (true, None) => Order::sufficient_for(self.rho_cap, self.delta),
+            (true, Some(order)) => Some(order.sufficient_within(self.rho_cap, self.delta)),
         }
     }
 
@@ -120,14 +171,15 @@ impl Terms {
 impl From<&Genesis> for Terms {
     fn from(genesis: &Genesis) -> Terms {
         let Genesis { public_size, ref policy, delta, rho_cap, .. } = *genesis;
-        Terms { public_size, policy: policy.clone(), delta, rho_cap }
+        Terms { public_size, policy: policy.clone(), delta, rho_cap, order: None }
     }
 }
 
-impl From<&Amendment> for Terms {
-    fn from(amendment: &Amendment) -> Terms {
-        let Amendment { public_size, ref policy, delta, rho_cap, .. } = *amendment;
-        Terms { public_size, policy: policy.clone(), delta, rho_cap }
+impl Amendment {
+    /// The terms from this entry on, where all that was spent before holds up to `order`.
+    pub fn terms(&self, order: Option<Order>) -> Terms {
+        let Amendment { public_size, ref policy, delta, rho_cap, .. } = *self;
+        Terms { public_size, policy: policy.clone(), delta, rho_cap, order }
     }
 }
 
@@ -194,7 +246,8 @@ impl Body {
                 let charge: Box<Charge> = serde_json::from_str(json).map_err(corrupt)?;
                 let adjacency = charge.guarantee.adjacency;
                 charge.event.validate(adjacency).map_err(|error| LedgerError::corrupt(seq, error))?;
-                if charge.event.rho() != charge.guarantee.rho {
+                let stated = (charge.guarantee.rho, charge.guarantee.order);
+                if (charge.event.rho(), charge.event.order()) != stated {
                     let fact = "the loss of the event differs from that of the guarantee";
                     return Err(LedgerError::corrupt(seq, fact));
                 }

@@ -7,11 +7,14 @@ use serde::Serialize;
 use super::LedgerError;
 use super::chain::{Entry, History};
 use super::entries::{Body, Charge, EntryKind};
-use crate::accountant::zcdp;
-use crate::calibrate::largest_rho;
+use crate::accountant::gdp::GridSlack;
+use crate::accountant::tcdp::Order;
+use crate::accountant::{Accountant, AccountantError};
+use crate::calibrate::largest_rho_by;
 use crate::config::Policy;
 use crate::digest::Digest;
-use crate::guarantee::{Adjacency, Delta, Epsilon, Guarantee, PrivacyUnit};
+use crate::guarantee::{Adjacency, Delta, Epsilon, PrivacyUnit, Proof};
+use crate::loss::Losses;
 use crate::plan::{Description, ReleasePlan};
 use crate::rho::Rho;
 
@@ -47,8 +50,15 @@ pub struct Status {
     pub rho_remaining: Rho,
     /// The policy's cap.
     pub epsilon_cap: Epsilon,
-    /// The epsilon of all charges together; zero at first.
+    /// The epsilon of all charges together by the policy's accountant; zero at first.
     pub epsilon_spent: Epsilon,
+    /// The same by exact Gaussian DP, whatever the policy's accountant; `None` if a charge is not of Gaussian sums over
+    /// all units.
+    pub epsilon_spent_gdp: Option<Epsilon>,
+    /// The largest order up to which what was spent holds; `None` if at all orders, because nothing was sampled.
+    pub order: Option<Order>,
+    /// The order up to which the loss of a release on Poisson samples must hold; `None` if there can be none.
+    pub sampling_order: Option<Order>,
     /// The largest epsilon that one release can still ask for; `None` if nothing is left.
     pub epsilon_affordable: Option<Epsilon>,
     /// The source of randomness of the DP noise.
@@ -62,6 +72,9 @@ pub struct Status {
     pub head: Witness,
     /// All entries, the oldest first.
     pub entries: Vec<EntrySummary>,
+    /// What was spent.
+    #[serde(skip)]
+    losses: Losses,
 }
 
 /// One entry in a [`Status`].
@@ -80,6 +93,8 @@ pub struct EntrySummary {
     pub rho: Option<Rho>,
     /// The epsilon of a charge alone; these do not add up, rho does.
     pub epsilon: Option<Epsilon>,
+    /// What proves that epsilon.
+    pub proof: Option<Proof>,
     /// What a charge was for.
     pub description: Option<Description>,
     /// The charge that a release belongs to.
@@ -95,24 +110,37 @@ pub struct EntrySummary {
 }
 
 impl Status {
+    /// The epsilon of all charges together at another delta, by the policy's accountant.
+    ///
+    /// # Errors
+    /// [`AccountantError`] where the accountant has no figure.
+    pub fn epsilon_spent_at(&self, delta: Delta) -> Result<Epsilon, AccountantError> {
+        self.losses.epsilon(self.policy.accountant(), delta)
+    }
+
     pub(super) fn of(history: &History) -> Result<Status, LedgerError> {
         let History { genesis, terms, .. } = history;
+        let spent = history.spent();
         Ok(Status {
             population: genesis.population.clone(),
             public_size: terms.public_size,
             policy: terms.policy.clone(),
             delta: terms.delta,
             rho_cap: terms.rho_cap,
-            rho_spent: history.spent(),
+            rho_spent: spent.rho(),
             rho_remaining: history.remaining(),
             epsilon_cap: terms.policy.epsilon_cap(),
-            epsilon_spent: zcdp::epsilon(history.spent(), terms.delta)?,
+            epsilon_spent: spent.epsilon(terms.policy.accountant(), terms.delta)?,
+            epsilon_spent_gdp: spent.epsilon(Accountant::Gdp, terms.delta).ok(),
+            order: spent.order(),
+            sampling_order: terms.sampling_order(),
             epsilon_affordable: epsilon_affordable(history)?,
             rng: genesis.rng.clone(),
             tool_version: genesis.tool_version.clone(),
             clock_went_back: history.clock_went_back(),
             head: history.head,
             entries: history.entries.iter().map(|entry| EntrySummary::of(entry, history)).collect(),
+            losses: spent,
         })
     }
 }
@@ -126,6 +154,7 @@ impl EntrySummary {
             hash: entry.hash,
             rho: None,
             epsilon: None,
+            proof: None,
             description: None,
             charge_seq: None,
             released: None,
@@ -143,6 +172,7 @@ impl EntrySummary {
             Body::Charge(charge) => EntrySummary {
                 rho: Some(charge.event.rho()),
                 epsilon: Some(charge.guarantee.epsilon),
+                proof: Some(charge.guarantee.proof),
                 description: Some(charge.description.clone()),
                 released: history.release_of(entry.seq).map(|release| release.head_digest.clone()),
                 run: Some(run_id(&history.genesis.population, &charge.plan)),
@@ -170,15 +200,16 @@ fn epsilon_affordable(history: &History) -> Result<Option<Epsilon>, LedgerError>
         return Ok(None);
     }
     let per_release = terms.policy.epsilon_per_release_max();
-    if largest_rho(per_release, terms.delta)? <= remaining {
+    let cost = |epsilon: Epsilon| largest_rho_by(terms.policy.accountant(), epsilon, terms.delta);
+    if cost(per_release)? <= remaining {
         return Ok(Some(per_release));
     }
     // Rounding down leaves room for the rounding of the conversions; one more step is for the case
     // that the figure was a whole number of millionths.
-    let largest = zcdp::epsilon(remaining, terms.delta)?;
+    let largest = Losses::of_rho(remaining).epsilon(terms.policy.accountant(), terms.delta)?;
     let mut millionths = (largest.get().min(per_release.get()) * 1e6).floor();
     while let Ok(epsilon) = Epsilon::new(millionths / 1e6) {
-        match largest_rho(epsilon, terms.delta) {
+        match cost(epsilon) {
             Ok(rho) if rho <= remaining => return Ok(Some(epsilon)),
             Ok(_) => millionths -= 1.0,
             Err(_) => break, // too small to buy even one unit of rho
@@ -212,6 +243,22 @@ pub enum RefusalReason {
         ledger: Adjacency,
         /// The plan's adjacency.
         plan: Adjacency,
+    },
+    /// The plan's epsilon is counted by another theory than the ledger's.
+    AccountantMismatch {
+        /// The ledger's accountant.
+        ledger: Accountant,
+        /// The plan's accountant.
+        plan: Accountant,
+    },
+    /// The grid of the DP noise of this and earlier charges is too coarse for Gaussian DP.
+    GridTooCoarse,
+    /// The loss of a release on Poisson samples does not hold up to the order at which the cap is counted.
+    OrderTooLow {
+        /// The ledger's order; `None` if it takes no such releases.
+        ledger: Option<Order>,
+        /// The plan's order.
+        plan: Order,
     },
     /// The plan states its epsilon at another delta than the ledger.
     DeltaMismatch {
@@ -268,25 +315,27 @@ pub struct ChargeSummary {
 
 /// Whether the ledger's terms and what is left allow `plan`.
 pub(super) fn refusal(history: &History, plan: &ReleasePlan) -> Result<Option<Refusal>, LedgerError> {
-    let Some(reason) = refusal_reason(history, plan.guarantee()) else {
+    let Some(reason) = refusal_reason(history, plan) else {
         return Ok(None);
     };
+    let (spent, terms) = (history.spent(), &history.terms);
     Ok(Some(Refusal {
         reason,
         requested: plan.guarantee().epsilon,
         rho_requested: plan.guarantee().rho,
-        rho_spent: history.spent(),
-        rho_cap: history.terms.rho_cap,
+        rho_spent: spent.rho(),
+        rho_cap: terms.rho_cap,
         rho_remaining: history.remaining(),
-        epsilon_spent: zcdp::epsilon(history.spent(), history.terms.delta)?,
-        epsilon_cap: history.terms.policy.epsilon_cap(),
+        epsilon_spent: spent.epsilon(terms.policy.accountant(), terms.delta)?,
+        epsilon_cap: terms.policy.epsilon_cap(),
         epsilon_affordable: epsilon_affordable(history)?,
-        delta: history.terms.delta,
+        delta: terms.delta,
         charges: history.charges().map(|(entry, charge)| ChargeSummary::of(entry, charge)).collect(),
     }))
 }
 
-fn refusal_reason(history: &History, plan: &Guarantee) -> Option<RefusalReason> {
+fn refusal_reason(history: &History, plan: &ReleasePlan) -> Option<RefusalReason> {
+    let (event, plan) = (plan.event(), plan.guarantee());
     let policy = &history.terms.policy;
     if plan.unit != policy.unit() {
         return Some(RefusalReason::UnitMismatch { ledger: policy.unit(), plan: plan.unit });
@@ -299,6 +348,20 @@ fn refusal_reason(history: &History, plan: &Guarantee) -> Option<RefusalReason> 
     if plan.delta != history.terms.delta {
         let (ledger, plan) = (history.terms.delta, plan.delta);
         return Some(RefusalReason::DeltaMismatch { ledger, plan });
+    }
+    if plan.proof.accountant() != policy.accountant() {
+        let (ledger, plan) = (policy.accountant(), plan.proof.accountant());
+        return Some(RefusalReason::AccountantMismatch { ledger, plan });
+    }
+    if policy.accountant() == Accountant::Gdp {
+        let together = history.spent().plus(Losses::of(event));
+        if together.slack().is_none_or(|slack: GridSlack| slack > history.terms.allowance()) {
+            return Some(RefusalReason::GridTooCoarse);
+        }
+    }
+    let needed = history.terms.sampling_order();
+    if let Some(plan) = plan.order.filter(|&order| needed.is_none_or(|needed| order < needed)) {
+        return Some(RefusalReason::OrderTooLow { ledger: needed, plan });
     }
     if plan.epsilon > policy.epsilon_per_release_max() {
         let maximum = policy.epsilon_per_release_max();
@@ -334,6 +397,26 @@ impl fmt::Display for Refusal {
             }
             RefusalReason::AdjacencyMismatch { ledger, plan } => {
                 write!(f, "the ledger counts by {ledger} adjacency, the plan by {plan}")?;
+            }
+            RefusalReason::AccountantMismatch { ledger, plan } => {
+                write!(f, "the ledger counts by {ledger}, the plan by {plan}")?;
+                if *ledger == Accountant::Gdp {
+                    f.write_str(", and gdp counts Gaussian sums over all units only")?;
+                }
+            }
+            RefusalReason::GridTooCoarse => {
+                f.write_str("the grid of the DP noise, with that of earlier charges, is too coarse for gdp")?;
+            }
+            RefusalReason::OrderTooLow { ledger: Some(ledger), plan } => {
+                write!(
+                    f,
+                    "the plan's loss holds up to order {plan}, and the cap is counted at order {ledger}"
+                )?;
+            }
+            RefusalReason::OrderTooLow { ledger: None, .. } => {
+                f.write_str(
+                    "no release on Poisson samples can be counted under this accountant, adjacency and cap",
+                )?;
             }
             RefusalReason::DeltaMismatch { ledger, plan } => {
                 write!(f, "the ledger counts at delta {ledger}, the plan at {plan}")?;

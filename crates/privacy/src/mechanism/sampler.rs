@@ -9,6 +9,7 @@ use opendp::domains::{AtomDomain, VectorDomain};
 use opendp::measurements::{make_gaussian, make_laplace, make_noisy_max};
 use opendp::measures::{MaxDivergence, ZeroConcentratedDivergence};
 use opendp::metrics::{L1Distance, L2Distance, LInfDistance};
+use opendp::traits::samplers::sample_bernoulli_float;
 
 use super::MechanismError;
 use super::clip::GRID_RADIUS;
@@ -48,8 +49,8 @@ pub(crate) fn rho_of_one_step(noise_multiplier: f64) -> Result<Rho, MechanismErr
 /// The zCDP loss of one noisy sum whose neighbors are at most `sensitivity` grid steps apart, rounded up.
 ///
 /// It does not depend on the dimension: the sensitivity is a norm of the whole vector. The loss of
-/// Laplace noise is pure, epsilon = 1 / multiplier, and counts as epsilon^2 / 2 (Bun and Steinke 2016,
-/// Proposition 1.4). Sensitivities are below 2^53, so that they are exact in an `f64`.
+/// Laplace noise is pure, epsilon = 1 / multiplier, and epsilon-DP is (epsilon^2 / 2)-zCDP (Bun and Steinke
+/// 2016). Sensitivities are below 2^53, so that they are exact in an `f64`.
 pub(crate) fn rho_of_one_sum(
     noise: Noise,
     noise_multiplier: f64,
@@ -93,6 +94,11 @@ pub(super) fn with_dp_noise(
         Noise::Laplace => integer_laplace(sum.len(), noise_multiplier, sensitivity)?.invoke(sum),
     }
     .map_err(from_opendp)
+}
+
+/// Whether a unit takes part in a step: true with probability `rate`, exactly, from the generator of the DP noise.
+pub(super) fn takes_part(rate: f64) -> Result<bool, MechanismError> {
+    sample_bernoulli_float(rate, false).map_err(from_opendp)
 }
 
 /// `counts` plus Gaussian DP noise of scale `noise_multiplier` * `sensitivity` in every coordinate.

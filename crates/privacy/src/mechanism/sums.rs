@@ -14,7 +14,7 @@ use super::MechanismError;
 use super::clip::{GRID_RADIUS, GridClipper};
 use super::sampler::{self, Noise};
 use super::units::{Units, mean_of_rows};
-use crate::event::{Event, SumEvent};
+use crate::event::{Event, SampledSumEvent, SumEvent};
 use crate::guarantee::{Guarantee, PrivacyUnit};
 use crate::ledger::Witness;
 use crate::plan::{ChargedPlan, ReleasePlan};
@@ -56,6 +56,12 @@ pub trait NoisySum: sealed::Sealed {
         Units::new(self.core().unit, n_rows, persons)
     }
 
+    /// q, the probability with which a unit takes part in a step, by itself; 1 if all do in every step. The
+    /// expected number of units in a sum is this share of all.
+    fn sampling_rate(&self) -> f64 {
+        self.core().sampling_rate
+    }
+
     /// T, the number of steps in the plan.
     fn steps(&self) -> u32 {
         self.core().steps
@@ -67,7 +73,8 @@ pub trait NoisySum: sealed::Sealed {
     }
 
     /// Releases the next sum: the contributions of all units, each clipped to norm C, with DP noise of scale
-    /// [`NoisySum::scale`]; one number a coordinate, in input units.
+    /// [`NoisySum::scale`]; one number a coordinate, in input units. Where the plan samples, the units are those
+    /// of a Poisson sample that is drawn here, from the generator of the DP noise, and that nobody gets to see.
     ///
     /// `contribution(row, out)` writes the contribution of a row, [`NoisySum::dimension`] numbers in input
     /// units, and says whether the row has one. A record contributes its own row, a person the mean over
@@ -100,6 +107,7 @@ pub struct Sums {
     sensitivity: u64,
     scale: f64,
     grid: f64,
+    sampling_rate: f64,
     steps: u32,
     steps_begun: u32,
     clipper: GridClipper,
@@ -110,26 +118,59 @@ impl Sums {
         // Recomputes the cost of the noise that will run and compares it with the cost stated.
         let inconsistent = |fact: String| MechanismError::Inconsistent { fact };
         event.validate(guarantee.adjacency).map_err(|error| inconsistent(error.to_string()))?;
-        let (noise, event) = match event {
-            Event::GaussianSum(event) => (Noise::Gaussian, event),
-            Event::LaplaceSum(event) => (Noise::Laplace, event),
-            Event::Counts(_) | Event::NoisyMax(_) => return Err(inconsistent("it plans no sums".to_owned())),
-        };
+        let unit = guarantee.unit;
+        match event {
+            Event::GaussianSum(event) => Ok(Sums::over_all(Noise::Gaussian, unit, event)),
+            Event::LaplaceSum(event) => Ok(Sums::over_all(Noise::Laplace, unit, event)),
+            Event::SampledGaussianSum(event) => Ok(Sums::over_samples(unit, event)),
+            _ => Err(inconsistent("it plans no sums".to_owned())),
+        }
+    }
+
+    fn over_all(noise: Noise, unit: PrivacyUnit, event: &SumEvent) -> Sums {
         let SumEvent { dimension, clipping_norm, noise_multiplier, sensitivity, scale, grid, steps, .. } =
             *event;
-        Ok(Sums {
+        Sums {
             noise,
-            unit: guarantee.unit,
+            unit,
             dimension,
             clipping_norm,
             noise_multiplier,
             sensitivity,
             scale,
             grid,
+            sampling_rate: 1.0,
             steps,
             steps_begun: 0,
             clipper: GridClipper::new(noise, dimension, clipping_norm),
-        })
+        }
+    }
+
+    fn over_samples(unit: PrivacyUnit, event: &SampledSumEvent) -> Sums {
+        let SampledSumEvent {
+            dimension,
+            clipping_norm,
+            noise_multiplier,
+            scale,
+            grid,
+            sampling_rate,
+            steps,
+            ..
+        } = *event;
+        Sums {
+            noise: Noise::Gaussian,
+            unit,
+            dimension,
+            clipping_norm,
+            noise_multiplier,
+            sensitivity: GRID_RADIUS as u64,
+            scale,
+            grid,
+            sampling_rate,
+            steps,
+            steps_begun: 0,
+            clipper: GridClipper::new(Noise::Gaussian, dimension, clipping_norm),
+        }
     }
 
     fn step(
@@ -165,6 +206,9 @@ impl Sums {
         let mut sum = vec![0_i64; self.dimension];
         let (mut scratch, mut mean) = (vec![0.0; self.dimension], vec![0.0; self.dimension]);
         for rows in units.iter() {
+            if !sampler::takes_part(self.sampling_rate)? {
+                continue;
+            }
             if !mean_of_rows(rows, &mut contribution, &mut scratch, &mut mean) {
                 continue;
             }
@@ -190,6 +234,7 @@ impl fmt::Debug for Sums {
             .field("dimension", &self.dimension)
             .field("clipping_norm", &self.clipping_norm)
             .field("noise_multiplier", &self.noise_multiplier)
+            .field("sampling_rate", &self.sampling_rate)
             .field("steps", &self.steps)
             .field("steps_begun", &self.steps_begun)
             .finish_non_exhaustive()
@@ -224,7 +269,7 @@ impl ChargedSums {
 
     /// Ends the use of the private data. Steps that were not begun are not refunded.
     pub fn finish(self) -> Receipt {
-        Receipt { steps_used: self.sums.steps_begun, plan: self.plan, witness: self.witness }
+        Receipt::new(self.plan, self.witness, self.sums.steps_begun)
     }
 }
 
@@ -250,9 +295,9 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// The receipt of a mechanism that is run at once.
-    pub(super) fn of_one_step(plan: ReleasePlan, witness: Witness) -> Receipt {
-        Receipt { plan, witness, steps_used: 1 }
+    /// The receipt of a mechanism that is over.
+    pub(super) fn new(plan: ReleasePlan, witness: Witness, steps_used: u32) -> Receipt {
+        Receipt { plan, witness, steps_used }
     }
 
     /// The ledger entry that paid.

@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use cryptotl_privacy::{
-    Adjacency, Delta, Description, Epsilon, Ledger, MechanismError, NoisySum, Policy, PrivacyUnit,
-    ReleasePlan, SumRequest,
+    Accountant, Adjacency, Delta, Description, Epsilon, Ledger, MechanismError, NoisySum, Policy,
+    PrivacyUnit, ReleasePlan, SumRequest,
 };
 
 pub const PUBLIC_SIZE: u64 = 10_000;
@@ -21,6 +21,23 @@ pub fn policy_for(unit: &str, adjacency: &str, cap: f64, per_release: f64) -> Po
         name = "test"
         unit = "{unit}"
         adjacency = "{adjacency}"
+        epsilon_cap = {cap:?}
+        epsilon_per_release_max = {per_release:?}
+        delta = {{ exponent = 1.1 }}
+        "#
+    ))
+    .unwrap()
+}
+
+/// A policy that counts by Gaussian DP.
+pub fn gdp_policy(cap: f64, per_release: f64) -> Policy {
+    Policy::from_toml(&format!(
+        r#"
+        version = 1
+        name = "test-gdp"
+        unit = "record"
+        adjacency = "add-remove"
+        accountant = "gdp"
         epsilon_cap = {cap:?}
         epsilon_per_release_max = {per_release:?}
         delta = {{ exponent = 1.1 }}
@@ -45,6 +62,7 @@ pub fn request(epsilon: f64) -> SumRequest {
     SumRequest {
         epsilon: Epsilon::new(epsilon).unwrap(),
         delta: delta(),
+        accountant: Accountant::Zcdp,
         dimension: 3,
         clipping_norm: 1.0,
         slack: 0.0,

@@ -103,7 +103,8 @@ pub(super) fn plan(args: &PlanArgs, model: &Path) -> Result<Planned> {
                 tolerance: certificate.tolerance(),
                 output: path.display().to_string(),
             };
-            PlanFile { public_model: model.public_digest(), contract, certificate }.write(path)?;
+            let coupling = Some(plan.block_coupling());
+            PlanFile { public_model: model.public_digest(), contract, certificate, coupling }.write(path)?;
             Some(certified)
         }
         _ => None,

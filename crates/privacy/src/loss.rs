@@ -1,0 +1,71 @@
+//! What events lose together: the sum that a ledger keeps.
+
+use crate::accountant::gdp::{self, GridSlack, Mu};
+use crate::accountant::tcdp::{self, Order};
+use crate::accountant::{Accountant, AccountantError, zcdp};
+use crate::event::Event;
+use crate::guarantee::{Delta, Epsilon};
+use crate::rho::Rho;
+
+/// The loss of a number of events, each possibly chosen after seeing the results of those before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Losses {
+    rho: Rho,
+    /// Up to which order rho holds; all if `None`.
+    order: Option<Order>,
+    /// How far the DP noise is from continuous Gaussian noise; `None` if it is another kind of noise.
+    slack: Option<GridSlack>,
+}
+
+impl Losses {
+    /// Nothing was lost.
+    pub const NONE: Losses = Losses { rho: Rho::ZERO, order: None, slack: Some(GridSlack::NONE) };
+
+    /// What one event loses.
+    pub fn of(event: &Event) -> Losses {
+        Losses { rho: event.rho(), order: event.order(), slack: event.grid_slack() }
+    }
+
+    /// A loss that holds at all orders, of continuous Gaussian noise by Gaussian DP.
+    pub(crate) fn of_rho(rho: Rho) -> Losses {
+        Losses { rho, ..Losses::NONE }
+    }
+
+    /// Both together. A rho beyond [`Rho::MAX`] counts as that.
+    pub fn plus(self, other: Losses) -> Losses {
+        let order = match (self.order, other.order) {
+            (Some(one), Some(two)) => Some(one.min(two)),
+            (one, two) => one.or(two),
+        };
+        let slack = self.slack.zip(other.slack).map(|(one, two)| one.plus(two));
+        Losses { rho: self.rho.checked_add(other.rho).unwrap_or(Rho::MAX), order, slack }
+    }
+
+    /// The sum of rho.
+    pub fn rho(&self) -> Rho {
+        self.rho
+    }
+
+    /// The largest order up to which rho holds; `None` if at all orders, because no event sampled.
+    pub fn order(&self) -> Option<Order> {
+        self.order
+    }
+
+    /// The distance of the DP noise from continuous Gaussian noise; `None` if it is not all Gaussian.
+    pub fn slack(&self) -> Option<GridSlack> {
+        self.slack
+    }
+
+    /// The epsilon at `delta` by `accountant`.
+    ///
+    /// # Errors
+    /// [`AccountantError::NotGaussian`] if the accountant does not cover the events, and the accountant's own errors.
+    pub fn epsilon(&self, accountant: Accountant, delta: Delta) -> Result<Epsilon, AccountantError> {
+        match (accountant, self.order, self.slack) {
+            (Accountant::Zcdp, None, _) => zcdp::epsilon(self.rho, delta),
+            (Accountant::Zcdp, Some(order), _) => tcdp::epsilon(self.rho, order, delta),
+            (Accountant::Gdp, _, Some(slack)) => gdp::epsilon_on_grid(Mu::from_rho(self.rho), slack, delta),
+            (Accountant::Gdp, _, None) => Err(AccountantError::NotGaussian),
+        }
+    }
+}

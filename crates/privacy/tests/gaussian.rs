@@ -1,0 +1,145 @@
+//! Ledgers that count by exact Gaussian DP.
+
+mod common;
+
+use common::{delta, gdp_policy, policy, request};
+use cryptotl_privacy::accountant::gdp::{self, GridSlack, Mu};
+use cryptotl_privacy::{
+    Accountant, ChargeError, Epsilon, Ledger, Policy, Proof, QueryRequest, RefusalReason, ReleasePlan,
+    SumRequest, largest_rho, largest_rho_by,
+};
+
+fn gaussian(epsilon: f64) -> SumRequest {
+    SumRequest { accountant: Accountant::Gdp, ..request(epsilon) }
+}
+
+fn plan(epsilon: f64) -> ReleasePlan {
+    ReleasePlan::gaussian_sums(gaussian(epsilon)).unwrap()
+}
+
+fn create(folder: &tempfile::TempDir, policy: &Policy) -> Ledger {
+    Ledger::create(folder.path().join(policy.name()), policy, "p", common::PUBLIC_SIZE).unwrap()
+}
+
+fn reason(ledger: &mut Ledger, plan: ReleasePlan) -> RefusalReason {
+    match ledger.charge(plan) {
+        Err(ChargeError::Refused(refusal)) => refusal.reason,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn the_same_epsilon_takes_less_noise_and_the_claim_is_the_one_on_the_grid() {
+    for epsilon in [0.5, 1.0, 2.0, 4.0] {
+        let (exact, plain) = (plan(epsilon), common::plan(epsilon));
+        let guarantee = exact.guarantee();
+        assert_eq!((guarantee.proof, guarantee.order), (Proof::Gdp, None));
+        assert!(guarantee.epsilon.get() <= epsilon && guarantee.epsilon.get() > epsilon * 0.9999);
+        // Noise goes with the root of rho.
+        let rho = |plan: &ReleasePlan| plan.guarantee().rho.to_f64_rounding_up();
+        let gain = (rho(&exact) / rho(&plain)).sqrt();
+        assert!((1.05..1.12).contains(&gain), "{epsilon}: {gain}");
+        // What zCDP says of the same noise is more.
+        let slack = exact.event().grid_slack().unwrap();
+        let again = gdp::epsilon_on_grid(Mu::from_rho(guarantee.rho), slack, delta()).unwrap();
+        assert_eq!(again, guarantee.epsilon);
+        assert!(slack > GridSlack::NONE && slack < GridSlack::allowance(guarantee.epsilon, delta()));
+        let sentence = guarantee.formal_sentence();
+        assert!(sentence.contains("mu-GDP") && sentence.contains("integer grid"), "{sentence}");
+    }
+}
+
+#[test]
+fn a_gaussian_ledger_is_spent_up_to_its_cap_and_not_above() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = create(&folder, &gdp_policy(4.0, 2.0));
+    let cap = ledger.status().unwrap().rho_cap;
+    let four = Epsilon::new(4.0).unwrap();
+    assert_eq!(cap, largest_rho_by(Accountant::Gdp, four, delta()).unwrap());
+    assert!(cap > largest_rho(four, delta()).unwrap());
+    let mut n_charged = 0;
+    loop {
+        let mut request = gaussian(2.0);
+        request.description.insert("run".to_owned(), n_charged.to_string());
+        match ledger.charge(ReleasePlan::gaussian_sums(request).unwrap()) {
+            Ok(_) => n_charged += 1,
+            Err(ChargeError::Refused(refusal)) => break assert_eq!(refusal.reason, RefusalReason::AboveCap),
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert_eq!(n_charged, 3, "releases of epsilon 2 in a cap of 4");
+    let rest = ledger.status().unwrap().epsilon_affordable.unwrap();
+    ledger.charge(plan(rest.get())).unwrap();
+    let status = ledger.status().unwrap();
+    assert!(
+        status.epsilon_spent.get() <= 4.0 && status.epsilon_spent.get() > 3.99,
+        "{}",
+        status.epsilon_spent
+    );
+    assert_eq!(status.epsilon_spent_gdp, Some(status.epsilon_spent));
+    ledger.verify_figures().unwrap();
+    Ledger::open(ledger.path()).unwrap();
+}
+
+#[test]
+fn a_gaussian_ledger_takes_nothing_that_gaussian_dp_does_not_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = create(&folder, &gdp_policy(4.0, 4.0));
+    let other = (Accountant::Gdp, Accountant::Zcdp);
+    let mismatch = RefusalReason::AccountantMismatch { ledger: other.0, plan: other.1 };
+    assert_eq!(reason(&mut ledger, common::plan(1.0)), mismatch);
+    let error = ReleasePlan::laplace_sums(gaussian(1.0)).unwrap_err().to_string();
+    assert!(error.contains("Gaussian DP counts"), "{error}");
+    assert_eq!(reason(&mut ledger, ReleasePlan::laplace_sums(request(1.0)).unwrap()), mismatch);
+    let SumRequest { epsilon, delta, unit, adjacency, description, .. } = request(1.0);
+    let counts = QueryRequest { epsilon, delta, size: 4, unit, adjacency, description };
+    assert_eq!(reason(&mut ledger, ReleasePlan::counts(counts.clone()).unwrap()), mismatch);
+    assert_eq!(reason(&mut ledger, ReleasePlan::noisy_max(counts).unwrap()), mismatch);
+    // and the other way round
+    let mut plain = create(&folder, &policy(4.0, 4.0));
+    let mismatch = RefusalReason::AccountantMismatch { ledger: other.1, plan: other.0 };
+    assert_eq!(reason(&mut plain, plan(1.0)), mismatch);
+}
+
+#[test]
+fn a_grid_that_is_too_coarse_for_its_share_of_delta_is_refused() {
+    let wide = |epsilon| ReleasePlan::gaussian_sums(SumRequest { dimension: 1 << 26, ..gaussian(epsilon) });
+    let error = wide(8.0).unwrap_err().to_string();
+    assert!(error.contains("grid"), "{error}");
+    // A release of its own it may be; beside others under a cap of 8 it is not.
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = create(&folder, &gdp_policy(8.0, 8.0));
+    assert_eq!(reason(&mut ledger, wide(2.0).unwrap()), RefusalReason::GridTooCoarse);
+    ledger.charge(plan(2.0)).unwrap();
+}
+
+#[test]
+fn a_plain_ledger_of_gaussian_sums_states_the_exact_figure_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = create(&folder, &policy(4.0, 2.0));
+    ledger.charge(common::plan(1.0)).unwrap();
+    let status = ledger.status().unwrap();
+    let exact = status.epsilon_spent_gdp.unwrap();
+    assert!(exact < status.epsilon_spent && exact.get() > 0.9, "{exact}");
+    ledger.charge(ReleasePlan::laplace_sums(request(0.5)).unwrap()).unwrap();
+    assert_eq!(ledger.status().unwrap().epsilon_spent_gdp, None);
+}
+
+#[test]
+fn an_accountant_is_changed_where_it_can_count_what_was_spent() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = create(&folder, &policy(4.0, 2.0));
+    ledger.charge(common::plan(1.0)).unwrap();
+    let before = ledger.status().unwrap();
+    ledger.amend(Some(&gdp_policy(4.0, 2.0)), None, "the exact figure").unwrap();
+    let after = ledger.status().unwrap();
+    assert_eq!(after.rho_spent, before.rho_spent);
+    assert_eq!(Some(after.epsilon_spent), before.epsilon_spent_gdp);
+    assert!(after.rho_cap > before.rho_cap);
+    ledger.charge(plan(1.0)).unwrap();
+    ledger.amend(Some(&policy(4.0, 2.0)), None, "any mechanism").unwrap();
+    ledger.charge(ReleasePlan::laplace_sums(request(0.5)).unwrap()).unwrap();
+    let refused = ledger.amend(Some(&gdp_policy(4.0, 2.0)), None, "again").unwrap_err().to_string();
+    assert!(refused.contains("other charges"), "{refused}");
+    Ledger::open(ledger.path()).unwrap().verify_figures().unwrap();
+}
