@@ -12,7 +12,7 @@
 use cryptotl_privacy::audit::crowd::{Crowd, PairErrors, Thresholds};
 use cryptotl_privacy::audit::single::Single;
 use cryptotl_privacy::audit::{Verdict, contradicts, verdict_alpha};
-use cryptotl_privacy::{Adjacency, Defect, Delta, Epsilon, PrivacyUnit, ReleasePlan, SumRequest};
+use cryptotl_privacy::{Accountant, Adjacency, Defect, Delta, Epsilon, PrivacyUnit, ReleasePlan, SumRequest};
 use cryptotl_trainer::audit::attack::SINGLE_SCORES;
 use cryptotl_trainer::audit::{Sitting, State, Target, run, runs};
 use rand::SeedableRng;
@@ -32,6 +32,7 @@ fn target() -> Target {
     let plan = ReleasePlan::gaussian_sums(SumRequest {
         epsilon: Epsilon::new(1.0).expect("a usable epsilon"),
         delta: Delta::new(1.5e-4).expect("a usable delta"),
+        accountant: Accountant::Zcdp,
         dimension: 129,
         clipping_norm: 0.5,
         slack: 0.0,
@@ -41,7 +42,7 @@ fn target() -> Target {
         description: words.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
     })
     .expect("a usable plan");
-    Target::new(plan.event(), plan.guarantee(), plan.description()).expect("a method that is covered")
+    Target::new(plan.event(), plan.guarantee(), plan.description(), 2).expect("a method that is covered")
 }
 
 /// Whether an audit with scores from normal distributions falsifies the claim.

@@ -16,7 +16,7 @@ use crate::progress::Bar;
 
 /// Attacks the head's mechanism, on made-up records.
 pub fn attack(head: &Head, args: &AttackArgs) -> Result<Audit> {
-    let target = match Target::of_head(&head.header) {
+    let target = match Target::of_head(head) {
         Ok(target) => target,
         Err(not_covered) => {
             return Ok(Audit::NotAssessed { method: not_covered.method, reason: not_covered.reason });

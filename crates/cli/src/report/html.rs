@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use cryptotl_privacy::audit::Audit;
 use cryptotl_privacy::{EntryKind, Event, Proof, SumEvent};
 
 use super::Report;
@@ -59,7 +60,7 @@ fn write_page(page: &mut String, report: &Report) -> std::fmt::Result {
                 format!("one {}, by {} adjacency", report.guarantee.unit, report.guarantee.adjacency),
             ),
             ("Public bound on the units", ledger.public_size.to_string()),
-            ("Attack", "not assessed: no attack was run against this head".to_owned()),
+            ("Attack", attack(&report.attack)),
         ],
     )?;
     write!(page, "<h2>Privacy profile</h2>{}", profile_drawing(report))?;
@@ -142,6 +143,20 @@ fn write_page(page: &mut String, report: &Report) -> std::fmt::Result {
          at {}.</p><h2>Sign-off</h2><table class=\"sign\"><tr><th>Name<td></tr><tr><th>Date<td></tr>\
          <tr><th>Signature<td></tr></table></html>",
         report.witness.seq, ledger.head.hash
+    )
+}
+
+/// The attack's result in one sentence.
+fn attack(audit: &Audit) -> String {
+    let evidence = match audit {
+        Audit::NotAssessed { reason, .. } => return format!("not assessed: {reason}"),
+        Audit::Assessed(evidence) => evidence,
+    };
+    let bound = evidence.headline().map_or(0.0, |bound| bound.epsilon);
+    format!(
+        "{}: epsilon is at least {bound:.3} at 95 % confidence, where {} is claimed",
+        evidence.verdict.words(),
+        evidence.claim.guarantee.epsilon
     )
 }
 

@@ -4,6 +4,7 @@ mod html;
 
 use cryptotl_model::EncoderId;
 use cryptotl_privacy::accountant::gdp;
+use cryptotl_privacy::audit::{Audit, ControlAudit};
 use cryptotl_privacy::{AccountantError, Delta, Epsilon, Event, Guarantee, Rho, Status, Witness};
 use cryptotl_trainer::{Encryption, Head};
 use serde::Serialize;
@@ -39,14 +40,16 @@ pub struct Report {
     pub target_epsilon: Epsilon,
     /// The epsilon of all releases together, recomputed from the ledger's entries.
     pub accounted_epsilon: Epsilon,
-    /// The attack's lower bound; absent because no attack was run.
+    /// The attack's lower bound on the epsilon of this release; absent if no attack was run.
     pub audited_epsilon_lower_bound: Option<f64>,
-    /// The attack's confidence.
+    /// The confidence of that bound.
     pub confidence: Option<f64>,
-    /// `not assessed` until an attack is run.
+    /// `falsified`, `not falsified`, `inconclusive` or `not assessed`.
     pub verdict: &'static str,
-    /// The attack's controls.
-    pub controls: Vec<String>,
+    /// What the attack made of mechanisms with too little DP noise.
+    pub controls: Vec<ControlAudit>,
+    /// All that the attack found, or why there was none.
+    pub attack: Audit,
     /// The promise, in one sentence.
     pub sentence: String,
     /// The promise of this release alone.
@@ -72,7 +75,18 @@ pub struct Report {
 
 impl Report {
     /// Assembles the report. The caller has verified the head's witness against the ledger.
-    pub fn new(head: &Head, head_digest: String, ledger: Status) -> Result<Self, AccountantError> {
+    pub fn new(
+        head: &Head,
+        head_digest: String,
+        ledger: Status,
+        attack: Audit,
+    ) -> Result<Self, AccountantError> {
+        let (headline, verdict, controls) = match &attack {
+            Audit::Assessed(evidence) => {
+                (evidence.headline().cloned(), evidence.verdict.words(), evidence.controls.clone())
+            }
+            Audit::NotAssessed { .. } => (None, "not assessed", Vec::new()),
+        };
         let header = &head.header;
         let guarantee = header.guarantee.clone();
         let gaussian_dp = header.event.grid_slack().and_then(|slack| {
@@ -97,10 +111,11 @@ impl Report {
             population: header.population.clone(),
             target_epsilon: guarantee.epsilon,
             accounted_epsilon: ledger.epsilon_spent,
-            audited_epsilon_lower_bound: None,
-            confidence: None,
-            verdict: "not assessed",
-            controls: Vec::new(),
+            audited_epsilon_lower_bound: headline.as_ref().map(|bound| bound.epsilon),
+            confidence: headline.as_ref().map(|bound| bound.confidence),
+            verdict,
+            controls,
+            attack,
             sentence: guarantee.formal_sentence(),
             gaussian_dp,
             guarantee,

@@ -108,7 +108,7 @@ impl Positions {
     fn of(target: &Target) -> Result<Self> {
         let canaries = target.made_up().canaries();
         let train =
-            |is_in: bool| target.train(Defect::NoNoise, &target.made_up().crowd(&vec![is_in; canaries]));
+            |is_in: bool| target.train(Defect::NoNoise, target.made_up().crowd(&vec![is_in; canaries]));
         let (is_in, is_out) = (train(true)?, train(false)?);
         let positions = View::ALL.map(|view| {
             let (ins, outs) = (axes(&is_in, view), axes(&is_out, view));
@@ -137,8 +137,8 @@ impl Positions {
 /// What a view has of each canary's own axis.
 fn axes(released: &Released, view: View) -> &[f64] {
     match view {
-        View::Transcript => &released.transcript[1..],
-        View::Head => &released.head[1..],
+        View::Transcript => &released.transcript,
+        View::Head => &released.head,
     }
 }
 
@@ -187,8 +187,8 @@ impl Running<'_> {
         }
         for (which, is_in) in [true, false].into_iter().enumerate() {
             let single = |_| {
-                let released = target.train(mechanism, &target.made_up().single(is_in))?;
-                Ok(vec![released.transcript[1], released.log_energy])
+                let released = target.train(mechanism, target.made_up().single(is_in))?;
+                Ok(vec![released.transcript[0], released.log_energy])
             };
             if !self.fill(state, settings.single_runs / 2, |state| &mut state.single[which], &single)? {
                 return Ok(false);
@@ -261,7 +261,7 @@ fn pair(
 ) -> Result<PairScores> {
     let coins = coins(target.made_up().canaries(), seed, part, index);
     let reversed: Vec<bool> = coins.iter().map(|is_in| !is_in).collect();
-    let train = |coins: &[bool]| target.train(mechanism, &target.made_up().crowd(coins));
+    let train = |coins: &[bool]| target.train(mechanism, target.made_up().crowd(coins));
     let (first, second) = (train(&coins)?, train(&reversed)?);
     let mut pair = PairScores { with: Default::default(), without: Default::default() };
     for view in View::ALL {
@@ -300,7 +300,7 @@ fn train_once(sitting: &Sitting, positions: &Positions, deviation: f64) -> Resul
     let &Sitting { target, mechanism, settings, .. } = sitting;
     let claim = target.claim();
     let coins = coins(target.made_up().canaries(), settings.seed, Part::OneRun, 0);
-    let released = target.train(mechanism, &target.made_up().crowd(&coins))?;
+    let released = target.train(mechanism, target.made_up().crowd(&coins))?;
     let delta = claim.guarantee.delta;
     let guesses = one_run::guesses_for(coins.len(), 1.0 / deviation, delta);
     let mut scores: Vec<(f64, bool)> = positions
@@ -383,7 +383,7 @@ fn control(target: &Target, control: Control, errors: &[f64], planned: usize) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cryptotl_privacy::{Adjacency, Delta, Epsilon, PrivacyUnit, ReleasePlan, SumRequest};
+    use cryptotl_privacy::{Accountant, Adjacency, Delta, Epsilon, PrivacyUnit, ReleasePlan, SumRequest};
 
     /// 20 steps of 65 numbers at epsilon 1.
     fn target() -> Target {
@@ -398,6 +398,7 @@ mod tests {
         let plan = ReleasePlan::gaussian_sums(SumRequest {
             epsilon: Epsilon::new(1.0).unwrap(),
             delta: Delta::new(1e-4).unwrap(),
+            accountant: Accountant::Zcdp,
             dimension: 65,
             clipping_norm: 0.5,
             slack: 0.0,
@@ -407,7 +408,7 @@ mod tests {
             description: words.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         })
         .unwrap();
-        Target::new(plan.event(), plan.guarantee(), plan.description()).unwrap()
+        Target::new(plan.event(), plan.guarantee(), plan.description(), 2).unwrap()
     }
 
     #[test]

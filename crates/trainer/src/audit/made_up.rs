@@ -13,12 +13,17 @@
 //! `2 C (sin t e_0 - cos t e_j)`, which moves the sum by C in (nearly) the opposite direction: 2 C apart, which is why there is
 //! a shared axis.
 //!
+//! With more than two labels there is a vector of weights for each. The start scores label 1 high, canaries have label 0, and their
+//! gradient is `z` for label 1 and `-z` for label 0; the difference of the two is what an adversary looks at.
+//!
 //! Canaries on different axes do not disturb each other: gradients stay what they are, and the public statistics are made up to
 //! be diagonal. So each axis shows one canary with nothing but DP noise around it.
 
-use cryptotl_model::public::RankStatistics;
+use cryptotl_model::{HeadInputs, LinearScore, Projection};
 use cryptotl_privacy::{Adjacency, PrivacyUnit, SumEvent};
 use ndarray::{Array1, Array2};
+
+use crate::head::{Space, scores_of};
 
 /// The share of the common axis in a canary's row, and what it leaves for its own axis.
 const SIN: f64 = 0.03;
@@ -27,7 +32,7 @@ const ROWS_OF_A_PERSON: u32 = 2;
 
 /// A made-up table.
 pub struct Table {
-    /// `[rows, dimension]`.
+    /// `[rows, columns]`.
     pub rows: Array2<f64>,
     /// Each row's label.
     pub labels: Vec<u32>,
@@ -38,33 +43,67 @@ pub struct Table {
 /// Makes tables for one mechanism.
 #[derive(Clone, Copy, Debug)]
 pub struct MadeUp {
-    dimension: usize,
+    /// The numbers of a row.
+    columns: usize,
+    labels: usize,
     clipping_norm: f64,
     adjacency: Adjacency,
     rows_of_a_unit: u32,
 }
 
 impl MadeUp {
-    /// Tables for this mechanism, whose dimension is at least 3.
-    pub fn new(sum: &SumEvent, unit: PrivacyUnit, adjacency: Adjacency) -> Self {
+    /// Tables of at least 3 columns for this mechanism.
+    pub fn new(
+        columns: usize,
+        labels: usize,
+        sum: &SumEvent,
+        unit: PrivacyUnit,
+        adjacency: Adjacency,
+    ) -> Self {
         let rows_of_a_unit = match unit {
             PrivacyUnit::Person { contributions } => contributions.get().min(ROWS_OF_A_PERSON),
             _ => 1,
         };
-        Self { dimension: sum.dimension, clipping_norm: sum.clipping_norm, adjacency, rows_of_a_unit }
+        Self { columns, labels, clipping_norm: sum.clipping_norm, adjacency, rows_of_a_unit }
     }
 
     /// How many canaries there are room for: one on every axis but the shared one.
     pub fn canaries(&self) -> usize {
-        self.dimension - 1
+        self.columns - 1
     }
 
-    /// Public statistics and start of the training.
-    pub fn statistics(&self) -> RankStatistics {
-        let mut start = Array1::zeros(self.dimension);
+    /// The public side of the training: statistics and start.
+    pub fn space(&self) -> Space {
+        let scores = scores_of(self.labels);
+        let mut start = Array1::zeros(scores * self.columns);
         // Scores of canaries begin at 6e4; what training does to them is of the order of 1.
-        start[0] = 1e6 / self.clipping_norm;
-        RankStatistics { gram: Array2::eye(self.dimension) / self.dimension as f64, start }
+        start[(scores - 1).min(1) * self.columns] = 1e6 / self.clipping_norm;
+        let rank = self.columns - 1;
+        // The tables are made in this space, so nothing is projected.
+        let projection = Projection {
+            inputs: HeadInputs::Embedding,
+            mean: Array1::zeros(rank),
+            components: Array2::eye(rank),
+            bias_share: 0.0,
+            score_share: 0.0,
+            score_scale: 1.0,
+            score: LinearScore { weight: Array1::zeros(rank), bias: 0.0 },
+        };
+        Space {
+            projection,
+            gram: Array2::eye(self.columns) / self.columns as f64,
+            start,
+            labels: self.labels,
+        }
+    }
+
+    /// What weights, or sums of gradients, have on each canary's axis.
+    pub fn axes(&self, numbers: &[f64]) -> Vec<f64> {
+        let first = &numbers[..self.columns];
+        match numbers.get(self.columns..2 * self.columns) {
+            Some(second) => second.iter().zip(first).skip(1).map(|(one, zero)| one - zero).collect(),
+            None => first[1..].to_vec(),
+        }
     }
 
     /// The table with the canaries whose coin says so; the others are out, or replaced.
@@ -90,7 +129,7 @@ impl MadeUp {
     fn table(&self, units: Vec<(usize, f64)>) -> Table {
         let per_unit = self.rows_of_a_unit as usize;
         let n_rows = units.len() * per_unit;
-        let mut rows = Array2::zeros((n_rows, self.dimension));
+        let mut rows = Array2::zeros((n_rows, self.columns));
         for (unit, (axis, along)) in units.into_iter().enumerate() {
             for row in unit * per_unit..(unit + 1) * per_unit {
                 rows[[row, 0]] = 2.0 * self.clipping_norm * SIN;

@@ -115,6 +115,7 @@ impl NoisySum for AuditSums {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accountant::Accountant;
     use crate::guarantee::{Adjacency, Delta, Epsilon, PrivacyUnit};
     use crate::plan::{Description, ReleasePlan, SumRequest};
 
@@ -122,6 +123,7 @@ mod tests {
         ReleasePlan::gaussian_sums(SumRequest {
             epsilon: Epsilon::new(1.0).unwrap(),
             delta: Delta::new(1e-4).unwrap(),
+            accountant: Accountant::Zcdp,
             dimension: 2000,
             clipping_norm: 0.5,
             slack: 0.0,
