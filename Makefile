@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export CARGO_INCREMENTAL = 0
 
-.PHONY: setup assets browser build demo demo-all bench test check clean
+.PHONY: setup assets browser build demo demo-all bench bench-privacy test check clean
 
 setup:            ## system packages and cargo components
 	@sh scripts/setup.sh
@@ -32,6 +32,9 @@ test: assets browser check   ## the tests run in the release profile: the binari
 
 bench: build      ## encrypted evaluation beside the paper's circuit; rewrites docs/benchmarks.md
 	target/release/cryptotl bench encrypted --output target/bench-encrypted.json --markdown docs/benchmarks.md
+
+bench-privacy: assets build  ## private heads against the budget; rewrites docs/benchmarks-privacy.md
+	@sh scripts/bench-privacy.sh
 
 clean:            ## everything that make has made
 	rm -rf target assets demo

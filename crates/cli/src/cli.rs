@@ -1,6 +1,8 @@
 //! The arguments, and nothing else.
 
 mod accounting;
+mod attack;
+mod heads;
 mod protocol;
 mod report;
 
@@ -11,6 +13,8 @@ use cryptotl_encrypted::{Kernels, Packing, ParameterSet, SecurityStandard};
 use cryptotl_model::HeadInputs;
 
 pub use accounting::{AccountArgs, Accountant, Mechanism, PrivacyPlanArgs};
+pub use attack::AttackArgs;
+pub use heads::{BenchPrivacyArgs, MethodChoice};
 pub use protocol::{DecryptArgs, EncryptArgs, EvaluateArgs, KeygenArgs, PlanArgs};
 pub use report::{AuditArgs, EvidenceArgs, VerifyArgs};
 
@@ -271,8 +275,11 @@ pub struct FinetuneArgs {
     /// What the head reads
     #[arg(long, value_name = "PARTS", default_value = HeadInputs::EmbeddingAndFeatures.name(), value_parser = head_inputs)]
     pub inputs: HeadInputs,
+    /// How the head is trained
+    #[arg(long, value_enum, default_value_t = MethodChoice::Auto)]
+    pub method: MethodChoice,
     /// How far all other units' clipped gradients may move together when one unit changes; adds to the
-    /// sensitivity
+    /// sensitivity of dp-fc and dp-gd
     #[arg(long, value_name = "S", default_value_t = 0.0)]
     pub slack: f64,
     /// A name that makes this a new run. Without one, repeating a finished run gives the same head again at
@@ -351,36 +358,7 @@ pub struct BenchEncryptedArgs {
     pub markdown: Option<PathBuf>,
 }
 
-/// Arguments of `bench privacy`.
-#[derive(Debug, Args)]
-pub struct BenchPrivacyArgs {
-    /// The public half of the model
-    #[arg(long, value_name = "FILE")]
-    pub model: PathBuf,
-    /// Your word that all records given are public: accuracies on them are printed and charged to no ledger
-    #[arg(long, required = true)]
-    pub data_is_public: bool,
-    /// Labeled training records
-    #[arg(long, value_name = "FILE")]
-    pub train: PathBuf,
-    /// Labeled test records
-    #[arg(long, value_name = "FILE")]
-    pub test: PathBuf,
-    /// The target's name in the table
-    #[arg(long, value_name = "NAME")]
-    pub target: String,
-    /// The budgets
-    #[arg(long, value_name = "E,E", value_delimiter = ',', default_values_t = [0.5, 1.0, 2.0, 4.0, 8.0])]
-    pub epsilons: Vec<f64>,
-    /// Draws of the DP noise a cell
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub seeds: usize,
-    /// Where to write the rows as JSON
-    #[arg(long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-}
-
-fn head_inputs(name: &str) -> Result<HeadInputs, String> {
+pub(crate) fn head_inputs(name: &str) -> Result<HeadInputs, String> {
     HeadInputs::ALL
         .into_iter()
         .find(|inputs| inputs.name() == name)

@@ -71,7 +71,8 @@ pub struct SourceView {
 pub struct RankStatistics {
     /// The second moment of the source's rows, `[dimension, dimension]`.
     pub gram: Array2<f64>,
-    /// The source's own head, `[dimension]`: where private training starts.
+    /// The source's own head, where private training starts: `[dimension]` for two labels; for more, such a vector
+    /// for each label, one after the other.
     pub start: Array1<f64>,
 }
 
@@ -86,7 +87,7 @@ pub struct PublicModel {
     pub lower: Digest,
     /// How many server features a record gets.
     pub feature_width: usize,
-    /// The declared label list; the head scores the second against the first.
+    /// The declared label list, at least two. Of two, heads score the second against the first.
     pub label_names: Vec<String>,
     /// What the model was trained on.
     pub sources: Vec<SourceId>,
@@ -94,7 +95,8 @@ pub struct PublicModel {
     pub validation_accuracy: f64,
     /// What is done to an embedding before it is encrypted.
     pub scaler: Scaler,
-    /// The source's linear head on the embedding: the floor without any private data.
+    /// The source's linear head on the embedding: the floor without any private data. For two labels; a model of more
+    /// has a score that no head reads.
     pub zero_shot: LinearScore,
     /// One view for each kind of head inputs.
     pub views: BTreeMap<HeadInputs, SourceView>,
@@ -181,6 +183,11 @@ impl PublicModel {
         }
         let mut views = BTreeMap::new();
         let described = document.header.shares.clone();
+        let labels = document.header.label_names.len();
+        if labels < 2 {
+            return Err(malformed(format!("it has {labels} labels, and a head needs at least 2")));
+        }
+        let scores = if labels == 2 { 1 } else { labels };
         for inputs in HeadInputs::ALL {
             let prefix = inputs.name();
             let Some(shares) = described.get(prefix) else { continue };
@@ -207,7 +214,7 @@ impl PublicModel {
                 if rank == 0
                     || rank > projection.rank()
                     || gram.dim() != (dimension, dimension)
-                    || start.len() != dimension
+                    || Some(start.len()) != dimension.checked_mul(scores)
                     || !finite
                 {
                     return Err(malformed(format!("its statistics `{prefix}` at rank {rank} do not fit")));
@@ -220,9 +227,6 @@ impl PublicModel {
             views.insert(inputs, SourceView { projection, ranks });
         }
         let header = document.finish(path)?;
-        if header.label_names.len() != 2 {
-            return Err(malformed(format!("it has {} labels, not 2", header.label_names.len())));
-        }
         Ok(Self {
             name: header.name,
             encoder: header.encoder,

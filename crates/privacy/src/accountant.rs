@@ -4,9 +4,11 @@
 //! runs. [`tcdp`] extends it to releases on Poisson samples, whose rho holds up to an order only. [`gdp`] is exact for
 //! full-batch Gaussian sums, with a proved bound for the integer grid they are drawn on. [`pld`] is for a single release
 //! on Poisson samples, for Laplace DP noise, and for mixtures; it adds up nothing.
+//! [`objective`] counts the DP noise of a random linear term in an objective, in zCDP.
 
 pub mod gdp;
-mod normal;
+pub(crate) mod normal;
+pub mod objective;
 pub mod pld;
 pub mod tcdp;
 pub mod zcdp;

@@ -122,9 +122,8 @@ impl GaussianCalibration {
 
     /// The least DP noise with which `steps` Gaussian sums cost at most `rho` together.
     ///
-    /// One sum of sensitivity D with noise of standard deviation s costs D^2 / (2 s^2) (Bun and
-    /// Steinke 2016, Proposition 1.6; Canonne, Kamath and Steinke 2020, Theorem 4 for the discrete
-    /// Gaussian). The formula only gives the start: the multiplier is then raised, float by float,
+    /// One sum of sensitivity D with noise of standard deviation s costs D^2 / (2 s^2) (Bun and Steinke 2016 for
+    /// the Gaussian, Canonne, Kamath and Steinke 2020 for the discrete Gaussian). The formula only gives the start: the multiplier is then raised, float by float,
     /// until the measurement's own map, rounded up to a unit of rho, fits `steps` times.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! only through a charged plan. The vocabulary grows by new variants; a ledger that holds a variant
 //! this version does not know is refused, never skipped.
 
+mod minimum;
 mod sampled;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,8 @@ use crate::mechanism::{self, GRID_RADIUS, MechanismError, Noise};
 use crate::plan::{MAX_CLIPPING_NORM, MAX_DIMENSION, MIN_CLIPPING_NORM};
 use crate::rho::Rho;
 
+pub use minimum::MinimumEvent;
+pub(crate) use minimum::{CONVEXITY, GRID_PRICE, MAX_WEIGHTS, OBJECTIVE_NOISE};
 pub use sampled::SampledSumEvent;
 
 /// One accounted use of the private data.
@@ -31,6 +34,8 @@ pub enum Event {
     Counts(CountsEvent),
     /// The candidate with the largest sum of scores, chosen by the exponential mechanism.
     NoisyMax(NoisyMaxEvent),
+    /// The minimizer of a regularized loss, with DP noise on the objective, on the answer, or both.
+    PerturbedMinimum(MinimumEvent),
     /// Sums with discrete Gaussian DP noise of contributions with a bounded Euclidean norm, each over a Poisson
     /// sample of the units.
     SampledGaussianSum(SampledSumEvent),
@@ -122,6 +127,7 @@ impl Event {
             Event::GaussianSum(sum) | Event::LaplaceSum(sum) => sum.rho,
             Event::Counts(counts) => counts.rho,
             Event::NoisyMax(choice) => choice.rho,
+            Event::PerturbedMinimum(minimum) => minimum.rho,
             Event::SampledGaussianSum(sum) => sum.rho,
         }
     }
@@ -130,7 +136,11 @@ impl Event {
     pub fn order(&self) -> Option<Order> {
         match self {
             Event::SampledGaussianSum(sum) => Some(sum.order),
-            Event::GaussianSum(_) | Event::LaplaceSum(_) | Event::Counts(_) | Event::NoisyMax(_) => None,
+            Event::GaussianSum(_)
+            | Event::LaplaceSum(_)
+            | Event::Counts(_)
+            | Event::NoisyMax(_)
+            | Event::PerturbedMinimum(_) => None,
         }
     }
 
@@ -143,9 +153,11 @@ impl Event {
                 let scale = sum.noise_multiplier * sum.sensitivity as f64;
                 Some(GridSlack::of_sums(scale, sum.dimension, sum.steps))
             }
-            Event::LaplaceSum(_) | Event::Counts(_) | Event::NoisyMax(_) | Event::SampledGaussianSum(_) => {
-                None
-            }
+            Event::LaplaceSum(_)
+            | Event::Counts(_)
+            | Event::NoisyMax(_)
+            | Event::SampledGaussianSum(_)
+            | Event::PerturbedMinimum(_) => None,
         }
     }
 
@@ -159,6 +171,7 @@ impl Event {
             Event::LaplaceSum(sum) => sum.validate(Noise::Laplace, adjacency),
             Event::Counts(counts) => counts.validate(adjacency),
             Event::NoisyMax(choice) => choice.validate(adjacency),
+            Event::PerturbedMinimum(minimum) => minimum.validate(adjacency),
             Event::SampledGaussianSum(sum) => sum.validate(adjacency),
         }
     }

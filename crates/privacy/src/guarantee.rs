@@ -364,6 +364,14 @@ impl Guarantee {
         Ok(Guarantee { epsilon, delta, proof, rho: losses.rho(), order: losses.order(), unit, adjacency })
     }
 
+    /// The epsilon of this release alone at another delta, by the same accountant; `event` is what was done.
+    ///
+    /// # Errors
+    /// [`AccountantError`] where the accountant has no figure, as Gaussian DP has none where the grid alone is more than delta.
+    pub fn epsilon_at(&self, event: &Event, delta: Delta) -> Result<Epsilon, AccountantError> {
+        Ok(Guarantee::of(event, self.proof.accountant(), delta, self.unit, self.adjacency)?.epsilon)
+    }
+
     /// Checks that everything stated follows from the event: the figures are no smaller than what it costs, in
     /// the last digits.
     ///
@@ -372,8 +380,11 @@ impl Guarantee {
     pub fn follows_from(&self, event: &Event) -> Result<bool, AccountantError> {
         let accountant = self.proof.accountant();
         let again = Guarantee::of(event, accountant, self.delta, self.unit, self.adjacency)?;
-        // A little room, so that a later version of an accountant does not condemn an old ledger.
-        let is_close = (self.epsilon.get() - again.epsilon.get()).abs() <= 1e-6 * again.epsilon.get();
+        // A little room, so that a later version of an accountant does not condemn an old ledger: each gives an upper
+        // bound, which a finer grid lowers.
+        let above = if self.proof == Proof::Pld { 1e-3 } else { 1e-6 };
+        let ratio = self.epsilon.get() / again.epsilon.get();
+        let is_close = (1.0 - 1e-6..=1.0 + above).contains(&ratio) || self.epsilon == again.epsilon;
         Ok(is_close && again == Guarantee { epsilon: again.epsilon, ..self.clone() })
     }
 

@@ -1,18 +1,20 @@
 //! Mechanisms: the only code that touches private numbers and the only way to DP noise.
 
 mod clip;
+mod minimum;
 mod queries;
 mod sampler;
 mod sums;
 mod units;
 
 pub use clip::GRID_RADIUS;
+pub use minimum::{BenchmarkMinimum, ChargedMinimum, NoisyMinimum};
 pub use queries::{ChargedCounts, ChargedNoisyMax};
 pub(crate) use sampler::{
     MIN_NOISE_MULTIPLIER, Noise, rho_of_gaussian, rho_of_noisy_max, rho_of_one_step, rho_of_one_sum,
 };
 pub use sampler::{RNG_NAME, SAMPLER_NAME};
-pub use sums::{BenchmarkSums, ChargedSums, NoisySum, PublicData, Receipt};
+pub use sums::{AuditSums, BenchmarkSums, ChargedSums, Defect, NoisySum, PublicData, Receipt};
 pub use units::Units;
 
 use crate::guarantee::PrivacyUnit;
@@ -20,6 +22,10 @@ use crate::guarantee::PrivacyUnit;
 /// The largest slack, in clipping norms: it keeps sensitivities far inside the integers that are exact
 /// in an `f64`.
 pub const MAX_SLACK: f64 = 100.0;
+
+/// The bound on one unit's gradient in steps of the grid of the DP noise on an objective. Its noise multiplier is at most
+/// 512, so the noise stays inside an `i64`.
+pub(crate) const OBJECTIVE_SENSITIVITY: f64 = (1_u64 << 48) as f64;
 
 /// A mechanism could not be built or could not go on. No variant depends on a record's content.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -56,6 +62,14 @@ pub enum MechanismError {
     Units {
         /// The plan's unit.
         unit: PrivacyUnit,
+    },
+    /// The optimizer did not reach the tolerance that the plan accounts for.
+    #[error(
+        "the optimizer did not converge in {steps} steps; nothing was released, and the charge stays spent: report this as a bug"
+    )]
+    Optimizer {
+        /// The steps taken.
+        steps: usize,
     },
     /// The plan's stated loss does not cover the mechanism.
     #[error("the plan does not describe the mechanism: {fact}; make a new plan with this version")]

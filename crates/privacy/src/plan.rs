@@ -1,5 +1,6 @@
 //! Release plans: what will be done with the private data, before anything is spent.
 
+mod minimum;
 mod sampled;
 
 use std::collections::BTreeMap;
@@ -11,14 +12,16 @@ use crate::accountant::gdp::GridSlack;
 use crate::accountant::{Accountant, AccountantError};
 use crate::calibrate::{CalibrationError, GaussianCalibration, largest_rho, largest_rho_by};
 use crate::digest::Digest;
-use crate::event::{CountsEvent, Event, NoisyMaxEvent, SampledSumEvent, SumEvent};
+use crate::event::{CountsEvent, Event, MinimumEvent, NoisyMaxEvent, SampledSumEvent, SumEvent};
 use crate::guarantee::{Adjacency, Delta, Epsilon, Guarantee, PrivacyUnit};
 use crate::ledger::Witness;
 use crate::mechanism::{
-    self, ChargedCounts, ChargedNoisyMax, ChargedSums, GRID_RADIUS, MAX_SLACK, MechanismError, Noise,
+    self, ChargedCounts, ChargedMinimum, ChargedNoisyMax, ChargedSums, GRID_RADIUS, MAX_SLACK,
+    MechanismError, Noise,
 };
 use crate::rho::Rho;
 
+pub use minimum::{MinimumRequest, PerturbedBy};
 pub use sampled::SampledSumRequest;
 
 /// What a release is for, in the caller's words: method, label set, feature inputs and so on.
@@ -259,6 +262,14 @@ impl fmt::Display for ReleasePlan {
                     "a choice among {candidates} candidates, noise multiplier {noise_multiplier:.6}"
                 )?;
             }
+            Event::PerturbedMinimum(minimum) => {
+                let MinimumEvent { convexity, objective_noise, output_noise, .. } = minimum;
+                write!(f, "a minimizer of {} weights, ridge {convexity}, ", minimum.weights())?;
+                if let Some(noise) = objective_noise {
+                    write!(f, "noise multiplier {noise:.6} on the objective, ")?;
+                }
+                writeln!(f, "noise multiplier {output_noise:.6} on the answer")?;
+            }
         }
         let Guarantee { epsilon, delta, rho, unit, adjacency, .. } = &self.guarantee;
         write!(
@@ -347,6 +358,14 @@ impl ChargedPlan {
     pub fn into_noisy_max(self) -> Result<ChargedNoisyMax, MechanismError> {
         ChargedNoisyMax::new(self)
     }
+
+    /// The noisy minimizer that was paid for.
+    ///
+    /// # Errors
+    /// As those of [`ChargedPlan::into_mechanism`], also if the plan is for something else.
+    pub fn into_minimum(self) -> Result<ChargedMinimum, MechanismError> {
+        ChargedMinimum::new(self)
+    }
 }
 
 /// A request that cannot be planned.
@@ -366,6 +385,24 @@ pub enum PlanError {
     ClippingNorm {
         /// The norm given.
         clipping_norm: f64,
+    },
+    /// The ridge is out of range, or too small for this epsilon.
+    #[error(
+        "no DP noise on the objective keeps the promise with the ridge {convexity:e}; raise the ridge or epsilon, or use another method"
+    )]
+    Convexity {
+        /// The ridge given.
+        convexity: f64,
+    },
+    /// The proof for the discrete noise on an objective does not reach as far.
+    #[error(
+        "objective perturbation is not proved for rho {rho} at delta {delta}: rho must be above 1e-6, and sqrt(rho) + sqrt(log(1/delta)) at most 5.83; use a smaller epsilon, a larger delta or another method"
+    )]
+    ObjectiveTerms {
+        /// The delta of the plan.
+        delta: Delta,
+        /// The loss that could be spent.
+        rho: Rho,
     },
     /// The slack is out of range.
     #[error(

@@ -1,7 +1,7 @@
 //! `Rho`, the exact unit in which the ledger counts privacy loss.
 //!
 //! Zero-concentrated differential privacy composes by plain addition, even when later releases are
-//! chosen after seeing earlier ones (Bun and Steinke 2016, Lemma 2.3). Addition is exact only if the
+//! chosen after seeing earlier ones (Bun and Steinke 2016). Addition is exact only if the
 //! numbers are, so a rho is a whole number of units of 1e-12 and never a float. Every conversion
 //! from a float rounds up, towards more loss.
 

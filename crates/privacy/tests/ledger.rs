@@ -584,6 +584,7 @@ fn a_ledger_of_the_first_schema_is_read_as_it_is_and_migrated_by_the_first_charg
     let path = folder.path().join("old");
     fs::write(&path, OLD).unwrap();
     let mut ledger = Ledger::open(&path).unwrap();
+    ledger.verify_figures().unwrap();
     let status = ledger.status().unwrap();
     assert_eq!((status.population.as_str(), status.entries.len()), ("old-clinic", 5));
     assert_eq!(

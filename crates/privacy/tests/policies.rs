@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::Path;
 
-use cryptotl_privacy::{Adjacency, Policy, PrivacyUnit, largest_rho};
+use cryptotl_privacy::{Accountant, Adjacency, Policy, PrivacyUnit, Rho, largest_rho, largest_rho_by};
 
 const GOOD: &str = r#"
 version = 1
 name = "good"
 unit = "record"
 adjacency = "add-remove"
+accountant = "zcdp"
 epsilon_cap = 4.0
 epsilon_per_release_max = 2.0
 delta = { exponent = 1.1 }
@@ -18,6 +19,12 @@ delta = { exponent = 1.1 }
 fn shipped(name: &str) -> Policy {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../privacy-configs");
     Policy::from_toml(&fs::read_to_string(folder.join(name)).unwrap()).unwrap()
+}
+
+/// The largest rho for 10000 records.
+fn cap_of(policy: &Policy) -> Rho {
+    let delta = policy.delta(10_000).unwrap();
+    largest_rho_by(policy.accountant(), policy.epsilon_cap(), delta).unwrap()
 }
 
 /// The error for the good policy with one line replaced (or removed, if `line` is empty).
@@ -29,18 +36,20 @@ fn error_with(field: &str, line: &str) -> String {
 
 #[test]
 fn the_shipped_policies_resolve_to_pinned_numbers() {
-    // For 10000 records: cap, limit for one release, delta, largest rho.
-    for (file, cap, per_release, delta, rho) in [
-        ("demo.toml", 8.0, 8.0, 3.9810717055349695e-5, "1.367497632943"),
-        ("standard.toml", 4.0, 2.0, 3.9810717055349695e-5, "0.423312541705"),
-        ("strict.toml", 1.0, 0.5, 1e-6, "0.024355970359"),
+    // For 10000 records: accountant, cap, limit for one release, delta, largest rho.
+    let (zcdp, gdp) = (Accountant::Zcdp, Accountant::Gdp);
+    for (file, accountant, cap, per_release, delta, rho) in [
+        ("demo.toml", zcdp, 8.0, 8.0, 3.9810717055349695e-5, "1.367497632943"),
+        ("standard.toml", gdp, 4.0, 2.0, 3.9810717055349695e-5, "0.5"),
+        ("strict.toml", zcdp, 1.0, 0.5, 1e-6, "0.024355970359"),
     ] {
         let policy = shipped(file);
+        assert_eq!(policy.accountant(), accountant, "{file}");
         assert_eq!(policy.epsilon_cap().get(), cap, "{file}");
         assert_eq!(policy.epsilon_per_release_max().get(), per_release, "{file}");
         let resolved = policy.delta(10_000).unwrap();
         assert_eq!(resolved.get(), delta, "{file}");
-        let cap = largest_rho(policy.epsilon_cap(), resolved).unwrap();
+        let cap = cap_of(&policy);
         assert_eq!(cap.to_string(), rho, "{file}");
         assert_eq!(format!("{}.toml", policy.name()), file);
     }
@@ -60,12 +69,24 @@ fn a_policy_may_protect_persons_and_count_by_replacement() {
 }
 
 #[test]
+fn a_policy_without_an_accountant_counts_by_zcdp_as_the_first_ones_did() {
+    let without = Policy::from_toml(&GOOD.replace("accountant = \"zcdp\"\n", "")).unwrap();
+    let with = Policy::from_toml(GOOD).unwrap();
+    assert_eq!(without, with);
+    assert_eq!(without.digest(), with.digest());
+    let exact = Policy::from_toml(&GOOD.replace("zcdp", "gdp")).unwrap();
+    assert_ne!(exact.digest(), with.digest());
+    // Privacy loss distributions have no filter.
+    assert!(error_with("accountant", "accountant = \"pld\"").contains("zcdp"));
+}
+
+#[test]
 fn three_releases_at_the_limit_fit_the_standard_and_strict_caps() {
     for file in ["standard.toml", "strict.toml"] {
         let policy = shipped(file);
         let delta = policy.delta(10_000).unwrap();
-        let cap = largest_rho(policy.epsilon_cap(), delta).unwrap();
-        let one = largest_rho(policy.epsilon_per_release_max(), delta).unwrap();
+        let one = largest_rho_by(policy.accountant(), policy.epsilon_per_release_max(), delta).unwrap();
+        let cap = cap_of(&policy);
         assert!(one.times(3).unwrap() <= cap, "{file}: {one} of {cap}");
     }
 }

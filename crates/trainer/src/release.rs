@@ -11,8 +11,7 @@ use ndarray::Array1;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::head::HeadSettings;
-use crate::linear::sigmoid;
+use crate::head::{HeadSettings, Method, Space, predict, scores_of};
 
 /// The header of a head file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,8 +20,11 @@ pub struct HeadHeader {
     pub encoder: EncoderId,
     /// The public model whose projection and start it uses.
     pub public_model: Digest,
-    /// The declared label list; the head scores the second against the first.
+    /// The declared label list. Of two, the head scores the second against the first; of more, each.
     pub label_names: Vec<String>,
+    /// How it was trained. Heads of early 0.1.0 do not say, and are `dp-fc`.
+    #[serde(default)]
+    pub method: Method,
     /// How the server features were encrypted, where the head reads some. Heads of early 0.1.0 call it
     /// `extraction` and say more, which is not read.
     #[serde(alias = "extraction")]
@@ -75,7 +77,7 @@ pub struct Head {
     pub header: HeadHeader,
     /// The public map from a record to the row that the weights apply to.
     pub projection: Projection,
-    /// `[dimension]`, with DP noise in them.
+    /// A vector of `dimension` numbers for each score, one after the other, with DP noise in them.
     pub weights: Array1<f64>,
 }
 
@@ -86,7 +88,7 @@ pub struct Classified {
     pub id: String,
     /// The likelier label.
     pub label: String,
-    /// The model's probability of that label, from 0.5 to 1.
+    /// The model's probability of that label; of two, from 0.5 to 1.
     pub score: f64,
 }
 
@@ -97,17 +99,18 @@ impl Head {
         public: &PublicModel,
         public_digest: Digest,
         settings: &HeadSettings,
+        space: Space,
         plan: &ReleasePlan,
         population: &str,
         witness: Witness,
         extraction: Option<Extraction>,
         weights: Array1<f64>,
     ) -> Self {
-        let projection = public.views[&settings.inputs].projection.truncated(settings.rank);
         let header = HeadHeader {
             encoder: public.encoder.clone(),
             public_model: public_digest,
             label_names: public.label_names.clone(),
+            method: settings.method(),
             encryption: extraction.filter(|_| settings.inputs.needs_features()).map(Encryption::from),
             population: population.to_owned(),
             guarantee: plan.guarantee().clone(),
@@ -115,11 +118,11 @@ impl Head {
             description: plan.description().clone(),
             witness,
             inputs: settings.inputs,
-            bias_share: projection.bias_share,
-            score_share: projection.score_share,
-            score_scale: projection.score_scale,
+            bias_share: space.projection.bias_share,
+            score_share: space.projection.score_share,
+            score_scale: space.projection.score_scale,
         };
-        Self { header, projection, weights }
+        Self { header, projection: space.projection, weights }
     }
 
     /// Which parts of a record the head reads.
@@ -152,15 +155,15 @@ impl Head {
             .into());
         }
         let rows = self.projection.apply(records.inputs(self.projection.inputs)?.view())?;
-        let scores = rows.dot(&self.weights);
+        let predicted = predict(rows.view(), self.weights.view());
         Ok(records
             .ids
             .iter()
-            .zip(scores)
-            .map(|(id, z)| Classified {
+            .zip(predicted)
+            .map(|(id, (label, score))| Classified {
                 id: id.clone(),
-                label: self.header.label_names[usize::from(z > 0.0)].clone(),
-                score: sigmoid(z.abs()),
+                label: self.header.label_names[label].clone(),
+                score,
             })
             .collect())
     }
@@ -203,11 +206,14 @@ impl Head {
             score,
         };
         projection.check(projection.mean.len()).map_err(|e| malformed(e.to_string()))?;
-        if weights.len() != projection.dimension() || weights.iter().any(|w| !w.is_finite()) {
-            return Err(malformed("its weights do not fit its projection".into()).into());
+        let labels = header.label_names.len();
+        if labels < 2 {
+            return Err(malformed(format!("it has {labels} labels")).into());
         }
-        if header.label_names.len() != 2 {
-            return Err(malformed(format!("it has {} labels, not 2", header.label_names.len())).into());
+        if weights.len() != scores_of(labels) * projection.dimension()
+            || weights.iter().any(|w| !w.is_finite())
+        {
+            return Err(malformed("its weights do not fit its projection".into()).into());
         }
         Ok((Self { header, projection, weights }, digest))
     }

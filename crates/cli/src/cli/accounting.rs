@@ -45,7 +45,7 @@ pub enum Mechanism {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Accountant {
-    /// Zero-concentrated DP, what ledgers count; full batch
+    /// Zero-concentrated DP, what ledgers add up; truncated with sampling, Gaussian noise only
     Zcdp,
     /// Gaussian DP, exact; full-batch Gaussian noise
     Gdp,

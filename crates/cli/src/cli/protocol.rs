@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use cryptotl_encrypted::Kernels;
 
 use super::{PackingChoice, ParameterArgs, PrivacyPlanArgs};
 
@@ -88,6 +89,9 @@ pub struct EvaluateArgs {
     /// Where to write the encrypted features for the data owner
     #[arg(long, value_name = "FILE")]
     pub response: PathBuf,
+    /// Who evaluates the ciphertexts: native, or seal for comparison
+    #[arg(long, value_name = "NAME", default_value_t)]
+    pub kernels: Kernels,
 }
 
 /// Arguments of `decrypt`.

@@ -4,9 +4,11 @@ use std::fmt;
 
 use cryptotl_privacy::accountant::gdp::{self, Mu};
 use cryptotl_privacy::accountant::pld::{self, Releases};
-use cryptotl_privacy::accountant::zcdp;
-use cryptotl_privacy::calibrate::{self, GaussianCalibration, gaussian_noise, sampled_noise};
-use cryptotl_privacy::{AccountantError, Delta, Epsilon, Rho, largest_rho};
+use cryptotl_privacy::accountant::{tcdp, zcdp};
+use cryptotl_privacy::calibrate::{
+    self, GaussianCalibration, gaussian_noise, sampled_noise, sampled_noise_by_zcdp,
+};
+use cryptotl_privacy::{AccountantError, Delta, Epsilon, Order, Rho, largest_rho};
 use serde::Serialize;
 
 use crate::cli::{AccountArgs, Accountant, Mechanism};
@@ -19,8 +21,10 @@ struct Account {
     accountant: Accountant,
     epsilon: Epsilon,
     delta: Delta,
-    /// The zCDP loss; none with sampling.
+    /// The zCDP loss; with sampling, by that accountant only, and up to `order`.
     rho: Option<f64>,
+    /// The order up to which rho holds, at which `epsilon` is least; none without sampling.
+    order: Option<Order>,
     /// The parameter of Gaussian DP; none but for full-batch Gaussian noise.
     mu: Option<f64>,
     noise_multiplier: f64,
@@ -46,6 +50,7 @@ impl fmt::Display for Account {
             Mechanism::Laplace => "Laplace",
         };
         let theory = match self.accountant {
+            Accountant::Zcdp if self.order.is_some() => "truncated zero-concentrated DP",
             Accountant::Zcdp => "zero-concentrated DP",
             Accountant::Gdp => "Gaussian DP, exact for continuous noise",
             Accountant::Pld => "privacy loss distributions, continuous noise",
@@ -62,6 +67,9 @@ impl fmt::Display for Account {
         )?;
         if let Some(rho) = self.rho {
             write!(f, "\nrho     {rho}")?;
+        }
+        if let Some(order) = self.order {
+            write!(f, ", up to order {order}")?;
         }
         if let Some(mu) = self.mu {
             write!(f, "\nmu      {mu}")?;
@@ -93,8 +101,15 @@ pub fn run(args: AccountArgs, output: &Output) -> Result<()> {
         profile
             .push(ProfilePoint { delta, epsilon: epsilon_of(accountant, &args, noise_multiplier, delta)? });
     }
-    // A loss that is too large to write down has no rho, and need not have one with another accountant.
-    let rho = (args.sampling_rate == 1.0).then(|| rho_of(&args, noise_multiplier).ok()).flatten();
+    let (rho, order) = match (accountant, args.sampling_rate) {
+        // A loss that is too large to write down has no rho, and need not have one with another accountant.
+        (_, 1.0) => (rho_of(&args, noise_multiplier).ok(), None),
+        (Accountant::Zcdp, rate) => {
+            let (order, rho, _) = tcdp::best_epsilon(noise_multiplier, rate, args.steps, delta)?;
+            (Some(rho), Some(order))
+        }
+        _ => (None, None),
+    };
     let mu =
         if is_full_batch_gaussian { Some(Mu::of_sums(noise_multiplier, args.steps)?.get()) } else { None };
     output.result(&Account {
@@ -103,6 +118,7 @@ pub fn run(args: AccountArgs, output: &Output) -> Result<()> {
         epsilon,
         delta,
         rho: rho.map(Rho::to_f64_rounding_up),
+        order,
         mu,
         noise_multiplier,
         sampling_rate: args.sampling_rate,
@@ -114,7 +130,9 @@ pub fn run(args: AccountArgs, output: &Output) -> Result<()> {
 /// Refuses what a theory does not cover.
 fn check_theory(accountant: Accountant, args: &AccountArgs) -> Result<()> {
     let fact = match accountant {
-        Accountant::Zcdp if args.sampling_rate != 1.0 => "zCDP has no useful figure for sampled records",
+        Accountant::Zcdp if args.sampling_rate != 1.0 && args.mechanism != Mechanism::Gaussian => {
+            "zCDP has no useful figure for Laplace noise on sampled records"
+        }
         Accountant::Gdp if args.sampling_rate != 1.0 => "Gaussian DP has no figure for sampled records",
         Accountant::Gdp if args.mechanism != Mechanism::Gaussian => "Gaussian DP covers Gaussian noise only",
         _ => return Ok(()),
@@ -147,6 +165,9 @@ fn epsilon_of(
     delta: Delta,
 ) -> Result<Epsilon> {
     Ok(match accountant {
+        Accountant::Zcdp if args.sampling_rate != 1.0 => {
+            tcdp::best_epsilon(noise_multiplier, args.sampling_rate, args.steps, delta)?.2
+        }
         Accountant::Zcdp => zcdp::epsilon(rho_of(args, noise_multiplier)?, delta)?,
         Accountant::Gdp => gdp::epsilon(Mu::of_sums(noise_multiplier, args.steps)?, delta)?,
         Accountant::Pld => pld::epsilon(&releases(args, noise_multiplier)?, delta)?,
@@ -155,6 +176,9 @@ fn epsilon_of(
 
 fn least_noise(accountant: Accountant, args: &AccountArgs, epsilon: Epsilon, delta: Delta) -> Result<f64> {
     Ok(match accountant {
+        Accountant::Zcdp if args.sampling_rate != 1.0 => {
+            sampled_noise_by_zcdp(epsilon, delta, args.sampling_rate, args.steps)?
+        }
         Accountant::Zcdp => {
             let rho = largest_rho(epsilon, delta)?;
             match args.mechanism {

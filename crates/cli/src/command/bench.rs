@@ -3,7 +3,7 @@
 use std::fmt;
 
 use cryptotl_model::format::{check_writable, write_atomically};
-use cryptotl_model::{PublicModel, Records};
+use cryptotl_model::{HeadInputs, PublicModel, Records};
 use cryptotl_privacy::Epsilon;
 use cryptotl_trainer::benchmark::{Benchmark, BenchmarkRow, run as run_benchmark};
 use serde::Serialize;
@@ -58,11 +58,21 @@ pub fn run(args: BenchPrivacyArgs, output: &Output) -> Result<()> {
     }
     let epsilons =
         args.epsilons.iter().map(|e| Epsilon::new(*e)).collect::<std::result::Result<Vec<_>, _>>()?;
+    let has_features = train.features.is_some() && test.features.is_some();
+    let inputs: Vec<HeadInputs> = match &args.inputs[..] {
+        [] => HeadInputs::ALL.into_iter().filter(|inputs| has_features || !inputs.needs_features()).collect(),
+        named => named.to_vec(),
+    };
+    let methods: Vec<_> = args.methods.iter().filter_map(|choice| choice.method()).collect();
+    let sizes: Vec<_> = args.sizes.iter().map(|&n| Some(n).filter(|n| *n > 0)).collect();
     let benchmark = Benchmark {
         target: &args.target,
         train: &train,
         test: &test,
         public: &public,
+        inputs: &inputs,
+        methods: &methods,
+        sizes: &sizes,
         epsilons: &epsilons,
         delta_exponent: 1.1,
         seeds: args.seeds,

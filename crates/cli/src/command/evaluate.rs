@@ -46,7 +46,7 @@ pub fn run(args: EvaluateArgs, output: &Output) -> Result<()> {
         ));
     }
     let keys = EvaluationKeys::read(&contract, &args.keys)?;
-    let server = Server::new(&plan, &keys)?;
+    let server = Server::with_kernels(&plan, &keys, args.kernels)?;
 
     let start = Instant::now();
     let bar = Bar::new("expanding");

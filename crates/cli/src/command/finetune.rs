@@ -11,7 +11,8 @@ use cryptotl_privacy::{
     ChargeError, Delta, Description, Epsilon, Guarantee, Ledger, PrivacyUnit, Rho, Status, StoredRelease,
     Witness, largest_rho_by,
 };
-use cryptotl_trainer::{Head, HeadSettings};
+use cryptotl_trainer::head::{ChargedMechanism, Signal, Space, Task, Terms};
+use cryptotl_trainer::{Head, HeadSettings, Method};
 use serde::Serialize;
 
 use super::ledger::read_policy;
@@ -34,6 +35,7 @@ struct Released {
     card: String,
     digest: String,
     inputs: HeadInputs,
+    method: Method,
     /// Whether this is the head of an earlier run of the same plan, at no charge.
     replayed: bool,
     guarantee: Guarantee,
@@ -46,7 +48,8 @@ struct Released {
 
 impl fmt::Display for Released {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "released {} ({}), with its model card {}", self.head, self.inputs.name(), self.card)?;
+        let (method, inputs) = (self.method.name(), self.inputs.name());
+        writeln!(f, "released {} ({method}, {inputs}), with its model card {}", self.head, self.card)?;
         if self.replayed {
             writeln!(
                 f,
@@ -99,12 +102,15 @@ pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
     let delta = args.delta.map_or(Ok(status.delta), Delta::new)?;
     let accountant = status.policy.accountant();
     let mu = Mu::from_rho(largest_rho_by(accountant, epsilon, delta)?);
-    let auto = HeadSettings::auto(&public, args.inputs, mu.get(), status.public_size)?;
+    let signal = Signal::new(mu.get(), status.public_size)?;
+    let auto = HeadSettings::auto(&public, args.inputs, args.method.method(), signal)?;
     let settings = HeadSettings { slack: args.slack, ..auto };
     let (unit, adjacency) = (status.policy.unit(), status.policy.adjacency());
+    let terms = Terms { epsilon, delta, accountant, order: status.sampling_order, unit, adjacency };
     let mut about = Description::from([("public-model".to_owned(), public_digest.to_string())]);
     about.extend(args.run.clone().map(|name| ("run".to_owned(), name)));
-    let plan = settings.plan(&public, epsilon, delta, accountant, unit, adjacency, about)?;
+    let plan = settings.plan(&public, &terms, about)?;
+    let space = Space::new(&public, &settings)?;
 
     let charged = match ledger.charge(plan) {
         Err(ChargeError::Finished(earlier)) => {
@@ -114,16 +120,17 @@ pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
         other => other?,
     };
     // From here on the loss is spent, whatever happens; private data may be read.
-    let mut mechanism = charged.into_mechanism()?;
+    let mut mechanism = ChargedMechanism::open(charged)?;
     let records = Records::read(&args.features)?;
     // What was read may be a pipe's, or no longer the file that was looked at. The outline holds no record.
     check_outline(&args, (&public, public_digest), unit, &records.outline())?;
-    let weights = settings.fit(&public, &records, &mut mechanism)?;
+    let weights = settings.fit(&Task::new(&space, &records, &mechanism)?, &mut mechanism)?;
     let receipt = mechanism.finish();
     let head = Head::new(
         &public,
         public_digest,
         &settings,
+        space,
         receipt.plan(),
         &status.population,
         *receipt.witness(),
@@ -167,6 +174,7 @@ fn report(args: &FinetuneArgs, ledger: &Ledger, replayed: bool, output: &Output)
         card: card.display().to_string(),
         digest: digest.to_string(),
         inputs: head.inputs(),
+        method: head.header.method,
         replayed,
         sentence: head.header.guarantee.formal_sentence(),
         groups: groups(&head.header.guarantee),

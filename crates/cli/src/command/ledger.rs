@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use cryptotl_privacy::{EntryKind, Ledger, Policy, Status, Witness};
+use cryptotl_privacy::{Accountant, EntryKind, Ledger, Policy, Status, Witness};
 use cryptotl_trainer::Head;
 use serde::Serialize;
 
@@ -28,7 +28,7 @@ impl fmt::Display for Shown {
         }
         let policy = &status.policy;
         writeln!(f, "population {}, at most {} units", status.population, status.public_size)?;
-        writeln!(
+        write!(
             f,
             "policy     {}: protects a {} by {} adjacency, at most epsilon {} for one release",
             policy.name(),
@@ -36,6 +36,10 @@ impl fmt::Display for Shown {
             policy.adjacency(),
             policy.epsilon_per_release_max()
         )?;
+        if policy.accountant() == Accountant::Gdp {
+            write!(f, ", counted by exact Gaussian DP")?;
+        }
+        writeln!(f)?;
         writeln!(
             f,
             "spent      epsilon {} of {} at delta {} (rho {} of {}, {} left)",
@@ -46,6 +50,16 @@ impl fmt::Display for Shown {
             status.rho_cap,
             status.rho_remaining
         )?;
+        let exact = status.epsilon_spent_gdp.filter(|exact| *exact < status.epsilon_spent);
+        if let Some(exact) = exact {
+            writeln!(
+                f,
+                "           epsilon {exact} by exact Gaussian DP, as all charges are of Gaussian sums"
+            )?;
+        }
+        if let Some(order) = status.order {
+            writeln!(f, "           counted up to order {order}, as there are releases on Poisson samples")?;
+        }
         match status.epsilon_affordable {
             Some(epsilon) => writeln!(f, "affordable epsilon {epsilon} in one release")?,
             None => writeln!(f, "affordable nothing; no further release is possible")?,
@@ -119,6 +133,7 @@ fn amend(args: LedgerAmendArgs, output: &Output) -> Result<()> {
 
 fn verify(args: LedgerVerifyArgs, output: &Output) -> Result<()> {
     let ledger = Ledger::open(&args.ledger)?;
+    ledger.verify_figures()?;
     let status = ledger.status()?;
     let mut note = format!("{} verifies", args.ledger.display());
     if let (Some(seq), Some(hash)) = (args.seq, args.hash) {

@@ -123,6 +123,11 @@ fn summary(event: &Event) -> String {
         Event::Counts(counts) => {
             format!("Counts of units in {} bins, with discrete Gaussian DP noise from OpenDP.", counts.bins)
         }
+        Event::PerturbedMinimum(_) => {
+            "The minimizer of a regularized loss over all units, with DP noise on the objective, on \
+                                       the answer, or on both. Records are not sampled."
+                .to_owned()
+        }
         Event::NoisyMax(choice) => {
             format!(
                 "One choice among {} candidates, by the exponential mechanism of OpenDP.",

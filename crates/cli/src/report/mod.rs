@@ -158,12 +158,7 @@ impl Report {
             format: FORMAT.to_owned(),
             version: VERSION,
             target_epsilon: header.guarantee.epsilon.get(),
-            accounted_epsilon: guarantee::accounted(
-                &header.event,
-                &header.guarantee,
-                header.guarantee.delta,
-            )?
-            .get(),
+            accounted_epsilon: header.guarantee.epsilon_at(&header.event, header.guarantee.delta)?.get(),
             audited_epsilon_lower_bound: bound.map(|bound| bound.epsilon),
             confidence: bound.map(|bound| bound.confidence),
             verdict: found.map_or(Verdict::NotAssessed, |audit| audit.verdict.into()),

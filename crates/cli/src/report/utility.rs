@@ -47,7 +47,7 @@ impl Utility {
         };
         let head = &evidence.head;
         let inputs = head.inputs().name();
-        let method = head.header.description.get("method").map_or("", String::as_str);
+        let method = head.header.method.name();
         let own = |row: &&BenchmarkRow| row.method == method && row.inputs == inputs;
         let target = head.header.guarantee.epsilon.get();
         // The budgets of a table are round numbers, which a release meets up to rounding.

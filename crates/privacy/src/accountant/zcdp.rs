@@ -1,11 +1,13 @@
-//! Zero-concentrated differential privacy: the accountant that charges.
+//! Zero-concentrated differential privacy: the theory in which ledgers add up.
 //!
 //! A mechanism is rho-zCDP if, for every pair of neighboring datasets and every order
 //! alpha > 1, the Rényi divergence of order alpha between its outputs is at most rho * alpha
-//! (Bun and Steinke 2016, Definition 1.1). Losses add up under adaptive composition (Lemma 2.3).
+//! (Bun and Steinke 2016). Losses add up under composition, also where a mechanism is chosen after seeing the outputs of
+//! those before (Bun and Steinke 2016); and, because the definition holds order by order, also where its *loss* is chosen so, as
+//! long as the sum stays within a cap that was fixed before (Feldman and Zrnic 2021).
 //!
-//! The conversion to (epsilon, delta) is that of Canonne, Kamath and Steinke 2020, Proposition 12
-//! and Corollary 13:
+//! The conversion to (epsilon, delta) is that of Canonne, Kamath and Steinke 2020: if the Rényi divergence of order alpha
+//! is at most alpha * rho, then for every epsilon >= 0 the delta inside the minimum is enough:
 //!
 //! ```text
 //! delta(epsilon) = min over alpha > 1 of

@@ -7,9 +7,9 @@ use serde::Serialize;
 use super::LedgerError;
 use super::chain::{Entry, History};
 use super::entries::{Body, Charge, EntryKind};
-use crate::accountant::Accountant;
 use crate::accountant::gdp::GridSlack;
 use crate::accountant::tcdp::Order;
+use crate::accountant::{Accountant, AccountantError};
 use crate::calibrate::largest_rho_by;
 use crate::config::Policy;
 use crate::digest::Digest;
@@ -73,6 +73,9 @@ pub struct Status {
     pub head: Witness,
     /// All entries, the oldest first.
     pub entries: Vec<EntrySummary>,
+    /// What was spent.
+    #[serde(skip)]
+    losses: Losses,
 }
 
 /// One entry in a [`Status`].
@@ -112,6 +115,14 @@ pub struct EntrySummary {
 }
 
 impl Status {
+    /// The epsilon of all charges together at another delta, by the policy's accountant.
+    ///
+    /// # Errors
+    /// [`AccountantError`] where the accountant has no figure.
+    pub fn epsilon_spent_at(&self, delta: Delta) -> Result<Epsilon, AccountantError> {
+        self.losses.epsilon(self.policy.accountant(), delta)
+    }
+
     pub(super) fn of(history: &History) -> Result<Status, LedgerError> {
         let History { genesis, terms, .. } = history;
         let spent = history.spent();
@@ -134,6 +145,7 @@ impl Status {
             clock_went_back: history.clock_went_back(),
             head: history.head,
             entries: history.entries.iter().map(|entry| EntrySummary::of(entry, history)).collect(),
+            losses: spent,
         })
     }
 }

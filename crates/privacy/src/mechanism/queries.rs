@@ -38,7 +38,7 @@ impl Paid {
     }
 
     fn receipt(self) -> Receipt {
-        Receipt::of_one_step(self.plan, self.witness)
+        Receipt::new(self.plan, self.witness, 1)
     }
 }
 

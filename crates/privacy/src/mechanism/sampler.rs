@@ -49,8 +49,8 @@ pub(crate) fn rho_of_one_step(noise_multiplier: f64) -> Result<Rho, MechanismErr
 /// The zCDP loss of one noisy sum whose neighbors are at most `sensitivity` grid steps apart, rounded up.
 ///
 /// It does not depend on the dimension: the sensitivity is a norm of the whole vector. The loss of
-/// Laplace noise is pure, epsilon = 1 / multiplier, and counts as epsilon^2 / 2 (Bun and Steinke 2016,
-/// Proposition 1.4). Sensitivities are below 2^53, so that they are exact in an `f64`.
+/// Laplace noise is pure, epsilon = 1 / multiplier, and epsilon-DP is (epsilon^2 / 2)-zCDP (Bun and Steinke
+/// 2016). Sensitivities are below 2^53, so that they are exact in an `f64`.
 pub(crate) fn rho_of_one_sum(
     noise: Noise,
     noise_multiplier: f64,

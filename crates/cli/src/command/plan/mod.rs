@@ -1,5 +1,6 @@
 //! `plan`: what a job and a release would cost, before anything is spent.
 
+mod band;
 mod encryption;
 mod privacy;
 

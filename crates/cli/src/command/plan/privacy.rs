@@ -5,12 +5,13 @@ use std::fmt;
 use cryptotl_privacy::accountant::gdp::{self, GridSlack, Mu};
 use cryptotl_privacy::accountant::zcdp;
 use cryptotl_privacy::{Delta, Description, Epsilon, Event, Guarantee, Ledger, Policy};
-use cryptotl_privacy::{Refusal, ReleasePlan, Rho, Status, SumRequest};
+use cryptotl_privacy::{Proof, Refusal, ReleasePlan, Rho, Status, SumRequest};
 use serde::Serialize;
 
 use super::super::account::DELTAS;
 use super::super::finetune::check_policy;
 use super::super::ledger::read_policy;
+use super::band::Band;
 use crate::cli::PrivacyPlanArgs;
 use crate::exit::{Code, Failure, Result};
 
@@ -29,14 +30,16 @@ pub(super) struct Planned {
     rho_remaining: Rho,
     /// Null when nothing is left.
     epsilon_affordable: Option<Epsilon>,
+    /// What heads reached on public data; null below the smallest terms that were measured.
+    accuracy_on_public_data: Option<Band>,
 }
 
 #[derive(Serialize)]
 struct ProfilePoint {
     delta: Delta,
-    /// What the ledger counts.
+    /// By zCDP.
     epsilon: Epsilon,
-    /// The exact figure, with the margin of the integer grid; null where that is above delta.
+    /// By exact Gaussian DP, with the margin of the integer grid; null where that is above delta.
     epsilon_gdp: Option<Epsilon>,
 }
 
@@ -44,12 +47,28 @@ impl fmt::Display for Planned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Guarantee { epsilon, delta, rho, unit, adjacency, .. } = &self.guarantee;
         writeln!(f, "release       epsilon {epsilon} at delta {delta}: rho {rho}, mu {:.6}", self.mu)?;
+        if self.guarantee.proof == Proof::Gdp {
+            writeln!(
+                f,
+                "counted by    exact Gaussian DP; the first column is what zCDP says of the same noise"
+            )?;
+        }
         writeln!(f, "protects      a {unit} by {adjacency} adjacency")?;
         writeln!(f, "noise         multiplier {:.6} in each of {} sums", self.noise_multiplier, self.steps)?;
         writeln!(f, "{:>13} {:>12} {:>12}", "delta", "epsilon", "exact (GDP)")?;
         for point in &self.profile {
             let exact = point.epsilon_gdp.map_or("-".to_owned(), |epsilon| epsilon.to_string());
             writeln!(f, "{:>13} {:>12} {exact:>12}", point.delta, point.epsilon)?;
+        }
+        match &self.accuracy_on_public_data {
+            Some(Band { n, epsilon, mean, low, high, zero_shot }) => writeln!(
+                f,
+                "accuracy      {mean} ({low} to {high}) on three public tasks, {n} records at epsilon {epsilon}; {zero_shot} without any"
+            )?,
+            None => writeln!(
+                f,
+                "accuracy      not measured on public data for so few records or so small an epsilon"
+            )?,
         }
         writeln!(f, "left          rho {} of {}", self.rho_remaining, self.rho_cap)?;
         match (&self.refusal, self.epsilon_affordable) {
@@ -68,7 +87,7 @@ pub(super) fn plan(args: &PrivacyPlanArgs, epsilon: f64) -> Result<Planned> {
         check_policy(args.policy.as_deref(), path, &status)?;
         let plan = release(args, epsilon, status.delta, &status.policy)?;
         let refusal = ledger.refusal(&plan)?;
-        return planned(&plan, &status, refusal);
+        return planned(epsilon, &plan, &status, refusal);
     }
     let (Some(policy), Some(public_size)) = (&args.policy, args.public_size) else {
         let remedy = "give --ledger, or --policy and --public-size";
@@ -85,7 +104,7 @@ pub(super) fn plan(args: &PrivacyPlanArgs, epsilon: f64) -> Result<Planned> {
     let status = ledger.status()?;
     let plan = release(args, epsilon, status.delta, &policy)?;
     let refusal = ledger.refusal(&plan)?;
-    planned(&plan, &status, refusal)
+    planned(epsilon, &plan, &status, refusal)
 }
 
 fn release(args: &PrivacyPlanArgs, epsilon: Epsilon, delta: Delta, policy: &Policy) -> Result<ReleasePlan> {
@@ -103,7 +122,7 @@ fn release(args: &PrivacyPlanArgs, epsilon: Epsilon, delta: Delta, policy: &Poli
     })?)
 }
 
-fn planned(plan: &ReleasePlan, status: &Status, refusal: Option<Refusal>) -> Result<Planned> {
+fn planned(asked: Epsilon, plan: &ReleasePlan, status: &Status, refusal: Option<Refusal>) -> Result<Planned> {
     let Event::GaussianSum(sum) = plan.event() else {
         return Err(Failure::new(Code::Bug, "a plan of Gaussian sums is another event"));
     };
@@ -116,10 +135,9 @@ fn planned(plan: &ReleasePlan, status: &Status, refusal: Option<Refusal>) -> Res
     deltas.sort_by(|a, b| b.get().total_cmp(&a.get()));
     deltas.dedup();
     for delta in deltas {
-        let epsilon = zcdp::epsilon(guarantee.rho, delta)?;
         profile.push(ProfilePoint {
             delta,
-            epsilon,
+            epsilon: zcdp::epsilon(guarantee.rho, delta)?,
             epsilon_gdp: gdp::epsilon_on_grid(mu, slack, delta).ok(),
         });
     }
@@ -133,6 +151,7 @@ fn planned(plan: &ReleasePlan, status: &Status, refusal: Option<Refusal>) -> Res
         rho_cap: status.rho_cap,
         rho_remaining: status.rho_remaining,
         epsilon_affordable: status.epsilon_affordable,
+        accuracy_on_public_data: Band::find(status.public_size, asked),
         guarantee,
     })
 }

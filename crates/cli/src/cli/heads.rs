@@ -1,0 +1,76 @@
+//! The arguments that are about private heads.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use cryptotl_model::HeadInputs;
+use cryptotl_trainer::Method;
+
+/// A method by name, or by rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MethodChoice {
+    /// By epsilon and public size
+    Auto,
+    /// Full-batch gradient descent, preconditioned with public covariance
+    DpFc,
+    /// Full-batch gradient descent with momentum
+    DpGd,
+    /// The regularized minimum, with DP noise on the objective
+    ObjectivePerturbation,
+    /// The regularized minimum, with DP noise on the answer
+    OutputPerturbation,
+    /// Gradient descent on Poisson samples
+    DpSgd,
+}
+
+impl MethodChoice {
+    /// The method that was named; `None` leaves it to the rule.
+    pub fn method(self) -> Option<Method> {
+        match self {
+            Self::Auto => None,
+            Self::DpFc => Some(Method::DpFc),
+            Self::DpGd => Some(Method::DpGd),
+            Self::ObjectivePerturbation => Some(Method::ObjectivePerturbation),
+            Self::OutputPerturbation => Some(Method::OutputPerturbation),
+            Self::DpSgd => Some(Method::DpSgd),
+        }
+    }
+}
+
+/// Arguments of `bench privacy`.
+#[derive(Debug, Args)]
+pub struct BenchPrivacyArgs {
+    /// The public half of the model
+    #[arg(long, value_name = "FILE")]
+    pub model: PathBuf,
+    /// Your word that all records given are public: accuracies on them are printed and charged to no ledger
+    #[arg(long, required = true)]
+    pub data_is_public: bool,
+    /// Labeled training records
+    #[arg(long, value_name = "FILE")]
+    pub train: PathBuf,
+    /// Labeled test records
+    #[arg(long, value_name = "FILE")]
+    pub test: PathBuf,
+    /// The target's name in the table
+    #[arg(long, value_name = "NAME")]
+    pub target: String,
+    /// What the heads read [default: everything that the records have]
+    #[arg(long, value_name = "PARTS", value_delimiter = ',', value_parser = super::head_inputs)]
+    pub inputs: Vec<HeadInputs>,
+    /// The methods to compare; auto is always measured
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [MethodChoice::Auto])]
+    pub methods: Vec<MethodChoice>,
+    /// How many training records are used; 0 is all of them
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [0])]
+    pub sizes: Vec<usize>,
+    /// The budgets
+    #[arg(long, value_name = "E,E", value_delimiter = ',', default_values_t = [0.5, 1.0, 2.0, 4.0, 8.0])]
+    pub epsilons: Vec<f64>,
+    /// Draws of training records and DP noise a cell
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub seeds: usize,
+    /// Where to write the rows as JSON
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}

@@ -1,0 +1,123 @@
+//! Every method from the command line to a labeled record and a report, and a head from before methods had names.
+
+mod common;
+#[path = "common/main_job.rs"]
+mod main_job;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use main_job::{CONFIG, POLICY, records};
+
+fn run(folder: &Path, arguments: &str) -> Output {
+    Command::new(common::cryptotl()).current_dir(folder).args(arguments.split_whitespace()).output().unwrap()
+}
+
+fn succeed(folder: &Path, arguments: &str) -> serde_json::Value {
+    let output = run(folder, arguments);
+    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap_or_default()
+}
+
+fn finetune(method: &str, epsilon: &str) -> String {
+    format!(
+        "--json finetune --features private.safetensors --model lower.public.safetensors --ledger budget \
+         --inputs embedding --epsilon {epsilon} --method {method} --output {method}.head"
+    )
+}
+
+/// A folder with a model, private records and a ledger of theirs.
+fn prepared() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("model.toml"), CONFIG).unwrap();
+    std::fs::write(path.join("policy.toml"), POLICY).unwrap();
+    records(400, 1).write(&path.join("source.safetensors")).unwrap();
+    records(300, 2).write(&path.join("private.safetensors")).unwrap();
+    succeed(
+        path,
+        "--json pretrain --config model.toml --source source.safetensors --output lower.safetensors",
+    );
+    succeed(
+        path,
+        "--json ledger init --ledger budget --policy policy.toml --population people --public-size 300",
+    );
+    folder
+}
+
+#[test]
+fn every_method_is_charged_labels_records_and_is_audited() {
+    let folder = prepared();
+    let path = folder.path();
+    let truth = records(300, 2).labels.unwrap();
+    for method in ["auto", "dp-fc", "dp-gd", "objective-perturbation", "output-perturbation", "dp-sgd"] {
+        let spent =
+            || succeed(path, "--json ledger show --ledger budget")["rho_spent"].as_str().unwrap().to_owned();
+        let before: f64 = spent().parse().unwrap();
+        let released = succeed(path, &finetune(method, "0.5"));
+        if method == "dp-fc" {
+            assert_eq!(released["replayed"], true, "auto took it, and the same run is free");
+        } else {
+            let ran = if method == "auto" { "dp-fc" } else { method };
+            assert_eq!(
+                (released["method"].as_str(), released["replayed"].as_bool()),
+                (Some(ran), Some(false))
+            );
+            let rho: f64 = released["guarantee"]["rho"].as_str().unwrap().parse().unwrap();
+            let after: f64 = spent().parse().unwrap();
+            assert!((after - before - rho).abs() < 1e-12, "{method}");
+            assert!(released["guarantee"]["epsilon"].as_f64().unwrap() <= 0.5);
+        }
+        let labels = run(path, &format!("classify --head {method}.head --input private.safetensors"));
+        let lines = String::from_utf8(labels.stdout).unwrap();
+        let right = lines
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+            .zip(&truth)
+            .filter(|(line, truth)| (line["label"] == "yes") == (**truth == 1))
+            .count();
+        assert!(right > 200, "{method}: {right} of 300");
+        let audit = format!("--json audit --head {method}.head --ledger budget --output {method}.audit");
+        assert!(succeed(path, &audit)["event"].is_object(), "{method}");
+        succeed(path, &format!("--json ledger verify --ledger budget --witness {method}.head"));
+    }
+}
+
+#[test]
+fn methods_that_a_ledger_cannot_count_are_refused_before_anything_is_charged() {
+    let folder = prepared();
+    let path = folder.path();
+    std::fs::write(path.join("gdp.toml"), format!("{POLICY}accountant = \"gdp\"\n")).unwrap();
+    succeed(
+        path,
+        "--json ledger init --ledger exact --policy gdp.toml --population people --public-size 300",
+    );
+    let with = |method: &str| finetune(method, "0.5").replace("--ledger budget", "--ledger exact");
+    for method in ["objective-perturbation", "output-perturbation", "dp-sgd"] {
+        let refused = run(path, &with(method));
+        assert!(!refused.status.success(), "{method}");
+        assert!(!path.join(format!("{method}.head")).exists());
+    }
+    let refused = run(path, &(finetune("objective-perturbation", "0.5") + " --slack 0.1"));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("takes no slack"));
+    let entries = |ledger: &str| {
+        let shown = succeed(path, &format!("--json ledger show --ledger {ledger}"));
+        shown["entries"].as_array().unwrap().len()
+    };
+    assert_eq!((entries("exact"), entries("budget")), (1, 1));
+    succeed(path, &with("dp-gd"));
+}
+
+#[test]
+fn a_head_from_before_methods_had_names_is_read() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("cmd/stages.in");
+    let output = run(&fixtures, "classify --head early-head.safetensors --input features.safetensors");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8(output.stdout).unwrap();
+    assert!(lines.lines().count() > 10 && lines.lines().all(|line| line.contains("\"score\"")));
+    let bytes = std::fs::read(fixtures.join("early-head.safetensors")).unwrap();
+    // The description names the method as well, further in; the header's own field comes before the encryption's.
+    let header = String::from_utf8_lossy(&bytes[..bytes.len().min(700)]).into_owned();
+    let (labels, encryption) = (header.find("label_names").unwrap(), header.find("encryption").unwrap());
+    assert!(!header[labels..encryption].contains("method"), "the fixture is an early one");
+}
