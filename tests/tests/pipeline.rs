@@ -65,7 +65,6 @@ fn the_audit_report_is_written_from_evidence_and_refuses_a_rolled_back_ledger() 
     let written: serde_json::Value =
         serde_json::from_slice(&std::fs::read(path.join("audit/report.json")).unwrap()).unwrap();
     assert_eq!(written, report);
-    is_as_in_the_schema(&report);
     let page = std::fs::read_to_string(path.join("audit/report.html")).unwrap();
     assert!(page.contains(report["sentence"].as_str().unwrap()));
     assert!(
@@ -148,7 +147,6 @@ fn evidence_fills_its_blocks_and_foreign_evidence_is_refused() {
     let audit = "audit --no-attack --head head.safetensors --ledger budget --output audit";
     let evidence = "--model lower.public.safetensors --plan job.plan --policy policy.toml --table table.json";
     let report = succeed(path, &format!("--json {audit} {evidence}"));
-    is_as_in_the_schema(&report);
     assert_eq!(report["product"]["backbone"]["sources"][0]["name"], "source");
     assert!(report["input_privacy"]["certificate"]["max_error"].as_f64().unwrap() < 1e-3);
     let rows = report["utility"]["rows"].as_array().unwrap();
@@ -179,18 +177,6 @@ fn evidence_fills_its_blocks_and_foreign_evidence_is_refused() {
     std::fs::write(path.join("other.json"), table.replace("people", "others")).unwrap();
     refuse(path, &format!("{audit} --table other.json"), 1, "no row for the target people");
     refuse(path, &format!("{audit} --table policy.toml"), 1, "not a table");
-}
-
-/// Validates a report by the schema in docs.
-fn is_as_in_the_schema(report: &serde_json::Value) {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/report.schema.json");
-    let schema: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    let validator = jsonschema::validator_for(&schema).unwrap();
-    let errors: Vec<String> = validator.iter_errors(report).map(|e| e.to_string()).collect();
-    assert!(errors.is_empty(), "{errors:?}");
-    let mut wrong = report.clone();
-    wrong["target_epsilon"] = "1".into();
-    assert!(!validator.is_valid(&wrong), "the schema refuses nothing");
 }
 
 #[test]
