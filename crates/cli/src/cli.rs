@@ -16,7 +16,7 @@ pub use accounting::{AccountArgs, Accountant, Mechanism, PrivacyPlanArgs};
 pub use attack::AttackArgs;
 pub use heads::{BenchPrivacyArgs, MethodChoice};
 pub use protocol::{DecryptArgs, EncryptArgs, EvaluateArgs, KeygenArgs, PlanArgs};
-pub use report::{AuditArgs, EvidenceArgs, VerifyArgs};
+pub use report::{AuditArgs, VerifyArgs};
 
 /// Transfer learning between two parties that do not trust each other: the model stays with its owner, the
 /// records stay with theirs, and what is released is differentially private.

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use cryptotl_privacy::accountant::gdp;
 use cryptotl_privacy::loss::Losses;
-use cryptotl_privacy::{AccountantError, Delta, Epsilon, Event, Guarantee, PrivacyUnit, Proof};
+use cryptotl_privacy::{AccountantError, Delta, Event, Guarantee, PrivacyUnit, Proof};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -52,11 +52,6 @@ impl Mechanism {
         }
     }
 
-    /// The recorded event, when this program knows it.
-    pub fn recorded(&self) -> Option<Event> {
-        serde_json::from_value(Value::Object(self.event.clone())).ok()
-    }
-
     pub(super) fn section(&self) -> Section {
         let mut facts: Vec<(&'static str, Cell)> = Vec::new();
         for (name, label) in LABELS {
