@@ -15,8 +15,10 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
 fn every_test_named_in_the_pitfalls_table_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = fs::read_to_string(root.join("../../docs/privacy.md")).unwrap();
-    // The crate's own tests, and those of the whole program.
-    let files = [root.to_owned(), root.join("../../tests/tests")].map(|folder| rust_files(&folder)).concat();
+    // The crate's own tests, those of the heads, and those of the whole program.
+    let files = [root.to_owned(), root.join("../trainer/tests"), root.join("../../tests/tests")]
+        .map(|folder| rust_files(&folder))
+        .concat();
     let code: String = files.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
     let rows = page.lines().filter(|line| line.starts_with("| ")).filter_map(|line| line.split('|').nth(4));
     // Odd pieces between backticks are code.

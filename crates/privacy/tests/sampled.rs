@@ -103,7 +103,7 @@ fn a_person_is_sampled_with_all_of_their_rows() {
         sampling_rate: 0.5,
         unit,
         order: Order::MIN,
-        ..request(60_000.0)
+        ..request(1_000_000.0)
     });
     let units = mechanism.units(3, Some(&[Some(1), Some(1), Some(1)])).unwrap();
     let mut n_taken = 0;

@@ -68,9 +68,10 @@ fn write_the_stored_ledgers() {
 
 #[test]
 fn stored_ledgers_are_read_as_they_are_verified_and_charged() {
-    for (name, n_charges, rho_spent, epsilon_spent) in
-        [("events.ledger", 6, "RHO-EVENTS", 0.0), ("gaussian.ledger", 2, "RHO-GAUSSIAN", 0.0)]
-    {
+    for (name, n_charges, rho_spent, epsilon_spent) in [
+        ("events.ledger", 6, "0.062349766791", 2.012192412),
+        ("gaussian.ledger", 2, "0.024687655636", 0.779225812),
+    ] {
         let original = fs::read(vector(name)).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
@@ -128,7 +129,7 @@ fn a_ledger_holds_nothing_of_the_data_but_what_was_released() {
             .collect();
         entries
     };
-    let (mut few, mut many) = (entries(&[&[0.5, 0.0, 0.1]]), entries(&[&[-0.2, 0.9, 7.0]; 50]));
+    let (mut few, mut many) = (entries(&[&[0.5, 0.0, 0.1]]), entries(&[&[-0.2, 0.9, 7.0][..]; 50]));
     for side in [&mut few, &mut many] {
         assert_eq!(side.len(), 3);
         // The hash of a charge is over its time as well.

@@ -32,8 +32,8 @@
 //! exchanges P0 and P1, here z -> 2m + v - z. (Mironov, Talwar and Zhang 2019 prove it for densities.)
 //!
 //! *Proof.* B(alpha) = E_P0[(1 + y)^(1-alpha)]. With g(r) = (1-q+qr)^alpha - (1-q+qr)^(1-alpha), the claim is
-//! E_P0[g(r)] >= 0, and by the involution E_P0[g(r)] = E_P1[g(1/r)] = E_P0[r g(1/r)]. So it is enough that g(r) + r g(1/r)
-//! >= 0, and for r >= 1, because dividing by r exchanges r and 1/r. Let a = 1-q+qr, c = 1/(1-q+q/r). Then
+//! E_P0[g(r)] >= 0, and by the involution E_P0[g(r)] = E_P1[g(1/r)] = E_P0[r g(1/r)]. So it is enough that g(r) + r g(1/r) >= 0,
+//! and for r >= 1, because dividing by r exchanges r and 1/r. Let a = 1-q+qr, c = 1/(1-q+q/r). Then
 //! a >= c >= 1, since (1-q+qr)(1-q+q/r) >= 1, and with f(x) = x^alpha - x^(1-alpha) the claim is f(a) >= (r/c) f(c). At
 //! alpha = 1 both sides are a - 1, so r/c = (a-1)/(c-1), and the claim is that f(x)/(x-1) does not fall. With x = e^u it
 //! is sinh((alpha - 1/2) u) / sinh(u/2), which rises for alpha >= 1. ∎

@@ -11,9 +11,6 @@ use cryptotl_model::{HeadInputs, PublicModel};
 use super::{DpFc, DpGd, DpSgd, HeadSettings, Method, Objective, Output, Parameters};
 use crate::error::{Result, TrainerError};
 
-/// Below this signal training starts at the zero-shot head itself: the source's head on few axes is a little worse, and
-/// the budget does not make up for it.
-const ANCHORED_BELOW: f64 = 15.0;
 /// From this signal on plain descent with momentum is ahead of preconditioned descent.
 const DESCENT_FROM: f64 = 2500.0;
 
@@ -93,8 +90,7 @@ impl HeadSettings {
         // The largest rank on offer that is not above the wanted one, or else the smallest.
         let rank = view.ranks.range(..=wanted).next_back().or_else(|| view.ranks.iter().next());
         let (&rank, _) = rank.expect("a public model's views have statistics");
-        let anchored = labels == 2 && s < ANCHORED_BELOW;
-        Ok(Self { inputs, rank, anchored, slack: 0.0, public_size: signal.public_size, parameters })
+        Ok(Self { inputs, rank, slack: 0.0, public_size: signal.public_size, parameters })
     }
 }
 

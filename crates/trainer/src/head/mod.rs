@@ -103,9 +103,6 @@ pub struct HeadSettings {
     pub inputs: HeadInputs,
     /// How many principal axes of the source.
     pub rank: usize,
-    /// Whether training starts at the zero-shot head itself, by a coordinate for its score, and not at the source's
-    /// head on these axes. For budgets that hardly move anything.
-    pub anchored: bool,
     /// How far the clipped gradients of all other units may move together when one unit changes.
     pub slack: f64,
     /// The public size that sums are divided by.

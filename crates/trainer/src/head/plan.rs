@@ -137,9 +137,6 @@ impl HeadSettings {
             ("labels", public.label_names.join(",")),
             ("encoder", public.encoder.name.clone()),
         ];
-        if self.anchored {
-            lines.push(("start", "zero-shot".to_owned()));
-        }
         match self.parameters {
             Parameters::DpFc(DpFc { lambda, learning_rate, .. }) => {
                 lines.extend([("lambda", lambda.to_string()), ("learning-rate", learning_rate.to_string())]);

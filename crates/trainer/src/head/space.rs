@@ -8,19 +8,21 @@ use super::softmax::{outer, residuals, scores, scores_of};
 use super::{HeadSettings, Mechanism};
 use crate::error::{Result, TrainerError};
 
-/// The share of a row's norm that the coordinate of the zero-shot score gets in an anchored space: so small that neither
-/// DP noise nor gradients move its weight, which is large.
-const ANCHOR_SHARE: f64 = 0.01;
+/// The share of a row's norm that the coordinate of the zero-shot score gets: so small that neither DP noise nor
+/// gradients move its weight, which is large.
+const SCORE_SHARE: f64 = 0.01;
 
 /// Projection, second moment and start: all public.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Space {
     /// The map from a record to the row that the weights apply to.
     pub projection: Projection,
-    /// The second moment of the source's rows, `[dimension, dimension]`. Of an anchored space, the part that belongs
-    /// to the coordinate of the score is left out: it is of the size of 0.01.
+    /// The second moment of the source's rows, `[dimension, dimension]`. The part that belongs to the coordinate of the
+    /// zero-shot score is left out: it is of the size of 0.01.
     pub gram: Array2<f64>,
-    /// Where training starts: a vector of weights for each score.
+    /// Where training starts: a vector of weights for each score. Of two labels, it is the mean of the source's head on the
+    /// leading axes and of the zero-shot head on everything, which has a coordinate of its own. The first is smoother, the second knows
+    /// more; their mean is ahead of both on targets unlike the source (`docs/benchmarks-privacy.md`).
     pub start: Array1<f64>,
     /// How many labels are declared.
     pub labels: usize,
@@ -32,7 +34,7 @@ impl Space {
     /// # Errors
     /// [`TrainerError::Training`] when the model has no view for the inputs, or no statistics at the rank.
     pub fn new(public: &PublicModel, settings: &HeadSettings) -> Result<Self> {
-        let HeadSettings { inputs, rank, anchored, .. } = *settings;
+        let HeadSettings { inputs, rank, .. } = *settings;
         let view = public.views.get(&inputs).ok_or_else(|| {
             TrainerError::training(
                 format!("the public model has no view for {}", inputs.name()),
@@ -49,7 +51,7 @@ impl Space {
         let labels = public.label_names.len();
         let plain =
             Self { projection, gram: statistics.gram.clone(), start: statistics.start.clone(), labels };
-        Ok(if anchored { plain.anchored(public) } else { plain })
+        Ok(if labels == 2 { plain.with_zero_shot(public) } else { plain })
     }
 
     /// How many scores a record gets: one for two labels.
@@ -67,9 +69,10 @@ impl Space {
         self.scores() * self.dimension()
     }
 
-    /// The same space with a coordinate for the zero-shot score, in which the start is the zero-shot head. For two labels.
-    fn anchored(self, public: &PublicModel) -> Self {
-        let mut projection = Projection { score_share: ANCHOR_SHARE, ..self.projection };
+    /// The same space with a coordinate for the zero-shot score. Heads that do not read the embedding take the source's score
+    /// of what they read.
+    fn with_zero_shot(self, public: &PublicModel) -> Self {
+        let mut projection = Projection { score_share: SCORE_SHARE, ..self.projection };
         if projection.inputs != HeadInputs::Features {
             let mut weight = Array1::zeros(projection.mean.len());
             weight.slice_mut(s![..public.zero_shot.width()]).assign(&public.zero_shot.weight);
@@ -85,7 +88,9 @@ impl Space {
         }
         gram[[dimension - 1, dimension - 1]] = self.gram[[old, old]];
         let mut start = Array1::zeros(dimension);
-        start[rank] = projection.score_scale / ANCHOR_SHARE;
+        start.slice_mut(s![..rank]).assign(&(&self.start.slice(s![..rank]) * 0.5));
+        start[rank] = 0.5 * projection.score_scale / SCORE_SHARE;
+        start[dimension - 1] = 0.5 * self.start[old];
         Self { projection, gram, start, labels: self.labels }
     }
 }
