@@ -120,7 +120,6 @@ impl HeadSettings {
         Some(Self {
             inputs: HeadInputs::ALL.into_iter().find(|inputs| Some(inputs.name()) == word("inputs"))?,
             rank: word("rank")?.parse().ok()?,
-            anchored: word("start") == Some("zero-shot"),
             slack,
             public_size: word("public-size")?.parse().ok().filter(|&size| size > 0)?,
             parameters,
