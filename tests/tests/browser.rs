@@ -53,7 +53,7 @@ fn report(folder: &Path) -> PathBuf {
     steps::succeed(folder, &steps::finetune("0.5", "f.safetensors", "second.safetensors"));
     steps::succeed(
         folder,
-        "--json audit --head head.safetensors --ledger budget --model lower.public.safetensors --output audit",
+        "--json audit --runs 800 --head head.safetensors --ledger budget --model lower.public.safetensors --output audit",
     );
     folder.join("audit")
 }

@@ -21,7 +21,7 @@ fn released() -> tempfile::TempDir {
     succeed(path, &finetune("1", "f.safetensors", "head.safetensors"));
     succeed(
         path,
-        "--json audit --head head.safetensors --ledger budget --model lower.public.safetensors --output audit",
+        "--json audit --no-attack --head head.safetensors --ledger budget --model lower.public.safetensors --output audit",
     );
     folder
 }

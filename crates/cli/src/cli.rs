@@ -1,6 +1,7 @@
 //! The arguments, and nothing else.
 
 mod accounting;
+mod attack;
 mod embedding;
 mod heads;
 mod pretraining;
@@ -16,11 +17,12 @@ use cryptotl_model::HeadInputs;
 use crate::encoder::EncoderSource;
 
 pub use accounting::{AccountArgs, Accountant, Mechanism, PrivacyPlanArgs};
+pub use attack::AttackArgs;
 pub use embedding::{BenchEncoderArgs, EmbedArgs};
 pub use heads::{BenchPrivacyArgs, MethodChoice};
 pub use pretraining::{ImportArgs, PretrainArgs};
 pub use protocol::{DecryptArgs, EncryptArgs, EvaluateArgs, KeygenArgs, PlanArgs};
-pub use report::{AuditArgs, EvidenceArgs, VerifyArgs};
+pub use report::{AuditArgs, VerifyArgs};
 
 /// Transfer learning between two parties that do not trust each other: the model stays with its owner, the
 /// records stay with theirs, and what is released is differentially private.

@@ -7,7 +7,7 @@
 //! [`objective`] counts the DP noise of a random linear term in an objective, in zCDP.
 
 pub mod gdp;
-mod normal;
+pub(crate) mod normal;
 pub mod objective;
 pub mod pld;
 pub mod tcdp;

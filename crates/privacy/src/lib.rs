@@ -162,8 +162,8 @@ pub use ledger::{
     StoredRelease, Witness,
 };
 pub use mechanism::{
-    BenchmarkMinimum, BenchmarkSums, ChargedCounts, ChargedMinimum, ChargedNoisyMax, ChargedSums,
-    MechanismError, NoisyMinimum, NoisySum, PublicData, Receipt, Units,
+    AuditSums, BenchmarkMinimum, BenchmarkSums, ChargedCounts, ChargedMinimum, ChargedNoisyMax, ChargedSums,
+    Defect, MechanismError, NoisyMinimum, NoisySum, PublicData, Receipt, Units,
 };
 pub use plan::{
     ChargedPlan, Description, MinimumRequest, PerturbedBy, PlanError, QueryRequest, ReleasePlan,

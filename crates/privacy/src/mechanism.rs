@@ -14,7 +14,7 @@ pub(crate) use sampler::{
     MIN_NOISE_MULTIPLIER, Noise, rho_of_gaussian, rho_of_noisy_max, rho_of_one_step, rho_of_one_sum,
 };
 pub use sampler::{RNG_NAME, SAMPLER_NAME};
-pub use sums::{BenchmarkSums, ChargedSums, NoisySum, PublicData, Receipt};
+pub use sums::{AuditSums, BenchmarkSums, ChargedSums, Defect, NoisySum, PublicData, Receipt};
 pub use units::Units;
 
 use crate::guarantee::PrivacyUnit;

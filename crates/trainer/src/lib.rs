@@ -4,6 +4,7 @@
 //! * [`encoder`]: a sentence-transformers folder as a function from texts to embeddings;
 //! * [`config`], [`pretrain`](mod@pretrain): the network configurations in `models/` and the public training;
 //! * [`head`]: private heads, trained through charged mechanisms of `cryptotl-privacy`;
+//! * [`audit`]: the attack on a head's mechanism;
 //! * [`import`](mod@import): networks that were trained elsewhere;
 //! * [`metrics`]: accuracy, F1, kappa and calibration of scores on public data;
 //! * [`linear`]: logistic regression and principal axes, for public data.
@@ -12,6 +13,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod audit;
 pub mod benchmark;
 pub mod config;
 pub mod encoder;

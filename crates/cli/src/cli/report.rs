@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::AttackArgs;
+
 /// Arguments of `audit`.
 #[derive(Debug, Args)]
 pub struct AuditArgs {
@@ -13,11 +15,15 @@ pub struct AuditArgs {
     /// The ledger that paid for it
     #[arg(long, value_name = "FILE")]
     pub ledger: PathBuf,
-    #[command(flatten)]
-    pub evidence: EvidenceArgs,
     /// The folder for report.json, report.html, report.md and registry.yaml
     #[arg(long, value_name = "DIR")]
     pub output: PathBuf,
+    /// What the report is assembled from beside them.
+    #[command(flatten)]
+    pub evidence: EvidenceArgs,
+    /// How much is attacked.
+    #[command(flatten)]
+    pub attack: AttackArgs,
 }
 
 /// Evidence beyond head and ledger; what is not given is `not assessed` in the report.

@@ -1,24 +1,28 @@
-//! `audit`: the report that a privacy officer can sign, from the head, the ledger and whatever evidence is given.
+//! `audit`: the report that a privacy officer can sign, from the head, the ledger, an attack and whatever evidence is given.
 
 use std::fmt;
 use std::path::Path;
 
 use cryptotl_encrypted::PlanFile;
 use cryptotl_model::PublicModel;
-use cryptotl_model::format::write_atomically;
+use cryptotl_model::format::{check_writable, write_atomically};
 use cryptotl_privacy::Ledger;
 use cryptotl_trainer::Head;
 use serde::Serialize;
 
+use super::attack::{Bounds, attack};
 use super::finetune::check_policy;
 use super::ledger::paid_status;
 use crate::cli::AuditArgs;
 use crate::exit::{Code, Failure, Result};
 use crate::output::Output;
-use crate::report::{self, BenchmarkRow, Evidence, Report, quoted};
+use crate::report::{self, BenchmarkRow, Evidence, Report, Verdict, quoted};
 
 /// The largest table of a benchmark that is read.
 const MAX_TABLE_BYTES: u64 = 16 << 20;
+
+/// The renderings, in the order in which they are written.
+const FILES: [&str; 4] = ["report.json", "report.md", "registry.yaml", "report.html"];
 
 #[derive(Serialize)]
 #[serde(transparent)]
@@ -32,19 +36,20 @@ impl fmt::Display for Audited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let report = &self.report;
         writeln!(f, "{}", report.sentence)?;
-        write!(
+        writeln!(
             f,
             "target epsilon {}, accounted {}, audited: {}",
             report.target_epsilon,
             report.accounted_epsilon,
             report.verdict.words()
         )?;
-        if let (Some(bound), Some(confidence)) = (report.audited_epsilon_lower_bound, report.confidence) {
-            write!(f, ", at least {bound:.4} with {:.0} % confidence", confidence * 100.0)?;
+        match report.attack.evidence() {
+            Ok(evidence) => write!(f, "{}", Bounds(evidence))?,
+            Err(reason) => writeln!(f, "{reason}")?,
         }
         writeln!(
             f,
-            "\nspent by all releases: epsilon {} of {}",
+            "spent by all releases: epsilon {} of {}",
             report.budget.epsilon_spent, report.budget.epsilon_cap
         )?;
         write!(f, "report in {}", self.place)
@@ -53,10 +58,26 @@ impl fmt::Display for Audited {
 
 /// Runs the verb.
 pub fn run(args: AuditArgs, output: &Output) -> Result<()> {
-    let evidence = gather(&args)?;
+    let mut evidence = gather(&args)?;
+    std::fs::create_dir_all(&args.output).map_err(|e| {
+        Failure::failed(format!("cannot make {}: {e}", args.output.display()), "give a folder")
+    })?;
+    FILES.iter().try_for_each(|file| check_writable(&args.output.join(file)))?;
+    evidence.audit = Some(attack(&evidence.head, &args.attack)?);
     let report = Report::new(&evidence)?;
-    let page = publish(&report, &args.output)?;
-    output.result(&Audited { report, place: page })
+    let place = publish(&report, &args.output)?;
+    let is_falsified = report.verdict == Verdict::Falsified;
+    output.result(&Audited { report, place })?;
+    if is_falsified {
+        return Err(Failure::new(
+            Code::Falsified,
+            format!(
+                "the attack contradicts the claim of {}: more is lost than was charged; withdraw the head, and report this",
+                args.head.display()
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// Reads the evidence and refuses what does not belong together.
@@ -90,14 +111,12 @@ fn publish(report: &Report, folder: &Path) -> Result<String> {
     let json = serde_json::to_vec_pretty(report).map_err(|e| bug(&e))?;
     let registry = report::registry(report).map_err(|e| bug(&e))?;
     let html = report::html(report).map_err(|e| bug(&e))?;
-    std::fs::create_dir_all(folder)
-        .map_err(|e| Failure::failed(format!("cannot make {}: {e}", folder.display()), "give a folder"))?;
-    write_atomically(&folder.join("report.json"), &json)?;
-    write_atomically(&folder.join("report.md"), report::markdown(report).as_bytes())?;
-    write_atomically(&folder.join("registry.yaml"), registry.as_bytes())?;
-    let page = folder.join("report.html");
-    write_atomically(&page, html.as_bytes())?;
-    Ok(page.display().to_string())
+    let text = report::markdown(report);
+    let contents: [&[u8]; 4] = [&json, text.as_bytes(), registry.as_bytes(), html.as_bytes()];
+    for (file, content) in FILES.iter().zip(contents) {
+        write_atomically(&folder.join(file), content)?;
+    }
+    Ok(folder.join("report.html").display().to_string())
 }
 
 fn read_public(path: &Path, head: &Head) -> Result<PublicModel> {

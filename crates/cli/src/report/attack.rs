@@ -77,11 +77,7 @@ pub(super) fn assess(audit: Option<&Audit>) -> Assessed<AuditEvidence> {
 /// The controls, flat.
 pub(super) fn controls(evidence: &AuditEvidence) -> Vec<Control> {
     let control = |c: &audit::ControlAudit| Control {
-        control: match c.control {
-            audit::Control::NoNoise => "no DP noise",
-            audit::Control::HalfNoise => "half the DP noise",
-        }
-        .to_owned(),
+        control: c.control.words().to_owned(),
         runs: c.runs as u64,
         epsilon_lower_bound: c.bound.epsilon,
         confidence: c.bound.confidence,

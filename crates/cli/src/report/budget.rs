@@ -182,15 +182,12 @@ impl Budget {
         });
         let mut blocks = vec![
             Block::Facts(vec![
-                ("Cap", Cell::figure("/budget/epsilon_cap", words::at_least(self.epsilon_cap))),
+                ("Cap", Cell::figure("/budget/epsilon_cap", words::cap(self.epsilon_cap))),
                 ("Spent by all runs", Cell::figure("/budget/epsilon_spent", words::loss(self.epsilon_spent))),
                 ("Left, in one release", self.affordable()),
                 (
                     "Most in one release",
-                    Cell::figure(
-                        "/budget/epsilon_per_release_max",
-                        words::at_least(self.epsilon_per_release_max),
-                    ),
+                    Cell::figure("/budget/epsilon_per_release_max", words::cap(self.epsilon_per_release_max)),
                 ),
                 ("Policy", self.policy.clone().into()),
                 ("Counted by", self.accountant.clone().into()),
@@ -211,7 +208,7 @@ impl Budget {
                     day(&amendment.recorded_at).into(),
                     match amendment.epsilon_cap {
                         Some(cap) => {
-                            Cell::figure(format!("/budget/amendments/{i}/epsilon_cap"), words::at_least(cap))
+                            Cell::figure(format!("/budget/amendments/{i}/epsilon_cap"), words::cap(cap))
                         }
                         None => "unchanged".into(),
                     },

@@ -82,7 +82,7 @@ fn answers(report: &Report) -> Vec<Answer> {
             words: format!(
                 "epsilon by {} on these people so far, of at most {}",
                 words::count(budget.runs.len(), "run"),
-                words::at_least(budget.epsilon_cap)
+                words::cap(budget.epsilon_cap)
             ),
             status: if share <= 1.0 + 1e-9 { Status::Pass } else { Status::Fail },
             share: Some(share),
@@ -131,7 +131,7 @@ fn meaning(report: &Report) -> Vec<String> {
         meaning.push(format!(
             "In numbers: who is willing to suspect 1 in 100 wrongly recognizes at most {} in 100 of the {noun}s that were in. \
              By guessing it would be 1.",
-            words::loss(bound.max_true_positive_rate * 100.0).trim_end_matches('0').trim_end_matches('.')
+            words::number((bound.max_true_positive_rate * 1e3).ceil() / 10.0)
         ));
     }
     meaning.push(if report.setting.flows.len() > 2 {

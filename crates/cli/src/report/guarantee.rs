@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use cryptotl_privacy::accountant::gdp;
 use cryptotl_privacy::loss::Losses;
-use cryptotl_privacy::{AccountantError, Delta, Epsilon, Event, Guarantee, PrivacyUnit, Proof};
+use cryptotl_privacy::{AccountantError, Delta, Event, Guarantee, PrivacyUnit, Proof};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -208,19 +208,6 @@ fn proof(proof: Proof) -> &'static str {
     }
 }
 
-/// The epsilon of a recorded event at a delta, by the theory that the guarantee names.
-///
-/// # Errors
-/// [`AccountantError`] when the event's loss has no epsilon.
-pub(super) fn accounted(
-    event: &Event,
-    guarantee: &Guarantee,
-    delta: Delta,
-) -> Result<Epsilon, AccountantError> {
-    let Guarantee { proof, unit, adjacency, .. } = *guarantee;
-    Ok(Guarantee::of(event, proof.accountant(), delta, unit, adjacency)?.epsilon)
-}
-
 /// epsilon of this release and of everything, at deltas from 0.1 to 1e-12. A delta at which a theory has no figure is
 /// left out.
 fn profile(
@@ -233,7 +220,7 @@ fn profile(
     let mut points = Vec::new();
     for quarter in (4..=48).step_by(step) {
         let delta = Delta::new(10f64.powf(-f64::from(quarter) / 4.0))?;
-        let release = accounted(event, guarantee, delta);
+        let release = guarantee.epsilon_at(event, delta);
         let spent = spent.epsilon(guarantee.proof.accountant(), delta);
         if let (Ok(release), Ok(spent)) = (release, spent) {
             points.push(ProfilePoint {

@@ -55,7 +55,7 @@ impl Page<'_> {
                     style { (PreEscaped(STYLE)) }
                 }
                 body {
-                    header { (self.front(&title)) }
+                    header { (self.front()) }
                     nav aria-label="Contents" {
                         ol { @for section in &sections { li { a href={ "#" (section.id) } { (section.title) } } } }
                     }
@@ -69,12 +69,12 @@ impl Page<'_> {
         })
     }
 
-    fn front(&self, title: &str) -> Markup {
+    fn front(&self) -> Markup {
         let report = self.report;
         let front = Front::of(report);
         html! {
             p.kicker { "Privacy audit report" }
-            h1 { (title.trim_start_matches("Privacy audit report: ")) }
+            h1 { (report.dataset.population) }
             p.subject { (front.subject) ". As of entry " (report.budget.head_seq) " of the ledger, "
                 time datetime=(report.budget.as_of) { (super::budget::day(&report.budget.as_of)) } "." }
             div.answers { @for answer in &front.answers { (self.answer(answer)) } }
@@ -85,7 +85,7 @@ impl Page<'_> {
                 }
                 div {
                     h2 { "Who sees what" }
-                    (figure::flow::draw(&report.setting, "front"))
+                    (figure::draw(figure::Drawing::Flow, report))
                 }
             }
             h2 { "Before you sign" }
@@ -104,7 +104,7 @@ impl Page<'_> {
         html! {
             section class={ "answer " (class(answer.status)) } {
                 h2 { (answer.name) }
-                p.big { (self.cell(&answer.figure)) }
+                p.big { @if matches!(answer.figure, Cell::Figure { .. }) { span.unit { "ε " } } (self.cell(&answer.figure)) }
                 @if let Some(share) = answer.share {
                     (figure::share_bar(share))
                 }
@@ -117,7 +117,13 @@ impl Page<'_> {
         html! {
             section id=(section.id) aria-labelledby={ (section.id) "-title" } {
                 h2 id={ (section.id) "-title" } { (section.title) }
-                @for block in &section.blocks { (self.block(block)) }
+                @for run in section.blocks.chunk_by(|a, b| is_drawing(a) && is_drawing(b)) {
+                    @if is_drawing(&run[0]) {
+                        div.drawings { @for block in run { (self.block(block)) } }
+                    } @else {
+                        (self.block(&run[0]))
+                    }
+                }
             }
         }
     }
@@ -174,6 +180,11 @@ impl Page<'_> {
     }
 }
 
+/// Whether a block is a drawing; those that follow each other stand side by side.
+fn is_drawing(block: &Block) -> bool {
+    matches!(block, Block::Drawing(_))
+}
+
 fn class(status: Status) -> &'static str {
     match status {
         Status::Pass => "pass",
@@ -199,7 +210,7 @@ fn sign_off(report: &Report) -> Markup {
         section #sign-off aria-labelledby="sign-off-title" {
             h2 #sign-off-title { "Sign-off" }
             p { "Head " code { (report.identity.head_digest) } ", epsilon "
-                (super::words::loss(report.target_epsilon)) " of " (super::words::at_least(report.budget.epsilon_cap)) ", verdict "
+                (super::words::loss(report.target_epsilon)) " of " (super::words::cap(report.budget.epsilon_cap)) ", verdict "
                 b { (report.verdict.words()) } "." }
             div.scroll tabindex="0" role="region" aria-label="Decisions" {
                 table.sign {

@@ -52,11 +52,6 @@ impl Mechanism {
         }
     }
 
-    /// The recorded event, when this program knows it.
-    pub fn recorded(&self) -> Option<Event> {
-        serde_json::from_value(Value::Object(self.event.clone())).ok()
-    }
-
     pub(super) fn section(&self) -> Section {
         let mut facts: Vec<(&'static str, Cell)> = Vec::new();
         for (name, label) in LABELS {
@@ -122,6 +117,11 @@ fn summary(event: &Event) -> String {
         ),
         Event::Counts(counts) => {
             format!("Counts of units in {} bins, with discrete Gaussian DP noise from OpenDP.", counts.bins)
+        }
+        Event::PerturbedMinimum(_) => {
+            "The minimizer of a regularized loss over all units, with DP noise on the objective, on \
+                                       the answer, or on both. Records are not sampled."
+                .to_owned()
         }
         Event::NoisyMax(choice) => {
             format!(

@@ -35,18 +35,20 @@ use cryptotl_privacy::audit::AuditEvidence;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use attack::{Control, Verdict};
-pub use budget::{Budget, Run};
+pub use attack::Verdict;
 pub use evidence::{BenchmarkRow, Evidence};
-pub use guarantee::{GROUP_SIZES, ProfilePoint, Promise};
-pub use hazards::{Hazard, Status};
+pub use guarantee::GROUP_SIZES;
 pub use html::{embedded_json, render as html};
 pub use markdown::{escape as escape_markdown, render as markdown};
 pub use recompute::{Recomputed, recompute};
 pub use registry::render as registry;
 pub use reproduction::quoted;
 
+use attack::Control;
+use budget::Budget;
 use encryption::InputPrivacy;
+use guarantee::Promise;
+use hazards::Hazard;
 use mechanism::Mechanism;
 use product::{Preprocessing, Product};
 use provenance::{Dataset, Identity, Scope};
@@ -156,12 +158,7 @@ impl Report {
             format: FORMAT.to_owned(),
             version: VERSION,
             target_epsilon: header.guarantee.epsilon.get(),
-            accounted_epsilon: guarantee::accounted(
-                &header.event,
-                &header.guarantee,
-                header.guarantee.delta,
-            )?
-            .get(),
+            accounted_epsilon: header.guarantee.epsilon_at(&header.event, header.guarantee.delta)?.get(),
             audited_epsilon_lower_bound: bound.map(|bound| bound.epsilon),
             confidence: bound.map(|bound| bound.confidence),
             verdict: found.map_or(Verdict::NotAssessed, |audit| audit.verdict.into()),

@@ -17,6 +17,8 @@ pub struct Product {
     pub kind: String,
     /// The declared label list.
     pub labels: Vec<String>,
+    /// How it was trained.
+    pub method: String,
     /// Which parts of a record it reads.
     pub inputs: String,
     /// How many numbers with DP noise it has.
@@ -85,6 +87,7 @@ impl Product {
         Self {
             kind: "a text classifier's head, released once as a file".to_owned(),
             labels: header.label_names.clone(),
+            method: header.method.name().to_owned(),
             inputs: head.inputs().name().to_owned(),
             weights: head.weights.len() as u64,
             encoder: header.encoder.name.clone(),
@@ -98,6 +101,7 @@ impl Product {
         let mut facts: Vec<(&str, Cell)> = vec![
             ("What was released", self.kind.clone().into()),
             ("Labels", self.labels.join(", ").into()),
+            ("Method", self.method.clone().into()),
             ("Reads", self.inputs.clone().into()),
             ("Weights with DP noise", Cell::figure("/product/weights", words::grouped(self.weights))),
             ("Encoder", self.encoder.clone().into()),

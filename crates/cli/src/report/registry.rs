@@ -141,7 +141,7 @@ pub fn render(report: &Report) -> Result<String, serde_saphyr::ser::Error> {
                 privacy_parameters_description: format!(
                     "This release alone. All releases from the population together: epsilon {} of at most {}.",
                     words::loss(report.budget.epsilon_spent),
-                    words::at_least(report.budget.epsilon_cap)
+                    words::cap(report.budget.epsilon_cap)
                 ),
             },
             model: Model {

@@ -4,8 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::Evidence;
-use super::figure::Drawing;
-use super::view::{Block, Section, Table};
+use super::view::{Block, Cell, Section, Table};
 
 /// What `evaluator` says when both parties were one process.
 pub(super) const IN_PROCESS: &str = "in-process";
@@ -64,6 +63,17 @@ pub enum Party {
     ModelOwner,
     /// Everybody else.
     Everyone,
+}
+
+impl Party {
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DataOwner => "data owner",
+            Self::ModelOwner => "model owner",
+            Self::Everyone => "everyone",
+        }
+    }
 }
 
 impl Setting {
@@ -142,17 +152,25 @@ impl Setting {
     pub(super) fn section(&self) -> Section {
         let rows = self.actors.iter().map(|actor| {
             vec![
-                actor.name.clone().into(),
+                Cell::from(actor.name.clone()),
                 actor.keeps.clone().into(),
                 actor.sees.clone().into(),
                 actor.does_not_learn.clone().into(),
             ]
         });
+        let moved = self.flows.iter().map(|flow| {
+            let cells = [flow.from.name(), flow.to.name(), flow.what.as_str(), flow.form.as_str()];
+            cells.map(Cell::from).to_vec()
+        });
         Section {
             id: "setting",
             title: "Who sees what",
             blocks: vec![
-                Block::Drawing(Drawing::Flow),
+                Block::Table(Table {
+                    caption: "What moved, in order",
+                    head: vec!["from", "to", "what", "in which form"],
+                    rows: moved.collect(),
+                }),
                 Block::Table(Table {
                     caption: "What each actor keeps, sees and does not learn",
                     head: vec!["actor", "keeps", "sees", "does not learn"],

@@ -4,6 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use super::view::{Block, Cell};
 use super::*;
 
@@ -137,7 +139,7 @@ fn hostile_words_stay_words() {
     assert!(
         !text.contains("<script")
             && !text.contains("<img")
-            && !text.contains("](javascript")
+            && !text.contains("[a](")
             && !text.contains("\n- d")
     );
     let entry: serde_json::Value = serde_saphyr::from_str(&super::registry(&report).unwrap()).unwrap();
@@ -157,4 +159,106 @@ fn the_registry_entry_has_the_registrys_fields() {
     {
         assert!(deployment[field].is_object(), "{field}");
     }
+}
+
+/// What of a value a schema does not allow. Knows the keywords that the derived schema uses, and refuses others.
+fn violations(schema: &Value, root: &Value, value: &Value, at: &str) -> Vec<String> {
+    const PROSE: [&str; 5] = ["$schema", "$defs", "title", "description", "format"];
+    let Value::Object(rules) = schema else { return Vec::new() }; // `true` allows everything
+    let inner =
+        |schema: &Value, value: &Value, step: &str| violations(schema, root, value, &format!("{at}/{step}"));
+    let mut found = Vec::new();
+    let mut require = |holds: bool, keyword: &str| {
+        if !holds {
+            found.push(format!("{at}: {keyword}"));
+        }
+    };
+    let mut nested = Vec::new();
+    for (keyword, rule) in rules {
+        match keyword.as_str() {
+            "type" => {
+                let allowed: Vec<&str> = rule.as_array().map_or_else(
+                    || rule.as_str().into_iter().collect(),
+                    |types| types.iter().filter_map(Value::as_str).collect(),
+                );
+                let own = match value {
+                    Value::Null => "null",
+                    Value::Bool(_) => "boolean",
+                    Value::Number(n) if n.is_u64() || n.is_i64() => "integer",
+                    Value::Number(_) => "number",
+                    Value::String(_) => "string",
+                    Value::Array(_) => "array",
+                    Value::Object(_) => "object",
+                };
+                require(allowed.contains(&own) || (own == "integer" && allowed.contains(&"number")), "type");
+            }
+            "minimum" => require(value.as_f64().is_none_or(|v| Some(v) >= rule.as_f64()), "minimum"),
+            "maximum" => require(value.as_f64().is_none_or(|v| Some(v) <= rule.as_f64()), "maximum"),
+            "const" => require(value == rule, "const"),
+            "enum" => require(rule.as_array().unwrap().contains(value), "enum"),
+            "required" => {
+                require(
+                    rule.as_array().unwrap().iter().all(|k| value.get(k.as_str().unwrap()).is_some()),
+                    "required",
+                );
+            }
+            "properties" => {
+                for (name, schema) in rule.as_object().unwrap() {
+                    nested
+                        .extend(value.get(name).map(|value| inner(schema, value, name)).unwrap_or_default());
+                }
+            }
+            "additionalProperties" => {
+                let known = rules.get("properties").and_then(Value::as_object);
+                for (name, value) in value.as_object().into_iter().flatten() {
+                    if known.is_some_and(|known| known.contains_key(name)) {
+                        continue;
+                    }
+                    match rule {
+                        Value::Bool(false) => require(false, "additionalProperties"),
+                        schema => nested.extend(inner(schema, value, name)),
+                    }
+                }
+            }
+            "items" => {
+                for (i, value) in value.as_array().into_iter().flatten().enumerate() {
+                    nested.extend(inner(rule, value, &i.to_string()));
+                }
+            }
+            "$ref" => {
+                let place = rule.as_str().unwrap().strip_prefix('#').unwrap();
+                nested.extend(violations(root.pointer(place).unwrap(), root, value, at));
+            }
+            "anyOf" | "oneOf" => {
+                let one = rule.as_array().unwrap().iter().any(|s| violations(s, root, value, at).is_empty());
+                require(one, keyword);
+            }
+            prose if PROSE.contains(&prose) => {}
+            other => panic!("the schema has the keyword {other}, which this test does not know"),
+        }
+    }
+    found.extend(nested);
+    found
+}
+
+#[test]
+fn a_report_is_as_its_schema_says() {
+    let schema: Value = serde_json::from_str(&Report::schema()).unwrap();
+    let report = serde_json::to_value(stored()).unwrap();
+    assert_eq!(violations(&schema, &schema, &report, ""), Vec::<String>::new());
+    for (pointer, wrong) in [
+        ("/target_epsilon", Value::from("1")),
+        ("/verdict", Value::from("safe")),
+        ("/hazards/0/status", Value::from("fine")),
+        ("/budget/runs/0/seq", Value::from(-1)),
+        ("/guarantee/profile/0", Value::from("x")),
+        ("/utility", Value::from("x")),
+    ] {
+        let mut altered = report.clone();
+        *altered.pointer_mut(pointer).unwrap() = wrong;
+        assert!(!violations(&schema, &schema, &altered, "").is_empty(), "{pointer}");
+    }
+    let mut more = report.clone();
+    more["more"] = Value::Null;
+    assert!(!violations(&schema, &schema, &more, "").is_empty(), "a field that nobody knows");
 }

@@ -11,6 +11,11 @@ pub fn at_least(value: f64) -> String {
     format!("{:.3}", ((value * 1e3) + 1e-6).floor() / 1e3)
 }
 
+/// A limit that somebody chose, in as few digits as it has, rounded down.
+pub fn cap(value: f64) -> String {
+    at_least(value).trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// A small probability: `1.55e-4`, rounded up to three digits.
 pub fn small(value: f64) -> String {
     if value <= 0.0 {
@@ -27,14 +32,9 @@ pub fn one_in(value: f64) -> String {
     if value > 0.0 { format!("1 in {}", grouped((1.0 / value).floor() as u64)) } else { "never".to_owned() }
 }
 
-/// A share of a hundred with one decimal, rounded up.
-pub fn percent_up(share: f64) -> String {
-    format!("{:.1} %", ((share * 1e3) - 1e-6).ceil() / 10.0)
-}
-
 /// A share of a hundred with one decimal.
 pub fn percent(share: f64) -> String {
-    format!("{:.1} %", share * 1e2)
+    format!("{} %", number((share * 1e3).round() / 10.0))
 }
 
 /// A whole number with commas between thousands.
@@ -88,7 +88,7 @@ mod tests {
             ("1.55e-4".into(), "1e-5".into(), "1e-6".into())
         );
         assert_eq!(one_in(1.54605687708e-4), "1 in 6,468");
-        assert_eq!((percent_up(0.0273), percent(0.7728)), ("2.8 %".to_owned(), "77.3 %".to_owned()));
+        assert_eq!((percent(0.7728), percent(0.95), cap(8.0)), ("77.3 %".into(), "95 %".into(), "8".into()));
         assert_eq!(
             (grouped(1234567), count(1, "run"), count(1000, "run")),
             ("1,234,567".into(), "1 run".into(), "1,000 runs".into())

@@ -102,6 +102,11 @@ impl Mu {
         Ok(Mu(low))
     }
 
+    /// A mu that was measured and not promised.
+    pub(crate) fn measured(value: f64) -> Mu {
+        Mu(value.max(0.0))
+    }
+
     /// The number.
     pub fn get(self) -> f64 {
         self.0

@@ -15,8 +15,34 @@ pub(super) fn density(x: f64) -> f64 {
 }
 
 /// P(Z > x) for a standard normal Z; 0 from about 38 on.
-pub(super) fn survival(x: f64) -> f64 {
+pub(crate) fn survival(x: f64) -> f64 {
     0.5 * libm::erfc(x * FRAC_1_SQRT_2)
+}
+
+/// The x with P(Z > x) = `probability`; infinite at 0 and 1.
+pub(crate) fn upper_quantile(probability: f64) -> f64 {
+    if probability <= 0.0 {
+        return f64::INFINITY;
+    }
+    if probability >= 1.0 {
+        return f64::NEG_INFINITY;
+    }
+    // Below 1/2 a tail is exact where 1 minus it is not.
+    if probability > 0.5 {
+        return -upper_quantile(1.0 - probability);
+    }
+    let (mut low, mut high) = (0.0, 40.0);
+    while let middle = (low + high) / 2.0
+        && low < middle
+        && middle < high
+    {
+        if survival(middle) > probability {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    low
 }
 
 /// An upper bound on the relative rounding error of [`mills_ratio`], which hardly changes with x.
@@ -99,6 +125,21 @@ mod tests {
             assert!((survival(x) / other - 1.0).abs() <= 2.0 * rounding(x), "{x}");
         }
         assert_eq!(survival(f64::INFINITY), 0.0);
+    }
+
+    #[test]
+    fn quantiles_are_those_of_tables() {
+        for (p, x) in [
+            (0.5, 0.0),
+            (0.025, 1.959_963_984_540_054),
+            (0.001, 3.090_232_306_167_813),
+            (1e-9, 5.997_807_015_008_182),
+        ] {
+            assert!((upper_quantile(p) - x).abs() < 1e-9, "{p}: {}", upper_quantile(p));
+            assert!((upper_quantile(1.0 - p) + x).abs() < 1e-6, "{p}");
+        }
+        assert_eq!(upper_quantile(0.0), f64::INFINITY);
+        assert_eq!(upper_quantile(1.0), f64::NEG_INFINITY);
     }
 
     #[test]

@@ -309,6 +309,16 @@ pub enum Control {
     HalfNoise,
 }
 
+impl Control {
+    /// In words for reports.
+    pub fn words(self) -> &'static str {
+        match self {
+            Control::NoNoise => "no DP noise",
+            Control::HalfNoise => "half the DP noise",
+        }
+    }
+}
+
 /// How the audit did against one control.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

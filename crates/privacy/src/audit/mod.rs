@@ -1,11 +1,22 @@
 //! Audits: attacks on a mechanism that can contradict its claim, and never confirm it.
 //!
-//! Pure statistics and the values that an audit ends in. Trainings are run elsewhere, on made-up records.
+//! Pure statistics, one theory a file, and the values that an audit ends in. The trainings are run by whoever has the
+//! training code, on made-up records, through [`crate::AuditSums`].
 
+pub mod betting;
+pub mod clopper_pearson;
+pub mod crowd;
 mod evidence;
+pub mod one_run;
+pub mod single;
+#[cfg(test)]
+mod testkit;
+pub mod trade_off;
+mod verdict;
 
 pub use evidence::{
     AUDIT_VERSION, Audit, AuditEvidence, AuditSettings, AuditedClaim, CONFIDENCES, Control, ControlAudit,
     HEADLINE_CONFIDENCE, Interval, LowFprPoint, LowerBound, OneRunAudit, Preset, Rate, SingleAudit, Theory,
     TradeOffPoint, Verdict, View, ViewAudit,
 };
+pub use verdict::{VERDICT_CONFIDENCE, contradicts, verdict, verdict_alpha};

@@ -4,14 +4,18 @@
 //! for another, skip the noise, or take more steps than were paid for: one [`Event`] fixes all of it,
 //! and the same event is what the ledger charged.
 
+mod defective;
+
 use std::fmt;
+
+pub use defective::{AuditSums, Defect};
 
 use super::MechanismError;
 use super::clip::{GRID_RADIUS, GridClipper};
 use super::sampler::{self, Noise};
 use super::units::{Units, mean_of_rows};
 use crate::event::{Event, SampledSumEvent, SumEvent};
-use crate::guarantee::PrivacyUnit;
+use crate::guarantee::{Guarantee, PrivacyUnit};
 use crate::ledger::Witness;
 use crate::plan::{ChargedPlan, ReleasePlan};
 
@@ -23,7 +27,8 @@ mod sealed {
 }
 
 /// A mechanism that releases noisy sums, one a step. Implemented by [`ChargedSums`] for private
-/// data and [`BenchmarkSums`] for public data, with the same code; no other type can implement it.
+/// data, and by [`BenchmarkSums`] for public data and [`AuditSums`] for made-up data, with the same code; no
+/// other type can implement it.
 pub trait NoisySum: sealed::Sealed {
     /// The number of coordinates of a contribution and of a sum.
     fn dimension(&self) -> usize {
@@ -109,12 +114,12 @@ pub struct Sums {
 }
 
 impl Sums {
-    fn of(plan: &ReleasePlan) -> Result<Sums, MechanismError> {
+    fn of(event: &Event, guarantee: &Guarantee) -> Result<Sums, MechanismError> {
         // Recomputes the cost of the noise that will run and compares it with the cost stated.
         let inconsistent = |fact: String| MechanismError::Inconsistent { fact };
-        plan.event().validate(plan.guarantee().adjacency).map_err(|error| inconsistent(error.to_string()))?;
-        let unit = plan.guarantee().unit;
-        match plan.event() {
+        event.validate(guarantee.adjacency).map_err(|error| inconsistent(error.to_string()))?;
+        let unit = guarantee.unit;
+        match event {
             Event::GaussianSum(event) => Ok(Sums::over_all(Noise::Gaussian, unit, event)),
             Event::LaplaceSum(event) => Ok(Sums::over_all(Noise::Laplace, unit, event)),
             Event::SampledGaussianSum(event) => Ok(Sums::over_samples(unit, event)),
@@ -171,8 +176,24 @@ impl Sums {
     fn step(
         &mut self,
         units: &Units,
-        mut contribution: impl FnMut(usize, &mut [f64]) -> bool,
+        contribution: impl FnMut(usize, &mut [f64]) -> bool,
     ) -> Result<Vec<f64>, MechanismError> {
+        let sum = self.exact_sum(units, contribution)?;
+        let noisy = sampler::with_dp_noise(self.noise, &sum, self.noise_multiplier, self.sensitivity)?;
+        Ok(self.in_input_units(&noisy))
+    }
+
+    /// Post-processing: conversions cannot cost privacy.
+    fn in_input_units(&self, noisy: &[i64]) -> Vec<f64> {
+        noisy.iter().map(|&steps| steps as f64 * self.grid).collect()
+    }
+
+    /// The exact sum of the clipped contributions, in grid steps: private, and never released as it is.
+    fn exact_sum(
+        &mut self,
+        units: &Units,
+        mut contribution: impl FnMut(usize, &mut [f64]) -> bool,
+    ) -> Result<Vec<i64>, MechanismError> {
         if self.steps_begun >= self.steps {
             return Err(MechanismError::StepsExhausted { steps: self.steps });
         }
@@ -182,7 +203,6 @@ impl Sums {
                 format!("the rows are grouped by {} and the plan protects a {}", units.unit(), self.unit);
             return Err(MechanismError::Inconsistent { fact });
         }
-        // The exact sum of the clipped contributions, in grid steps.
         let mut sum = vec![0_i64; self.dimension];
         let (mut scratch, mut mean) = (vec![0.0; self.dimension], vec![0.0; self.dimension]);
         for rows in units.iter() {
@@ -201,9 +221,7 @@ impl Sums {
                 *total = total.saturating_add(i64::from(steps));
             }
         }
-        let noisy = sampler::with_dp_noise(self.noise, &sum, self.noise_multiplier, self.sensitivity)?;
-        // From here on it is post-processing: conversions cannot cost privacy.
-        Ok(noisy.iter().map(|&steps| steps as f64 * self.grid).collect())
+        Ok(sum)
     }
 }
 
@@ -236,7 +254,7 @@ pub struct ChargedSums {
 impl ChargedSums {
     pub(crate) fn new(charged: ChargedPlan) -> Result<ChargedSums, MechanismError> {
         let (plan, witness) = charged.into_parts();
-        Ok(ChargedSums { sums: Sums::of(&plan)?, plan, witness })
+        Ok(ChargedSums { sums: Sums::of(plan.event(), plan.guarantee())?, plan, witness })
     }
 
     /// The ledger entry that paid for this mechanism.
@@ -319,7 +337,7 @@ impl PublicData {
     }
 }
 
-/// The same noisy sums over **public** data, for benchmarks and audits.
+/// The same noisy sums over **public** data, for benchmarks.
 ///
 /// It costs nothing and proves nothing: there is no receipt, so no release can be recorded from it.
 #[derive(Debug)]
@@ -337,7 +355,7 @@ impl BenchmarkSums {
         plan: &ReleasePlan,
         public_data: PublicData,
     ) -> Result<BenchmarkSums, MechanismError> {
-        Ok(BenchmarkSums { sums: Sums::of(plan)?, public_data })
+        Ok(BenchmarkSums { sums: Sums::of(plan.event(), plan.guarantee())?, public_data })
     }
 
     /// The declaration under which this runs.
@@ -363,6 +381,7 @@ const _: () = {
     const fn is_send<T: Send>() {}
     is_send::<ChargedSums>();
     is_send::<BenchmarkSums>();
+    is_send::<AuditSums>();
     is_send::<Receipt>();
     // The clipper's coordinates are 32 bits wide.
     assert!(GRID_RADIUS <= i32::MAX as i64);

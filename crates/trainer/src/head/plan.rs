@@ -1,12 +1,12 @@
 //! The one constructor of release plans: clipping, DP noise, event and sampling of a method follow from its numbers here.
 
-use cryptotl_model::PublicModel;
+use cryptotl_model::{HeadInputs, PublicModel};
 use cryptotl_privacy::{
     Accountant, Adjacency, Delta, Description, Epsilon, MinimumRequest, Order, PerturbedBy, PrivacyUnit,
-    ReleasePlan, SampledSumRequest, SumRequest,
+    ReleasePlan, SampledSumRequest, SumEvent, SumRequest,
 };
 
-use super::{DpFc, DpGd, DpSgd, HeadSettings, Objective, Output, Parameters, Space};
+use super::{DpFc, DpGd, DpSgd, HeadSettings, Method, Objective, Output, Parameters, Space};
 use crate::error::{Result, TrainerError};
 
 /// The terms under which a release is planned: the request's, and its ledger's.
@@ -98,6 +98,31 @@ impl HeadSettings {
                 minimum(ridge, PerturbedBy::Objective, description)?
             }
             Parameters::Output(Output { ridge }) => minimum(ridge, PerturbedBy::Output, description)?,
+        })
+    }
+
+    /// The settings of a release by noisy sums over all units, from what was recorded of it; `None` if it was made
+    /// by another method.
+    pub fn of_sums(description: &Description, sum: &SumEvent) -> Option<Self> {
+        let SumEvent { steps, clipping_norm, slack, .. } = *sum;
+        let word = |key: &str| description.get(key).map(String::as_str);
+        let number = |key: &str| word(key)?.parse::<f64>().ok().filter(|number| number.is_finite());
+        let learning_rate = number("learning-rate")?;
+        let parameters = match Method::ALL.into_iter().find(|method| Some(method.name()) == word("method"))? {
+            Method::DpFc => {
+                Parameters::DpFc(DpFc { lambda: number("lambda")?, steps, clipping_norm, learning_rate })
+            }
+            Method::DpGd => {
+                Parameters::DpGd(DpGd { steps, clipping_norm, learning_rate, momentum: number("momentum")? })
+            }
+            _ => return None,
+        };
+        Some(Self {
+            inputs: HeadInputs::ALL.into_iter().find(|inputs| Some(inputs.name()) == word("inputs"))?,
+            rank: word("rank")?.parse().ok()?,
+            slack,
+            public_size: word("public-size")?.parse().ok().filter(|&size| size > 0)?,
+            parameters,
         })
     }
 

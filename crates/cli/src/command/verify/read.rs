@@ -113,7 +113,7 @@ impl File {
             Content::Report(_) => "report",
             Content::Page(..) => "report-page",
             Content::Card(_) => "model-card",
-            Content::Unusable(kind, _) => kind,
+            Content::Unusable(kind, _) => *kind,
         }
     }
 }
@@ -168,7 +168,7 @@ fn parse_report(text: &str) -> std::result::Result<Report, String> {
 }
 
 fn read_page(path: &Path) -> Content {
-    let read = || {
+    let read = || -> std::result::Result<(Report, String), String> {
         let page = read_text(path)?;
         let json = report::embedded_json(&page).ok_or("it carries no report")?;
         Ok((parse_report(json)?, page))

@@ -7,7 +7,7 @@ use super::rounded;
 /// The size of a drawing with axes.
 pub const SIZE: (f64, f64) = (420.0, 300.0);
 const LEFT: f64 = 50.0;
-const RIGHT: f64 = 408.0;
+const RIGHT: f64 = 400.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 250.0;
 

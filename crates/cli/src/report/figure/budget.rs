@@ -23,7 +23,7 @@ pub fn draw(report: &Report) -> Markup {
     let content = html! {
         (axes.draw_y("run, by the number of its ledger entry", "epsilon of all runs so far"))
         line class="b" x1=(rounded(left)) x2=(rounded(right)) y1=(rounded(cap)) y2=(rounded(cap)) {}
-        text class="lb" x=(rounded(right)) y=(rounded(cap - 7.0)) text-anchor="end" { "cap " (words::at_least(budget.epsilon_cap)) }
+        text class="lb" x=(rounded(right)) y=(rounded(cap - 7.0)) text-anchor="end" { "cap " (words::cap(budget.epsilon_cap)) }
         @for (i, run) in budget.runs.iter().enumerate() {
             @let middle = i as f64 + 0.5;
             @let (x1, y1) = axes.at(middle - width / 2.0, run.epsilon_after);
@@ -45,7 +45,7 @@ pub fn draw(report: &Report) -> Markup {
         "{} spent epsilon {} of {}. The column of this head is darker.",
         words::count(budget.runs.len(), "run"),
         words::loss(budget.epsilon_spent),
-        words::at_least(budget.epsilon_cap)
+        words::cap(budget.epsilon_cap)
     );
     let caption = "Each column is what a run adds to the loss of all before it; the colored one is this head. Epsilons of single \
                    runs do not add up to it, because losses add as rho.";

@@ -6,16 +6,16 @@ use super::{Drawing, clipped, figure, rounded};
 use crate::report::setting::{Flow, Party, Setting};
 
 const WIDTH: f64 = 420.0;
-const DATA_OWNER: f64 = 72.0;
-const MODEL_OWNER: f64 = 348.0;
-const BOX: f64 = 144.0;
+const DATA_OWNER: f64 = 80.0;
+const MODEL_OWNER: f64 = 340.0;
+const BOX: f64 = 160.0;
 const FIRST_MESSAGE: f64 = 92.0;
 const STEP: f64 = 48.0;
 /// What fits between the two owners.
 const LETTERS: usize = 42;
 
-/// Draws it; `place` tells the drawings of one page apart.
-pub fn draw(setting: &Setting, place: &str) -> Markup {
+/// Draws it.
+pub fn draw(setting: &Setting) -> Markup {
     let (messages, published): (Vec<&Flow>, Vec<&Flow>) =
         setting.flows.iter().partition(|f| f.to != Party::Everyone);
     let end = FIRST_MESSAGE + STEP * messages.len() as f64;
@@ -39,29 +39,14 @@ pub fn draw(setting: &Setting, place: &str) -> Markup {
     let moved: Vec<String> = setting
         .flows
         .iter()
-        .map(|f| format!("{} to {}: {} ({})", name(f.from), name(f.to), f.what, f.form))
+        .map(|f| format!("{} to {}: {} ({})", f.from.name(), f.to.name(), f.what, f.form))
         .collect();
     let caption = if setting.both_parties_in_one_process {
         "In this run both owners were one process on one machine: a rehearsal of the separation shown here."
     } else {
         "What moved, in order. Nothing else left either owner."
     };
-    figure(
-        &format!("flow-{place}"),
-        Drawing::Flow,
-        (WIDTH, everyone + 31.0),
-        &moved.join(". "),
-        caption,
-        content,
-    )
-}
-
-fn name(party: Party) -> &'static str {
-    match party {
-        Party::DataOwner => "data owner",
-        Party::ModelOwner => "model owner",
-        Party::Everyone => "everyone",
-    }
+    figure("flow", Drawing::Flow, (WIDTH, everyone + 31.0), &moved.join(". "), caption, content)
 }
 
 fn actor(x: f64, name: &str, keeps: &str) -> Markup {

@@ -3,7 +3,7 @@
 
 mod axes;
 mod budget;
-pub mod flow;
+mod flow;
 mod profile;
 mod rates;
 
@@ -46,7 +46,7 @@ pub fn draw(drawing: Drawing, report: &Report) -> Markup {
         Drawing::Budget => budget::draw(report),
         Drawing::TradeOff => rates::trade_off(report),
         Drawing::Roc => rates::roc(report),
-        Drawing::Flow => flow::draw(&report.setting, "section"),
+        Drawing::Flow => flow::draw(&report.setting),
     }
 }
 
@@ -67,7 +67,7 @@ fn figure(
                 desc id=(text) { (description) }
                 (content)
             }
-            figcaption { (caption) }
+            figcaption { b { (drawing.title()) "." } " " (caption) }
         }
     }
 }

@@ -4,7 +4,8 @@ use maud::{Markup, html};
 
 use super::axes::{Axes, SIZE, Scale};
 use super::{Drawing, figure, rounded};
-use crate::report::{ProfilePoint, Report, words};
+use crate::report::guarantee::ProfilePoint;
+use crate::report::{Report, words};
 
 pub fn draw(report: &Report) -> Markup {
     let promise = &report.guarantee;

@@ -31,7 +31,7 @@ pub fn trade_off(report: &Report) -> Markup {
         text class="la" x=(rounded(x)) y=(rounded(y)) text-anchor="middle" { "contradicts the promise" }
         @match transcript {
             None => (not_run(&axes, (0.98, 0.92))),
-            Some(audit) => { @for point in marked(&audit.trade_off) { (cross(&axes, point, |p| p)) } },
+            Some(audit) => { @for point in marked(&audit.trade_off) { (cross(&axes, point)) } },
         }
     };
     let caption = match transcript {
@@ -100,10 +100,10 @@ fn marked(points: &[TradeOffPoint]) -> impl Iterator<Item = &TradeOffPoint> {
 }
 
 /// A point with the intervals of both of its rates.
-fn cross(axes: &Axes, point: &TradeOffPoint, y_of: fn(f64) -> f64) -> Markup {
-    let (x, y) = axes.at(point.fpr.estimate, y_of(point.fnr.estimate));
-    let (left, low) = axes.at(point.fpr.low, y_of(point.fnr.low));
-    let (right, high) = axes.at(point.fpr.high, y_of(point.fnr.high));
+fn cross(axes: &Axes, point: &TradeOffPoint) -> Markup {
+    let (x, y) = axes.at(point.fpr.estimate, point.fnr.estimate);
+    let (left, low) = axes.at(point.fpr.low, point.fnr.low);
+    let (right, high) = axes.at(point.fpr.high, point.fnr.high);
     html! {
         line class="b" x1=(rounded(left)) x2=(rounded(right)) y1=(rounded(y)) y2=(rounded(y)) {}
         line class="b" x1=(rounded(x)) x2=(rounded(x)) y1=(rounded(low)) y2=(rounded(high)) {}

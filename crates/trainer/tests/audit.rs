@@ -1,0 +1,191 @@
+//! The attack against mechanisms that are right, and against each known way of being wrong.
+
+use std::num::NonZeroU32;
+
+use cryptotl_privacy::audit::{AuditEvidence, AuditSettings};
+use cryptotl_privacy::audit::{Control, Theory, Verdict, View};
+use cryptotl_privacy::{
+    Accountant, Adjacency, Defect, Delta, Description, Epsilon, Event, PrivacyUnit, ReleasePlan, SumRequest,
+};
+use cryptotl_trainer::Result;
+use cryptotl_trainer::audit::attack::{SINGLE_SCORES, n_thresholds};
+use cryptotl_trainer::audit::{Sitting, State, Target, run, runs};
+
+/// A small release: 8 steps of 33 numbers at epsilon 2, so that a training takes about a millisecond.
+fn plan(method: &str, unit: PrivacyUnit, adjacency: Adjacency) -> ReleasePlan {
+    let words = [
+        ("method", method),
+        ("momentum", "0.9"),
+        ("inputs", "embedding"),
+        ("rank", "32"),
+        ("lambda", "0.05"),
+        ("learning-rate", "1"),
+        ("public-size", "300"),
+    ];
+    ReleasePlan::gaussian_sums(SumRequest {
+        epsilon: Epsilon::new(2.0).unwrap(),
+        delta: Delta::new(1e-4).unwrap(),
+        accountant: Accountant::Zcdp,
+        dimension: 33,
+        clipping_norm: 0.5,
+        slack: 0.0,
+        steps: 8,
+        unit,
+        adjacency,
+        description: words.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+    })
+    .unwrap()
+}
+
+fn target(unit: PrivacyUnit, adjacency: Adjacency) -> Target {
+    trained_by("dp-fc", 2, unit, adjacency)
+}
+
+fn trained_by(method: &str, labels: usize, unit: PrivacyUnit, adjacency: Adjacency) -> Target {
+    let plan = plan(method, unit, adjacency);
+    Target::new(plan.event(), plan.guarantee(), plan.description(), labels).unwrap()
+}
+
+fn of_records() -> Target {
+    target(PrivacyUnit::Record, Adjacency::AddRemove)
+}
+
+fn attack(
+    target: &Target,
+    mechanism: Defect,
+    settings: &AuditSettings,
+    state: &mut State,
+) -> Result<AuditEvidence> {
+    let sitting = Sitting { target, mechanism, settings, on_progress: &|_| {}, save: &|_| Ok(()) };
+    run(&sitting, state)
+}
+
+fn found(target: &Target, mechanism: Defect) -> AuditEvidence {
+    attack(target, mechanism, &runs(800, 7), &mut State::default()).unwrap()
+}
+
+#[test]
+fn a_correct_mechanism_is_not_falsified_and_the_bound_comes_close() {
+    let person = PrivacyUnit::Person { contributions: NonZeroU32::new(3).unwrap() };
+    for (method, labels, unit, adjacency) in [
+        ("dp-fc", 2, PrivacyUnit::Record, Adjacency::AddRemove),
+        ("dp-fc", 3, person, Adjacency::AddRemove),
+        ("dp-gd", 2, PrivacyUnit::Record, Adjacency::Replace),
+    ] {
+        let target = trained_by(method, labels, unit, adjacency);
+        let evidence = found(&target, Defect::None);
+        assert_eq!(
+            evidence.verdict,
+            Verdict::NotFalsified,
+            "{method} {labels} {unit} {adjacency}: {evidence:?}"
+        );
+        assert!(evidence.completed && evidence.controls.iter().all(|control| control.found_out));
+        let headline = evidence.headline().unwrap();
+        let exact = evidence.claim.exact_epsilon.get();
+        assert!(exact < evidence.claim.guarantee.epsilon.get());
+        // At 95 % the bound is above the truth in one of 20 audits, and then by little.
+        assert!(headline.epsilon > 0.75 * exact && headline.epsilon < 1.05 * exact, "{headline:?} {exact}");
+        let definition = evidence.views[0].bound(Theory::EpsilonDelta, 0.95).unwrap();
+        assert!(definition.epsilon < headline.epsilon, "{definition:?}");
+        // The released head hides a little of what the sums show, but not much.
+        let head = evidence.views[1].bound(Theory::GaussianDp, 0.95).unwrap();
+        assert_eq!(evidence.views[1].view, View::Head);
+        assert!(head.epsilon > 0.4 * exact && head.epsilon < 1.05 * exact, "{head:?} {exact}");
+    }
+}
+
+#[test]
+fn each_known_mistake_is_found_out() {
+    let replaced = target(PrivacyUnit::Record, Adjacency::Replace);
+    for (target, defect) in [
+        (&of_records(), Defect::NoNoise),
+        (&of_records(), Defect::HalfNoise),
+        (&of_records(), Defect::ForgottenComposition),
+        (&of_records(), Defect::NoClipping),
+        (&of_records(), Defect::DividedByPrivateCount),
+        (&replaced, Defect::HalfSensitivity),
+    ] {
+        let evidence = found(target, defect);
+        assert_eq!(evidence.verdict, Verdict::Falsified, "{defect:?}: {evidence:?}");
+    }
+}
+
+#[test]
+fn noise_that_depends_on_the_number_of_records_is_seen_by_the_single_canary_only() {
+    let evidence = found(&of_records(), Defect::DividedByPrivateCount);
+    let claimed = evidence.claim.mu;
+    assert!(evidence.single.score.starts_with(SINGLE_SCORES[1]), "{}", evidence.single.score);
+    assert!(evidence.single.bound(Theory::GaussianDp, 0.99).unwrap().mu.unwrap() > claimed);
+    assert!(evidence.views[0].bound(Theory::GaussianDp, 0.99).unwrap().mu.unwrap() < claimed);
+}
+
+#[test]
+fn an_audit_without_time_says_that_it_says_nothing() {
+    let settings = AuditSettings { time_budget_seconds: Some(0.0), ..runs(800, 7) };
+    let evidence = attack(&of_records(), Defect::None, &settings, &mut State::default()).unwrap();
+    assert!(!evidence.completed);
+    assert_eq!(evidence.verdict, Verdict::Inconclusive);
+    assert_eq!(evidence.headline().unwrap().epsilon, 0.0);
+    assert!(!evidence.controls.iter().any(|audit| audit.control == Control::HalfNoise && audit.found_out));
+}
+
+#[test]
+fn a_stopped_audit_goes_on_where_it_was() {
+    let target = of_records();
+    let settings = runs(100, 7);
+    let mut state = State::default();
+    attack(&target, Defect::None, &settings, &mut state).unwrap();
+    let whole = state.clone();
+    state.crowd.truncate(20);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    state.write(&path, target.claim(), &settings).unwrap();
+    let sizes = (SINGLE_SCORES.len(), n_thresholds());
+    let mut resumed = State::read(&path, target.claim(), &settings, sizes).unwrap();
+    assert_eq!(resumed, state);
+    let evidence = attack(&target, Defect::None, &settings, &mut resumed).unwrap();
+    assert!(evidence.completed && resumed.crowd.len() == whole.crowd.len());
+    assert_eq!(resumed.crowd[..20], whole.crowd[..20]);
+    assert_eq!(resumed.single, whole.single);
+    assert!(resumed.seconds >= whole.seconds);
+
+    // Another sitting may have other time, and nothing else.
+    let hurried = AuditSettings { time_budget_seconds: Some(9.0), ..settings.clone() };
+    assert!(State::read(&path, target.claim(), &hurried, sizes).is_ok());
+    let refused =
+        |claim, settings: &AuditSettings| State::read(&path, claim, settings, sizes).unwrap_err().to_string();
+    assert!(refused(target.claim(), &runs(200, 7)).contains("other settings"));
+    assert!(refused(target.claim(), &runs(100, 8)).contains("other settings"));
+    let replaced = self::target(PrivacyUnit::Record, Adjacency::Replace);
+    assert!(refused(replaced.claim(), &settings).contains("another head"));
+    for broken in [
+        State { no_noise: vec![1.5], ..whole.clone() },
+        State { half_noise: vec![f64::NAN], ..whole.clone() },
+        State { half_noise: vec![0.5; 1000], ..whole.clone() },
+        State { deviations: None, ..whole.clone() },
+        State { deviations: Some([0.0, 1.0]), ..whole.clone() },
+        State { single: [vec![vec![0.0; 5]], vec![]], ..whole.clone() },
+    ] {
+        broken.write(&path, target.claim(), &settings).unwrap();
+        let error = State::read(&path, target.claim(), &settings, sizes).unwrap_err().to_string();
+        assert!(error.contains("results are not those") || error.contains("not finite"), "{error}");
+    }
+}
+
+#[test]
+fn what_the_attack_does_not_cover_is_named() {
+    let plan = plan("dp-fc", PrivacyUnit::Record, Adjacency::AddRemove);
+    let reason = |event: &Event, description: &Description| {
+        let not_covered = Target::new(event, plan.guarantee(), description, 2).unwrap_err();
+        format!("{}: {}", not_covered.method, not_covered.reason)
+    };
+    let mut other = plan.description().clone();
+    for method in ["dp-sgd", "something-new"] {
+        other.insert("method".to_owned(), method.to_owned());
+        assert!(reason(plan.event(), &other).contains(&format!("{method}: the attack does not know")));
+    }
+    let Event::GaussianSum(sum) = plan.event().clone() else { panic!() };
+    let small = Event::GaussianSum(cryptotl_privacy::SumEvent { dimension: 2, ..sum.clone() });
+    assert!(reason(&small, plan.description()).contains("up to 4096"));
+    assert!(reason(&Event::LaplaceSum(sum), plan.description()).contains("Gaussian"));
+}
