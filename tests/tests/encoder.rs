@@ -125,7 +125,16 @@ fn an_encoder_of_the_hub_is_fetched_once_and_then_needs_no_network() {
         std::fs::write(folder.path().join("t.csv"), "text\nthe cat\n").unwrap();
         Command::new(common::cryptotl())
             .current_dir(folder.path())
-            .args(["embed", "--json", "--input", "t.csv", "--text-column", "text", "--output", "e.safetensors"])
+            .args([
+                "embed",
+                "--json",
+                "--input",
+                "t.csv",
+                "--text-column",
+                "text",
+                "--output",
+                "e.safetensors",
+            ])
             .args(["--encoder", encoder])
             .env("HF_HOME", folder.path().join("hub-home"))
             .env("HF_ENDPOINT", endpoint)

@@ -79,7 +79,10 @@ fn is_name(part: &str) -> bool {
 /// The snapshot of a repository in the Hub's cache.
 fn fetched(repository: &str, revision: &str) -> Result<PathBuf> {
     if std::env::var_os("HF_HOME").is_none() && std::env::home_dir().is_none() {
-        return Err(Failure::failed("there is no home folder for the Hub's cache", "set HF_HOME to a folder"));
+        return Err(Failure::failed(
+            "there is no home folder for the Hub's cache",
+            "set HF_HOME to a folder",
+        ));
     }
     let repo = Repo::with_revision(repository.to_owned(), RepoType::Model, revision.to_owned());
     if let Some(folder) = cached(&repo).filter(|folder| is_whole(folder)) {

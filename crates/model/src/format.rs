@@ -286,10 +286,7 @@ impl<H: Header> Outline<H> {
 
 /// The first bytes of a file whose tensors' elements are written after them, in the order given. Every reader
 /// takes any order; that of [`Document::to_bytes`] is by element type, then by name.
-pub(crate) fn start_of_file<H: Header>(
-    header: &H,
-    tensors: &[(&str, Dtype, Vec<usize>)],
-) -> Result<Vec<u8>> {
+pub(crate) fn start_of_file<H: Header>(header: &H, tensors: &[(&str, Dtype, Vec<usize>)]) -> Result<Vec<u8>> {
     let mut end = 0;
     let infos = tensors.iter().map(|(name, dtype, shape)| {
         let start = end;
@@ -297,8 +294,7 @@ pub(crate) fn start_of_file<H: Header>(
         let info = TensorInfo { dtype: *dtype, shape: shape.clone(), data_offsets: (start, end) };
         ((*name).to_owned(), info)
     });
-    let metadata =
-        Metadata::new(Some(metadata_of(header)?), infos.collect()).map_err(unwritable::<H>)?;
+    let metadata = Metadata::new(Some(metadata_of(header)?), infos.collect()).map_err(unwritable::<H>)?;
     let mut json = serde_json::to_vec(&metadata).map_err(unwritable::<H>)?;
     json.resize(json.len().next_multiple_of(8), b' ');
     Ok([&(json.len() as u64).to_le_bytes(), json.as_slice()].concat())
@@ -325,10 +321,7 @@ fn header_length<H: Header>(bytes: &[u8], path: &Path) -> Result<u64> {
     Ok(length)
 }
 
-fn typed_header<H: Header>(
-    metadata: Option<&HashMap<String, String>>,
-    path: &Path,
-) -> Result<H> {
+fn typed_header<H: Header>(metadata: Option<&HashMap<String, String>>, path: &Path) -> Result<H> {
     let Some(text) = metadata.and_then(|m| m.get(METADATA_KEY)) else {
         return malformed::<H, _>(path, "it was not written by cryptotl".into());
     };

@@ -45,10 +45,8 @@ fn answer(mut stream: TcpStream, folder: &Path) {
     } else {
         ("404 Not Found", String::new(), Vec::new())
     };
-    let head = format!(
-        "HTTP/1.1 {status}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n",
-        body.len()
-    );
+    let head =
+        format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n", body.len());
     // A client that wanted the headers alone may be gone.
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
 }

@@ -227,7 +227,9 @@ fn read_key(path: &Path) -> Result<[u8; 32]> {
         file.write(KEY_MAGIC)?;
         file.write(&key)?;
         // Losing the race is as good as winning it.
-        if let Err(e) = file.commit_new() && !path.exists() {
+        if let Err(e) = file.commit_new()
+            && !path.exists()
+        {
             return Err(e.into());
         }
     }
@@ -253,7 +255,11 @@ fn check_owner_only(path: &Path) -> Result<()> {
         let mode = std::fs::metadata(path).map_err(|e| TrainerError::io(path, e))?.permissions().mode();
         if mode & 0o077 != 0 {
             let fact = format!("others may open it (mode {:03o})", mode & 0o777);
-            return Err(TrainerError::cache(path, fact, "close it to others with chmod go-rwx, or choose another"));
+            return Err(TrainerError::cache(
+                path,
+                fact,
+                "close it to others with chmod go-rwx, or choose another",
+            ));
         }
     }
     #[cfg(not(unix))]

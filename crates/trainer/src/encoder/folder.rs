@@ -136,7 +136,11 @@ fn sequence<'a>(root: &Path, modules: &'a [ModuleEntry]) -> Result<(&'a str, &'a
         modules.iter().find(|m| !["Transformer", "Pooling", "Normalize"].contains(&kind(m).as_str()))
     {
         let fact = format!("it has a module `{}`", kind(module));
-        return Err(TrainerError::encoder(root, fact, "use an encoder of Transformer, Pooling and Normalize"));
+        return Err(TrainerError::encoder(
+            root,
+            fact,
+            "use an encoder of Transformer, Pooling and Normalize",
+        ));
     }
     if let Some(module) = modules.iter().find(|m| !is_inside(&m.path)) {
         let fact = format!("its module `{}` is outside of it", module.path);
@@ -181,7 +185,9 @@ fn read_pooling(files: &mut Files, folder: &str, normalize: bool) -> Result<Pool
     for mode in asked {
         match mode.as_deref().and_then(Mode::named) {
             Some(mode) => modes.push(mode),
-            None => return refuse(format!("it pools by {}", mode.map_or("?".to_owned(), |m| format!("`{m}`")))),
+            None => {
+                return refuse(format!("it pools by {}", mode.map_or("?".to_owned(), |m| format!("`{m}`"))));
+            }
         }
     }
     if modes.is_empty() {

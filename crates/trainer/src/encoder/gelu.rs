@@ -52,7 +52,8 @@ mod tests {
     #[test]
     fn it_is_burn_s() {
         let device = Device::flex();
-        let numbers: Vec<f32> = (-60_000..60_000).map(|i| i as f32 / 5000.0).chain([0.0, -0.0, 1e-30, 1e30, -1e30]).collect();
+        let numbers: Vec<f32> =
+            (-60_000..60_000).map(|i| i as f32 / 5000.0).chain([0.0, -0.0, 1e-30, 1e30, -1e30]).collect();
         let data = TensorData::new(numbers.clone(), [1, 1, numbers.len()]);
         let tensor = || Tensor::<3>::from_data(data.clone(), &device);
         let (fast, reference) = (gelu(tensor()).into_data(), activation::gelu(tensor()).into_data());

@@ -85,7 +85,10 @@ impl TransformerConfig {
         }
         let positions = self.position_embedding_type.as_deref().unwrap_or("absolute");
         if positions != "absolute" {
-            return Err((format!("its positions are `{positions}`"), "use an encoder with absolute positions"));
+            return Err((
+                format!("its positions are `{positions}`"),
+                "use an encoder with absolute positions",
+            ));
         }
         let sizes = [
             self.hidden_size,
@@ -95,7 +98,8 @@ impl TransformerConfig {
             self.num_hidden_layers,
             self.vocab_size,
         ];
-        let buckets = self.family() != Family::Mpnet || (4..=MAX_SIZE).contains(&self.relative_attention_num_buckets);
+        let buckets =
+            self.family() != Family::Mpnet || (4..=MAX_SIZE).contains(&self.relative_attention_num_buckets);
         let types = self.family() != Family::Bert || (1..=MAX_SIZE).contains(&self.type_vocab_size);
         if !buckets || !types || sizes.iter().any(|size| !(1..=MAX_SIZE).contains(size)) {
             return Err(("its config.json has a size that no encoder has".to_owned(), "fetch it again"));
@@ -291,15 +295,16 @@ mod tests {
 
     #[test]
     fn what_is_not_computed_is_refused_by_name() {
-        for (change, fact) in [
-            (&(|c| c.model_type = "roberta".into()) as &dyn Fn(&mut TransformerConfig), "`roberta`"),
+        let cases: [(&dyn Fn(&mut TransformerConfig), &str); 7] = [
+            (&|c| c.model_type = "roberta".into(), "`roberta`"),
             (&|c| c.hidden_act = "relu".into(), "`relu`"),
             (&|c| c.position_embedding_type = Some("relative_key".into()), "`relative_key`"),
             (&|c| c.num_attention_heads = 3, "do not divide"),
             (&|c| c.num_attention_heads = 0, "no encoder has"),
             (&|c| c.hidden_size = usize::MAX, "no encoder has"),
             (&|c| c.type_vocab_size = 0, "no encoder has"),
-        ] {
+        ];
+        for (change, fact) in cases {
             let mut config = config("bert");
             change(&mut config);
             assert!(config.check().unwrap_err().0.contains(fact), "{fact}");

@@ -72,7 +72,9 @@ pub(super) fn open(path: &Path, compression: Compression) -> Result<Box<dyn BufR
 /// An error of reading, which for a compressed file is most likely its damage.
 pub(super) fn unreadable(path: &Path, e: std::io::Error) -> TrainerError {
     match e.kind() {
-        std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput | std::io::ErrorKind::UnexpectedEof => {
+        std::io::ErrorKind::InvalidData
+        | std::io::ErrorKind::InvalidInput
+        | std::io::ErrorKind::UnexpectedEof => {
             TrainerError::table(path, "its compression is damaged", "compress it anew, or fetch it again")
         }
         _ => TrainerError::io(path, e),
@@ -90,9 +92,8 @@ struct Zstandard {
 
 impl Read for Zstandard {
     fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
-        let damaged = |e: &dyn std::fmt::Display| {
-            std::io::Error::new(std::io::ErrorKind::InvalidData, e.to_string())
-        };
+        let damaged =
+            |e: &dyn std::fmt::Display| std::io::Error::new(std::io::ErrorKind::InvalidData, e.to_string());
         loop {
             if let Some(mut file) = self.file.take() {
                 if file.fill_buf()?.is_empty() {

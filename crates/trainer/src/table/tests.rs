@@ -36,7 +36,8 @@ fn zstandard(content: &[u8]) -> Vec<u8> {
 fn parquet(schema: &str, bytes: &[&[Option<&[u8]>]], numbers: &[i64]) -> Vec<u8> {
     let schema = parse_message_type(schema).unwrap().into();
     let mut packed = Vec::new();
-    let properties = WriterProperties::builder().set_compression(::parquet::basic::Compression::SNAPPY).build();
+    let properties =
+        WriterProperties::builder().set_compression(::parquet::basic::Compression::SNAPPY).build();
     let mut file = SerializedFileWriter::new(&mut packed, schema, properties.into()).unwrap();
     if bytes.is_empty() {
         file.close().unwrap();
@@ -194,10 +195,8 @@ fn a_field_of_ten_megabytes_is_kept_and_a_longer_one_is_cut() {
     let object = |text: &str| format!("{{\"text\":\"{text}\",\"label\":\"positive\"}}\n");
     let jsonl = [object(&long), object(&longer), object("short")].concat();
     let schema = "message m { optional binary label; optional binary text; }";
-    let bytes: [&[Option<&[u8]>]; 2] = [
-        &[Some(b"positive"); 3],
-        &[Some(long.as_bytes()), Some(longer.as_bytes()), Some(b"short")],
-    ];
+    let bytes: [&[Option<&[u8]>]; 2] =
+        [&[Some(&b"positive"[..]); 3], &[Some(long.as_bytes()), Some(longer.as_bytes()), Some(b"short")]];
     for (name, content) in [
         ("t.csv.zst", zstandard(csv.as_bytes())),
         ("t.tsv", tsv.into_bytes()),
@@ -207,7 +206,11 @@ fn a_field_of_ten_megabytes_is_kept_and_a_longer_one_is_cut() {
         let (_folder, path) = write(name, &content);
         let read = read_texts(&path, &columns(None), &labels()).unwrap();
         assert!(read.texts[0] == long, "{name}");
-        assert_eq!(read.texts[1].len(), MAX_FIELD_BYTES - 1, "{name}: cut before the character that does not fit");
+        assert_eq!(
+            read.texts[1].len(),
+            MAX_FIELD_BYTES - 1,
+            "{name}: cut before the character that does not fit"
+        );
         assert!(longer.starts_with(&read.texts[1]), "{name}");
         assert_eq!(read.texts[2], "short", "{name}");
     }
