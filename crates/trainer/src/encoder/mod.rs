@@ -14,6 +14,7 @@ mod pooling;
 mod transformer;
 mod weights;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,6 +23,7 @@ use burn::prelude::*;
 use cryptotl_model::EncoderId;
 use ndarray::Array2;
 use rayon::prelude::*;
+use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
 use tokenizers::{Tokenizer, TruncationParams};
 
 use self::folder::{Folder, TextRules};
@@ -79,6 +81,12 @@ impl Encoder {
         let truncation = TruncationParams { max_length: text.max_tokens, ..TruncationParams::default() };
         tokenizer.with_truncation(Some(truncation)).map_err(|e| damaged(format!("tokenizer.json: {e}")))?;
         tokenizer.with_padding(None);
+        if text.lower_case {
+            // Before the tokenizer's own rules and after special tokens were told apart, as the library does.
+            let rules = [Some(Lowercase.into()), tokenizer.get_normalizer().cloned()];
+            let rules: Vec<NormalizerWrapper> = rules.into_iter().flatten().collect();
+            tokenizer.with_normalizer(Some(Sequence::new(rules)));
+        }
         let vocabulary = tokenizer.get_vocab(true);
         if let Some(id) = vocabulary.values().find(|&&id| id as usize >= config.vocab_size) {
             return Err(damaged(format!("its tokenizer has a token {id}, above its vocabulary")));
@@ -160,12 +168,15 @@ impl Encoder {
     /// Tokens never reach across white space, so the ids of a long text that is cut there are the first ids
     /// of the whole: once these fill the encoder, the rest need not be read.
     fn tokens(&self, text: &str) -> Result<Vec<u32>> {
-        let text = self.text.apply(text);
+        let text = match self.text.prompt.as_str() {
+            "" => Cow::Borrowed(text),
+            prompt => Cow::Owned(format!("{prompt}{text}")),
+        };
         let mut window = FIRST_BYTES;
         loop {
             let part = match text.get(..text.floor_char_boundary(window)).filter(|_| window < text.len()) {
                 Some(start) => &text[..start.rfind([' ', '\n']).unwrap_or(0)],
-                None => text.as_str(),
+                None => &text,
             };
             let encoding = self.tokenizer.encode_fast(part, true).map_err(|e| {
                 TrainerError::encoder(Path::new(&self.id.name), e.to_string(), "report this as a bug")
@@ -189,18 +200,6 @@ impl Encoder {
             self.pooling.pool(text, hidden, &mut embeddings);
         }
         embeddings
-    }
-}
-
-impl TextRules {
-    /// The text as the tokenizer takes it; the order is the sentence-transformers library's.
-    fn apply(&self, text: &str) -> String {
-        let prompted = format!("{}{text}", self.prompt);
-        let trimmed = prompted.trim();
-        match self.lower_case {
-            true => trimmed.to_lowercase(),
-            false => trimmed.to_owned(),
-        }
     }
 }
 

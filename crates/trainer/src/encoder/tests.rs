@@ -31,7 +31,7 @@ fn embed(encoder: &Encoder, texts: &[&str]) -> Array2<f32> {
 fn copy(name: &str) -> tempfile::TempDir {
     fn copy_all(from: &Path, to: &Path) {
         std::fs::create_dir_all(to).unwrap();
-        for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        for entry in std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
             match entry.file_type().unwrap().is_dir() {
                 true => copy_all(&entry.path(), &to.join(entry.file_name())),
                 false => drop(std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap()),
@@ -64,8 +64,8 @@ fn vectors_are_those_of_sentence_transformers() {
 fn an_embedding_depends_on_its_own_text_to_the_last_bit() {
     for name in FIXTURES {
         let encoder = Encoder::load(&fixture(name)).unwrap();
-        let texts = reference(name).texts.repeat(7);
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let Reference { texts, .. } = reference(name);
+        let texts = texts.iter().map(String::as_str).collect::<Vec<_>>().repeat(7);
         let all = embed(&encoder, &texts);
         for (i, text) in texts.iter().enumerate().take(11) {
             assert!(embed(&encoder, &[text]).row(0) == all.row(i), "{name}: {text:?} alone");
@@ -111,7 +111,7 @@ proptest! {
 #[test]
 fn a_long_text_is_read_as_far_as_the_encoder_reads() {
     let encoder = Encoder::load(&fixture("mpnet")).unwrap();
-    let whole = |text: &str| encoder.tokenizer.encode_fast(text.trim(), true).unwrap().get_ids().to_vec();
+    let whole = |text: &str| encoder.tokenizer.encode_fast(text, true).unwrap().get_ids().to_vec();
     let blank = " ".repeat(FIRST_BYTES + 10);
     for text in [
         "the cat sat on the mat. ".repeat(20_000),
@@ -235,7 +235,9 @@ fn a_cache_gives_the_same_embeddings_and_computes_each_text_once() {
     let texts = ["the cat", "a dog", "the cat", ""];
     let plain = embed(&encoder, &texts);
     let computed = AtomicUsize::new(0);
-    let count = |p: Progress| drop(computed.fetch_max(p.total, Ordering::Relaxed));
+    let count = |p: Progress| {
+        computed.fetch_max(p.total, Ordering::Relaxed);
+    };
     assert_eq!(open().embed(&encoder, &texts, &count).unwrap(), (plain.clone(), 0));
     assert_eq!(computed.load(Ordering::Relaxed), 3, "a text that occurs twice is computed once");
     assert_eq!(

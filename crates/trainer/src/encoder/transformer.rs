@@ -295,15 +295,16 @@ mod tests {
 
     #[test]
     fn what_is_not_computed_is_refused_by_name() {
-        for (change, fact) in [
-            (&(|c| c.model_type = "roberta".into()) as &dyn Fn(&mut TransformerConfig), "`roberta`"),
+        let cases: [(&dyn Fn(&mut TransformerConfig), &str); 7] = [
+            (&|c| c.model_type = "roberta".into(), "`roberta`"),
             (&|c| c.hidden_act = "relu".into(), "`relu`"),
             (&|c| c.position_embedding_type = Some("relative_key".into()), "`relative_key`"),
             (&|c| c.num_attention_heads = 3, "do not divide"),
             (&|c| c.num_attention_heads = 0, "no encoder has"),
             (&|c| c.hidden_size = usize::MAX, "no encoder has"),
             (&|c| c.type_vocab_size = 0, "no encoder has"),
-        ] {
+        ];
+        for (change, fact) in cases {
             let mut config = config("bert");
             change(&mut config);
             assert!(config.check().unwrap_err().0.contains(fact), "{fact}");

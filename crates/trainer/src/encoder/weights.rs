@@ -50,7 +50,7 @@ pub(super) fn load(network: &mut Transformer, family: Family, path: &Path) -> Re
         Family::Bert => BERT,
         Family::Mpnet => MPNET,
     } {
-        names = names.add_pattern(theirs, ours).map_err(|e| e.to_string())?;
+        names = names.add_pattern(theirs, *ours).map_err(|e| e.to_string())?;
     }
     let found = match path.extension().is_some_and(|e| e == "safetensors") {
         true => tensors(SafetensorsStore::from_file(path).remap(names)),

@@ -196,7 +196,7 @@ fn a_field_of_ten_megabytes_is_kept_and_a_longer_one_is_cut() {
     let jsonl = [object(&long), object(&longer), object("short")].concat();
     let schema = "message m { optional binary label; optional binary text; }";
     let bytes: [&[Option<&[u8]>]; 2] =
-        [&[Some(b"positive"); 3], &[Some(long.as_bytes()), Some(longer.as_bytes()), Some(b"short")]];
+        [&[Some(&b"positive"[..]); 3], &[Some(long.as_bytes()), Some(longer.as_bytes()), Some(b"short")]];
     for (name, content) in [
         ("t.csv.zst", zstandard(csv.as_bytes())),
         ("t.tsv", tsv.into_bytes()),
