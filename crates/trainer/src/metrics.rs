@@ -66,12 +66,6 @@ pub fn cross_entropy(z: f64, target: f64) -> f64 {
     z.max(0.0) + (-z.abs()).exp().ln_1p() - target * z
 }
 
-/// The share of scores on the right side of zero.
-pub(crate) fn accuracy(scores: &Array1<f64>, targets: &Array1<f64>) -> f64 {
-    let right = scores.iter().zip(targets).filter(|(s, t)| (**s > 0.0) == (**t == 1.0)).count();
-    right as f64 / targets.len().max(1) as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
