@@ -1,6 +1,5 @@
 //! How well scores agree with labels, on public data.
 
-use ndarray::Array1;
 use serde::{Deserialize, Serialize};
 
 use crate::linear::sigmoid;
