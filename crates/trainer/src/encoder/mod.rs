@@ -91,10 +91,9 @@ impl Encoder {
         if let Some(id) = vocabulary.values().find(|&&id| id as usize >= config.vocab_size) {
             return Err(damaged(format!("its tokenizer has a token {id}, above its vocabulary")));
         }
-        if tokenizer.encode_fast("", true).map_or(0, |encoding| encoding.len()) == 0 {
-            return Err(damaged(
-                "its tokenizer marks neither start nor end, so that an empty text is nothing".into(),
-            ));
+        // A matrix of one row, such as a text of one token, is multiplied in another order than more rows.
+        if tokenizer.encode_fast("", true).map_or(0, |encoding| encoding.len()) < 2 {
+            return Err(damaged("its tokenizer does not mark both start and end of a text".into()));
         }
         let device = Device::flex();
         let mut network = Transformer::new(&config, &device);
