@@ -18,9 +18,13 @@ pub struct Recomputed {
 
 /// Computes the figures of a report again.
 pub fn recompute(report: &Report) -> Vec<Recomputed> {
-    let checks: [(&'static str, fn(&Report) -> Result<String, String>); 4] =
-        [("version", version), ("claim", claim), ("budget", budget), ("attack", attack)];
-    checks.into_iter().map(|(check, run)| Recomputed { check, outcome: run(report) }).collect()
+    let recomputed = |check, outcome| Recomputed { check, outcome };
+    vec![
+        recomputed("version", version(report)),
+        recomputed("claim", claim(report)),
+        recomputed("budget", budget(report)),
+        recomputed("attack", attack(report)),
+    ]
 }
 
 fn version(report: &Report) -> Result<String, String> {

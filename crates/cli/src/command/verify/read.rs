@@ -113,7 +113,7 @@ impl File {
             Content::Report(_) => "report",
             Content::Page(..) => "report-page",
             Content::Card(_) => "model-card",
-            Content::Unusable(kind, _) => *kind,
+            Content::Unusable(kind, _) => kind,
         }
     }
 }
