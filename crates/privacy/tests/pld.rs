@@ -2,7 +2,7 @@
 
 use cryptotl_privacy::accountant::gdp::{self, Mu};
 use cryptotl_privacy::accountant::pld::{self, Releases};
-use cryptotl_privacy::accountant::zcdp;
+use cryptotl_privacy::accountant::{tcdp, zcdp};
 use cryptotl_privacy::{Delta, Epsilon, GaussianCalibration};
 use proptest::prelude::*;
 
@@ -103,6 +103,37 @@ fn bounded_losses_are_pure_differential_privacy() {
     let pure = (0.1 * 1_f64.exp_m1()).ln_1p();
     assert!((pure..pure + 1e-9).contains(&found), "{found} {pure}");
     assert_eq!(pld::delta(&[Releases::laplace(1.0, 0.1, 1).unwrap()], Epsilon::new(found).unwrap()), 0.0);
+}
+
+/// The corners of what may be asked for; the property below looks between them.
+#[test]
+fn the_corners_have_a_figure_that_the_charge_of_a_sampled_release_covers() {
+    let start = std::time::Instant::now();
+    let delta = Delta::new(1e-6).unwrap();
+    for noise in [0.01, 1e4] {
+        for rate in [1e-6, 1.0] {
+            for steps in [1, 1_000_000] {
+                let gaussian = Releases::gaussian(noise, rate, steps).unwrap();
+                let laplace = Releases::laplace(noise, rate, steps).unwrap();
+                let largest_laplace = f64::from(steps) / noise * (1.0 + 1e-9);
+                assert!(pld::epsilon(&[laplace], delta).unwrap().get() <= largest_laplace);
+                // An epsilon above 10^9 is refused by name.
+                let Ok(found) = pld::epsilon(&[gaussian], delta) else {
+                    assert!(noise == 0.01 && rate == 1.0 && steps > 1, "{noise} {rate} {steps}");
+                    continue;
+                };
+                assert!(found.get().is_finite());
+                for order in [2, 8, 64] {
+                    let order = order.try_into().unwrap();
+                    let Ok(rho) = tcdp::rho_of_sampled_sums(noise, rate, steps, order) else { continue };
+                    let charged = tcdp::epsilon(rho, order, delta).unwrap();
+                    assert!(charged >= found, "{noise} {rate} {steps} {order}: {charged} {found}");
+                }
+            }
+        }
+    }
+    // A hang, not a benchmark.
+    assert!(start.elapsed().as_secs() < 300, "{:?}", start.elapsed());
 }
 
 #[test]
