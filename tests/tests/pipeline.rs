@@ -114,7 +114,8 @@ fn the_attack_comes_close_to_the_claim_goes_on_from_its_state_and_can_say_no() {
     let names = |view: &str| ["positives", "negatives"].map(|error| format!("{view}.false-{error}"));
     let all = [names("transcript"), names("head")].concat();
     let mut copy = document.header.0.clone();
-    (copy.remove("kind"), copy.remove("version"));
+    copy.remove("kind");
+    copy.remove("version");
     let mut altered = Document::new(AnyState(copy));
     for name in ["no-noise", "half-noise", "single.with", "single.without"] {
         altered = altered.with(name, &document.take_matrix(name, &file).unwrap());

@@ -295,7 +295,8 @@ mod tests {
 
     #[test]
     fn what_is_not_computed_is_refused_by_name() {
-        let cases: [(&dyn Fn(&mut TransformerConfig), &str); 7] = [
+        type Alter<'a> = &'a dyn Fn(&mut TransformerConfig);
+        let cases: [(Alter, &str); 7] = [
             (&|c| c.model_type = "roberta".into(), "`roberta`"),
             (&|c| c.hidden_act = "relu".into(), "`relu`"),
             (&|c| c.position_embedding_type = Some("relative_key".into()), "`relative_key`"),

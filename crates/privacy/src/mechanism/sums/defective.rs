@@ -148,7 +148,7 @@ mod tests {
                 row == 0
             })
             .unwrap();
-        assert_eq!(mechanism.transcript(), [released.clone()]);
+        assert_eq!(mechanism.transcript(), std::slice::from_ref(&released));
         let squares: f64 = released[1..].iter().map(|x| x * x).sum();
         (released[0], (squares / (released.len() - 1) as f64).sqrt())
     }
