@@ -2,10 +2,11 @@
 # The benchmark of private heads on public data; a finished stage is not done again. Run by `make bench-privacy`.
 #
 # Rewrites the tables of docs/benchmarks-privacy.md and the band that `cryptotl plan` prints. BENCH_SEEDS (default: 20) are
-# the draws of records and DP noise a cell; BENCH_OUTPUT (default: target/bench-privacy) is where the rows go.
+# the draws of records and DP noise a cell; BENCH_OUTPUT (default: target/bench-privacy) is
+# where models and rows go.
 set -eu
 cd "$(dirname "$0")/.."
-cryptotl=target/release/cryptotl
+cryptotl=${CRYPTOTL:-target/release/cryptotl}
 texts=assets/vader
 rows=${BENCH_OUTPUT:-target/bench-privacy}
 seeds=${BENCH_SEEDS:-20}
@@ -39,21 +40,23 @@ pretrain() { # pretrain MODEL SOURCE...
         flags="$flags --source demo/$source.train.embedded.safetensors"
     done
     # shellcheck disable=SC2086 # the flags are meant to split
-    step "demo/$model.public.safetensors" "pretrain $model on $*" \
-        "$cryptotl" pretrain --config models/default.toml $flags --output "demo/$model.safetensors"
+    step "$rows/$model.public.safetensors" "pretrain $model on $*" \
+        "$cryptotl" pretrain --config models/default.toml $flags --output "$rows/$model.safetensors"
 }
 
-extract() { # extract MODEL SET SPLIT OUTPUT
-    step "$4" "extract server features of $2 ($3) under encryption" \
-        "$cryptotl" extract --model "demo/$1.safetensors" --input "demo/$2.$3.embedded.safetensors" --output "$4"
+extract() { # extract MODEL SET SPLIT
+    step "$rows/$1.$2.$3.safetensors" "extract server features of $2 ($3) by $1, under encryption" \
+        "$cryptotl" extract --model "$rows/$1.safetensors" --input "demo/$2.$3.embedded.safetensors" \
+        --output "$rows/$1.$2.$3.safetensors"
 }
 
-bench() { # bench OUTPUT MODEL TARGET TRAIN TEST FLAGS...
-    output=$1 model=$2 target=$3 train=$4 test=$5
-    shift 5
-    step "$output" "measure private heads of $target ($output)" \
-        "$cryptotl" bench privacy --data-is-public --model "demo/$model.public.safetensors" --target "$target" \
-        --train "$train" --test "$test" --output "$output" "$@"
+bench() { # bench TABLE MODEL TARGET FLAGS...
+    table=$1 model=$2 target=$3
+    shift 3
+    step "$rows/$target.$table.json" "measure private heads of $target ($table)" \
+        "$cryptotl" bench privacy --data-is-public --model "$rows/$model.public.safetensors" --target "$target" \
+        --train "$rows/$model.$target.train.safetensors" --test "$rows/$model.$target.test.safetensors" \
+        --seeds "$seeds" --output "$rows/$target.$table.json" "$@"
 }
 
 embed movie train
@@ -62,31 +65,25 @@ for target in $targets; do
     embed "$target" test
 done
 
-# One public source, as in the demo: all methods at all sizes and budgets.
-pretrain lower-movie movie
-for target in $targets; do
-    train=demo/$target.train.features.safetensors
-    test=demo/$target.test.features.safetensors
-    extract lower-movie "$target" train "$train"
-    extract lower-movie "$target" test "$test"
-    bench "$rows/$target.movie.json" lower-movie "$target" "$train" "$test" --seeds "$seeds" \
-        --sizes 100,300,1000,0 --epsilons 0.1,0.25,0.5,1,2,4,8 --inputs embedding-and-features \
-        --methods dp-fc,dp-gd,objective-perturbation,output-perturbation,dp-sgd
-    bench "$rows/$target.movie-inputs.json" lower-movie "$target" "$train" "$test" --seeds "$seeds" \
-        --sizes 100,300,1000,0 --epsilons 0.1,0.25,0.5,1,2,4,8 --inputs embedding,features
-done
-
-# Three public sources, the target never among them: what the model owner's layers add to few private records.
+# Three public sources, the target never among them, as in the demo: all methods at all sizes and budgets.
 for target in $targets; do
     others=$(for set in movie $targets; do [ "$set" = "$target" ] || echo "$set"; done)
     # shellcheck disable=SC2086 # the names are meant to split
-    pretrain "lower-except-$target" $others
-    train=demo/$target.train.except.features.safetensors
-    test=demo/$target.test.except.features.safetensors
-    extract "lower-except-$target" "$target" train "$train"
-    extract "lower-except-$target" "$target" test "$test"
-    bench "$rows/$target.except.json" "lower-except-$target" "$target" "$train" "$test" --seeds "$seeds" \
-        --sizes 100,300,0 --epsilons 1,4
+    pretrain "except-$target" $others
+    extract "except-$target" "$target" train
+    extract "except-$target" "$target" test
+    bench methods "except-$target" "$target" --sizes 100,300,1000,0 --epsilons 0.1,0.25,0.5,1,2,4,8 \
+        --inputs embedding-and-features --methods dp-fc,dp-gd,objective-perturbation,output-perturbation,dp-sgd
+    bench inputs "except-$target" "$target" --sizes 100,300,1000,0 --epsilons 0.1,0.25,0.5,1,2,4,8 \
+        --inputs embedding,features
+done
+
+# One public source.
+pretrain one-source movie
+for target in $targets; do
+    extract one-source "$target" train
+    extract one-source "$target" test
+    bench one-source one-source "$target" --sizes 100,300,1000,0 --epsilons 0.1,0.25,0.5,1,2,4,8
 done
 
 python3 scripts/bench_privacy_page.py "$rows" docs/benchmarks-privacy.md crates/cli/src/command/plan/accuracy.json

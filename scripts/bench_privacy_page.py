@@ -139,15 +139,15 @@ def band(rows):
 
 def main():
     folder, page, band_path = (pathlib.Path(argument) for argument in sys.argv[1:4])
-    movie, inputs, several = (load(folder, p) for p in ("*.movie.json", "*.movie-inputs.json", "*.except.json"))
+    methods, inputs, one_source = (load(folder, f"*.{t}.json") for t in ("methods", "inputs", "one-source"))
     parts = {
-        "methods": "\n\n".join(method_tables(movie)),
-        "floor": floor_table(movie),
-        "targets": target_table(movie),
-        "inputs": inputs_table(movie + inputs),
-        "sources": inputs_table(several),
-        "sources-floor": floor_table([r for r in several if r["inputs"] != "features"]),
-        "time": time_table(movie),
+        "methods": "\n\n".join(method_tables(methods)),
+        "floor": floor_table(methods),
+        "targets": target_table(methods),
+        "inputs": inputs_table(methods + inputs),
+        "one-source": inputs_table(one_source),
+        "one-source-floor": floor_table([row for row in one_source if row["inputs"] != "features"]),
+        "time": time_table(methods),
     }
     text = page.read_text()
     for name, content in parts.items():
@@ -155,7 +155,7 @@ def main():
         assert pattern.search(text), name
         text = pattern.sub(lambda match: f"{match[1]}\n{content}\n\n{match[2]}", text)
     page.write_text(text)
-    rows = ",\n  ".join(json.dumps(row) for row in band(movie))
+    rows = ",\n  ".join(json.dumps(row) for row in band(methods))
     band_path.write_text(f"[\n  {rows}\n]\n")
 
 

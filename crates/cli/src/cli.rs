@@ -19,7 +19,7 @@ use crate::encoder::EncoderSource;
 pub use accounting::{AccountArgs, Accountant, Mechanism, PrivacyPlanArgs};
 pub use attack::AttackArgs;
 pub use embedding::{BenchEncoderArgs, EmbedArgs};
-pub use heads::{BenchPrivacyArgs, MethodChoice};
+pub use heads::{BenchPrivacyArgs, MethodChoice, PaymentArgs, TuneArgs, ValidateArgs};
 pub use pretraining::{ImportArgs, PretrainArgs};
 pub use protocol::{DecryptArgs, EncryptArgs, EvaluateArgs, KeygenArgs, PlanArgs};
 pub use report::{AuditArgs, VerifyArgs};
@@ -63,6 +63,10 @@ pub enum Command {
     Ledger(LedgerCommand),
     /// Train a private head and charge it to the ledger
     Finetune(FinetuneArgs),
+    /// Train several private heads, choose one by private records, and charge all of it
+    Tune(TuneArgs),
+    /// Tell how often a head is right on private records, with DP noise, and charge it
+    Validate(ValidateArgs),
     /// Label records with a released head, one JSON object a line
     Classify(ClassifyArgs),
     /// Compute epsilon from DP noise, or DP noise from epsilon; reads and charges nothing

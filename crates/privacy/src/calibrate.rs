@@ -32,6 +32,44 @@ pub fn largest_rho_by(
     }
 }
 
+/// The epsilons of releases that together lose at most what `epsilon` allows, divided in these parts.
+///
+/// The parts are of the loss and not of epsilon: rho adds, and epsilon does not.
+///
+/// # Errors
+/// [`AccountantError::NothingToSpend`] if a part is too small to plan anything with.
+pub fn epsilons_of_parts(
+    accountant: Accountant,
+    epsilon: Epsilon,
+    delta: Delta,
+    parts: &[u32],
+) -> Result<Vec<Epsilon>, AccountantError> {
+    let whole = largest_rho_by(accountant, epsilon, delta)?.units();
+    let total: u128 = parts.iter().map(|&part| u128::from(part)).sum();
+    let one = |&part: &u32| {
+        let units = (u128::from(whole) * u128::from(part)).checked_div(total).unwrap_or(0);
+        let limit = Rho::from_units(u64::try_from(units).unwrap_or(0));
+        let exceeds = |at: f64| {
+            Epsilon::new(at).is_ok_and(|at| largest_rho_by(accountant, at, delta).is_ok_and(|rho| rho > limit))
+        };
+        // By bisection, so that what is planned with the answer is within its part whatever is rounded on the way.
+        let (mut low, mut high) = (0.0, epsilon.get());
+        if !exceeds(high) {
+            return Ok(epsilon);
+        }
+        for _ in 0..BISECTIONS {
+            let middle = 0.5 * (low + high);
+            if exceeds(middle) { high = middle } else { low = middle }
+        }
+        let found = Epsilon::new(low).ok().filter(|&at| largest_rho_by(accountant, at, delta).is_ok());
+        found.ok_or(AccountantError::NothingToSpend { epsilon, delta })
+    };
+    parts.iter().map(one).collect()
+}
+
+/// Halvings that leave nothing of a float's precision.
+const BISECTIONS: u32 = 60;
+
 /// The largest rho that holds up to `order` and whose epsilon at `delta` is not above `epsilon`.
 ///
 /// # Errors
@@ -328,6 +366,42 @@ mod tests {
     fn an_epsilon_too_small_for_one_unit_is_refused() {
         let result = largest_rho(Epsilon::new(1e-9).unwrap(), Delta::new(1e-15).unwrap());
         assert!(matches!(result, Err(AccountantError::NothingToSpend { .. })), "{result:?}");
+    }
+
+    #[test]
+    fn a_part_that_buys_nothing_is_refused() {
+        let (epsilon, delta) = (Epsilon::new(1e-4).unwrap(), Delta::new(1e-5).unwrap());
+        for parts in [&[1, 0][..], &[1, u32::MAX]] {
+            let result = epsilons_of_parts(Accountant::Zcdp, epsilon, delta, parts);
+            assert!(matches!(result, Err(AccountantError::NothingToSpend { .. })), "{result:?}");
+        }
+        assert_eq!(epsilons_of_parts(Accountant::Zcdp, epsilon, delta, &[7]).unwrap(), [epsilon]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn parts_of_a_budget_do_not_exceed_it(
+            parts in prop::collection::vec(1_u32..1000, 1..5),
+            epsilon in 0.05_f64..8.0,
+            gdp in any::<bool>(),
+        ) {
+            let accountant = if gdp { Accountant::Gdp } else { Accountant::Zcdp };
+            let (epsilon, delta) = (Epsilon::new(epsilon).unwrap(), Delta::new(1e-4).unwrap());
+            let whole = largest_rho_by(accountant, epsilon, delta).unwrap();
+            let found = epsilons_of_parts(accountant, epsilon, delta, &parts).unwrap();
+            let planned: Vec<Rho> =
+                found.iter().map(|&at| largest_rho_by(accountant, at, delta).unwrap()).collect();
+            let sum = planned.iter().try_fold(Rho::ZERO, |sum, &rho| sum.checked_add(rho)).unwrap();
+            prop_assert!(sum <= whole, "{sum} {whole}");
+            prop_assert!(sum.units() as f64 > 0.999_999 * whole.units() as f64, "{sum} {whole}");
+            let total: u32 = parts.iter().sum();
+            for (rho, part) in planned.iter().zip(&parts) {
+                let wanted = whole.units() as f64 * f64::from(*part) / f64::from(total);
+                prop_assert!((rho.units() as f64 / wanted - 1.0).abs() < 1e-5, "{rho} {wanted}");
+            }
+        }
     }
 
     #[test]

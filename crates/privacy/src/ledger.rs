@@ -39,6 +39,15 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest reason of an amendment, in characters.
 pub const MAX_REASON_LENGTH: usize = 200;
 
+/// What [`Ledger::charge_all`] gives for one plan.
+#[derive(Debug)]
+pub enum Payment {
+    /// It was charged and is to be run.
+    Charged(ChargedPlan),
+    /// It was run before; this is what it released.
+    Finished(Box<StoredRelease>),
+}
+
 /// An open ledger.
 ///
 /// Several processes and threads may each open the same file; charges are serialized by SQLite.
@@ -155,22 +164,28 @@ impl Ledger {
     /// it; [`ChargeError::Ledger`] if the ledger cannot be used.
     pub fn charge(&mut self, plan: ReleasePlan) -> Result<ChargedPlan, ChargeError> {
         let transaction = self.exclusive()?;
-        let history = chain::load(&transaction)?;
-        if let Some(release) = artifacts::find(&transaction, &history, &plan)? {
-            return Err(ChargeError::Finished(Box::new(release)));
+        match pay(&transaction, plan)? {
+            Payment::Finished(release) => Err(ChargeError::Finished(release)),
+            Payment::Charged(charged) => {
+                transaction.commit().map_err(LedgerError::from)?;
+                Ok(charged)
+            }
         }
-        if let Some(refusal) = status::refusal(&history, &plan)? {
-            return Err(ChargeError::Refused(Box::new(refusal)));
-        }
-        let body = Body::Charge(Box::new(Charge {
-            plan: plan.digest(),
-            event: plan.event().clone(),
-            guarantee: plan.guarantee().clone(),
-            description: plan.description().clone(),
-        }));
-        let witness = chain::append(&transaction, Some(&history), &body)?;
+    }
+
+    /// Pays for all of several plans, or for none: what a program that releases several results must call
+    /// before it touches private data. As [`Ledger::charge`] for each, in one exclusive transaction; plans that
+    /// were run before come back with their release and are not charged.
+    ///
+    /// # Errors
+    /// [`ChargeError::Refused`] for the first plan that the policy does not allow after those before it; nothing is
+    /// charged then. [`ChargeError::Ledger`] if the ledger cannot be used.
+    pub fn charge_all(&mut self, plans: Vec<ReleasePlan>) -> Result<Vec<Payment>, ChargeError> {
+        let transaction = self.exclusive()?;
+        let payments = plans.into_iter().map(|plan| pay(&transaction, plan));
+        let payments = payments.collect::<Result<Vec<Payment>, ChargeError>>()?;
         transaction.commit().map_err(LedgerError::from)?;
-        Ok(ChargedPlan::new(plan, witness))
+        Ok(payments)
     }
 
     /// Why [`Ledger::charge`] would refuse a plan now, if it would; costs nothing.
@@ -320,6 +335,25 @@ impl Ledger {
         schema::migrate(&transaction)?;
         Ok(transaction)
     }
+}
+
+/// Appends the charge of a plan that was not run before.
+fn pay(transaction: &Transaction<'_>, plan: ReleasePlan) -> Result<Payment, ChargeError> {
+    let history = chain::load(transaction)?;
+    if let Some(release) = artifacts::find(transaction, &history, &plan)? {
+        return Ok(Payment::Finished(Box::new(release)));
+    }
+    if let Some(refusal) = status::refusal(&history, &plan)? {
+        return Err(ChargeError::Refused(Box::new(refusal)));
+    }
+    let body = Body::Charge(Box::new(Charge {
+        plan: plan.digest(),
+        event: plan.event().clone(),
+        guarantee: plan.guarantee().clone(),
+        description: plan.description().clone(),
+    }));
+    let witness = chain::append(transaction, Some(&history), &body)?;
+    Ok(Payment::Charged(ChargedPlan::new(plan, witness)))
 }
 
 /// Writes a complete one-entry ledger into the empty file at `path`.

@@ -152,14 +152,14 @@ pub mod rho;
 
 pub use accountant::tcdp::Order;
 pub use accountant::{Accountant, AccountantError};
-pub use calibrate::{CalibrationError, GaussianCalibration, largest_rho, largest_rho_by};
+pub use calibrate::{CalibrationError, GaussianCalibration, epsilons_of_parts, largest_rho, largest_rho_by};
 pub use config::{DeltaPolicy, Policy, PolicyError};
 pub use digest::{Digest, DigestError};
 pub use event::{CountsEvent, Event, EventError, MinimumEvent, NoisyMaxEvent, SampledSumEvent, SumEvent};
 pub use guarantee::{Adjacency, Delta, Epsilon, Guarantee, ParameterError, PrivacyUnit, Proof};
 pub use ledger::{
-    ChargeError, ChargeSummary, EntryKind, EntrySummary, Ledger, LedgerError, Refusal, RefusalReason, Status,
-    StoredRelease, Witness,
+    ChargeError, ChargeSummary, EntryKind, EntrySummary, Ledger, LedgerError, Payment, Refusal, RefusalReason,
+    Status, StoredRelease, Witness,
 };
 pub use mechanism::{
     AuditSums, BenchmarkMinimum, BenchmarkSums, ChargedCounts, ChargedMinimum, ChargedNoisyMax, ChargedSums,

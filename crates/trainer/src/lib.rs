@@ -4,6 +4,7 @@
 //! * [`encoder`]: a sentence-transformers folder as a function from texts to embeddings;
 //! * [`config`], [`pretrain`](mod@pretrain): the network configurations in `models/` and the public training;
 //! * [`head`]: private heads, trained through charged mechanisms of `cryptotl-privacy`;
+//! * [`validation`], [`search`]: accuracy on private records and a choice by it, charged like any release;
 //! * [`audit`]: the attack on a head's mechanism;
 //! * [`import`](mod@import): networks that were trained elsewhere;
 //! * [`metrics`]: accuracy, F1, kappa and calibration of scores on public data;
@@ -27,8 +28,10 @@ mod optimizer;
 pub mod pretrain;
 pub mod progress;
 pub mod release;
+pub mod search;
 pub mod source;
 pub mod table;
+pub mod validation;
 
 pub use error::{Result, TrainerError};
 pub use head::{HeadSettings, Method};

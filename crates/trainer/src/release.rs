@@ -5,6 +5,7 @@ use std::path::Path;
 use cryptotl_model::format::{Document, Header};
 use cryptotl_model::{
     Digest, EncoderId, Extraction, HeadInputs, LinearScore, ModelError, Projection, PublicModel, Records,
+    RecordsOutline,
 };
 use cryptotl_privacy::{Description, Event, Guarantee, ReleasePlan, Witness};
 use ndarray::Array1;
@@ -130,23 +131,34 @@ impl Head {
         self.projection.inputs
     }
 
-    /// Labels and scores of records.
+    /// The likelier label of each record, by its place in the label list, and its probability.
     ///
     /// # Errors
     /// [`ModelError::Mismatch`] when the records are of another encoder or lack features.
-    pub fn classify(&self, records: &Records) -> Result<Vec<Classified>> {
-        if records.header.encoder.digest != self.header.encoder.digest {
+    pub fn predict(&self, records: &Records) -> Result<Vec<(usize, f64)>> {
+        self.check(&records.outline())?;
+        let rows = self.projection.apply(records.inputs(self.projection.inputs)?.view())?;
+        Ok(predict(rows.view(), self.weights.view()))
+    }
+
+    /// Whether records with this outline are records that the head can read.
+    ///
+    /// # Errors
+    /// [`ModelError::Mismatch`] when they are of another encoder or lack the head's features.
+    pub fn check(&self, records: &RecordsOutline) -> Result<()> {
+        let Self { header, projection, .. } = self;
+        if records.header.encoder.digest != header.encoder.digest {
             return Err(ModelError::mismatch(
                 format!(
                     "the records were embedded by {}, the head takes embeddings of {}",
-                    records.header.encoder.name, self.header.encoder.name
+                    records.header.encoder.name, header.encoder.name
                 ),
                 "embed the texts with the head's encoder",
             )
             .into());
         }
-        let foreign =
-            records.header.extraction.as_ref().filter(|e| e.public_model != self.header.public_model);
+        let extraction = records.header.extraction.as_ref();
+        let foreign = extraction.filter(|e| e.public_model != header.public_model);
         if self.inputs().needs_features() && foreign.is_some() {
             return Err(ModelError::mismatch(
                 "the records have server features of another model than the head's",
@@ -154,18 +166,37 @@ impl Head {
             )
             .into());
         }
-        let rows = self.projection.apply(records.inputs(self.projection.inputs)?.view())?;
-        let predicted = predict(rows.view(), self.weights.view());
-        Ok(records
-            .ids
-            .iter()
-            .zip(predicted)
-            .map(|(id, (label, score))| Classified {
-                id: id.clone(),
-                label: self.header.label_names[label].clone(),
-                score,
-            })
-            .collect())
+        let width = match self.inputs() {
+            HeadInputs::Embedding => Some(records.embedding_width),
+            HeadInputs::Features => records.feature_width,
+            HeadInputs::EmbeddingAndFeatures => records.feature_width.map(|w| w + records.embedding_width),
+        };
+        match width {
+            Some(width) if width == projection.mean.len() => Ok(()),
+            Some(width) => Err(ModelError::mismatch(
+                format!("the head reads {} numbers a record, the records have {width}", projection.mean.len()),
+                "run `cryptotl embed` and `cryptotl extract` with the head's encoder and model",
+            )
+            .into()),
+            None => Err(ModelError::mismatch(
+                "the head reads server features, and the records have none",
+                "run `cryptotl extract` with the head's model",
+            )
+            .into()),
+        }
+    }
+
+    /// Labels and scores of records.
+    ///
+    /// # Errors
+    /// As [`Head::predict`].
+    pub fn classify(&self, records: &Records) -> Result<Vec<Classified>> {
+        let named = |(id, (label, score)): (&String, (usize, f64))| Classified {
+            id: id.clone(),
+            label: self.header.label_names[label].clone(),
+            score,
+        };
+        Ok(records.ids.iter().zip(self.predict(records)?).map(named).collect())
     }
 
     /// The file's bytes, to be recorded in the ledger before they are written anywhere.
@@ -183,7 +214,19 @@ impl Head {
     /// # Errors
     /// [`ModelError::Malformed`] for anything but a head of this version whose parts fit.
     pub fn read(path: &Path) -> Result<(Self, Digest)> {
-        let (mut document, digest) = Document::<HeadHeader>::read(path)?;
+        let (document, digest) = Document::<HeadHeader>::read(path)?;
+        Ok((Self::of(document, path)?, digest))
+    }
+
+    /// Reads the bytes of a head file; `path` is what errors name.
+    ///
+    /// # Errors
+    /// As [`Head::read`].
+    pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self> {
+        Self::of(Document::from_bytes(bytes, path)?, path)
+    }
+
+    fn of(mut document: Document<HeadHeader>, path: &Path) -> Result<Self> {
         let malformed = |fact: String| ModelError::Malformed {
             path: path.to_owned(),
             kind: HeadHeader::KIND,
@@ -215,6 +258,6 @@ impl Head {
         {
             return Err(malformed("its weights do not fit its projection".into()).into());
         }
-        Ok((Self { header, projection, weights }, digest))
+        Ok(Self { header, projection, weights })
     }
 }

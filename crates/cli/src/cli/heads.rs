@@ -37,6 +37,72 @@ impl MethodChoice {
     }
 }
 
+/// Which ledger pays, and how much.
+#[derive(Debug, Args)]
+pub struct PaymentArgs {
+    /// The population's ledger
+    #[arg(long, value_name = "FILE")]
+    pub ledger: PathBuf,
+    /// What this may cost altogether, at the ledger's delta
+    #[arg(long, value_name = "E")]
+    pub epsilon: f64,
+    /// The delta that the ledger must have; another is refused [default: the ledger's]
+    #[arg(long, value_name = "D")]
+    pub delta: Option<f64>,
+    /// The privacy configuration that must be in force in the ledger; another is refused
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// A name that makes this a new run. Without one, repeating a finished run gives its results again at no
+    /// charge
+    #[arg(long, value_name = "NAME")]
+    pub run: Option<String>,
+}
+
+/// Arguments of `tune`.
+#[derive(Debug, Args)]
+pub struct TuneArgs {
+    /// The private labeled records to train on
+    #[arg(long, value_name = "FILE")]
+    pub features: PathBuf,
+    /// Other private labeled records of the same population, to choose by
+    #[arg(long, value_name = "FILE")]
+    pub validation: PathBuf,
+    /// The public half of the model
+    #[arg(long, value_name = "FILE")]
+    pub model: PathBuf,
+    #[command(flatten)]
+    pub payment: PaymentArgs,
+    /// What the candidates read; with --methods, every pair is one
+    #[arg(long, value_name = "PARTS,PARTS", value_delimiter = ',', value_parser = super::head_inputs,
+          default_values = [HeadInputs::Embedding.name(), HeadInputs::EmbeddingAndFeatures.name()])]
+    pub inputs: Vec<HeadInputs>,
+    /// How the candidates are trained
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [MethodChoice::Auto])]
+    pub methods: Vec<MethodChoice>,
+    /// How much of the loss pays for the choice, in percent; the candidates divide the rest evenly
+    #[arg(long, value_name = "PERCENT", default_value_t = 20)]
+    pub choice_share: u32,
+    /// Where to write the chosen head
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+/// Arguments of `validate`.
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    /// The released head
+    #[arg(long, value_name = "FILE")]
+    pub head: PathBuf,
+    /// Private labeled records that the head was not trained on
+    #[arg(long, value_name = "FILE")]
+    pub features: PathBuf,
+    #[command(flatten)]
+    pub payment: PaymentArgs,
+    /// Where to write the confusion matrix as JSON
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
 /// Arguments of `bench privacy`.
 #[derive(Debug, Args)]
 pub struct BenchPrivacyArgs {

@@ -8,7 +8,7 @@ use cryptotl_model::format::{check_writable, write_atomically};
 use cryptotl_model::{Digest, HeadInputs, PublicModel, Records, RecordsOutline};
 use cryptotl_privacy::accountant::gdp::Mu;
 use cryptotl_privacy::{
-    ChargeError, Delta, Description, Epsilon, Guarantee, Ledger, PrivacyUnit, Rho, Status, StoredRelease,
+    ChargeError, ChargedPlan, Delta, Description, Epsilon, Guarantee, Ledger, PrivacyUnit, Rho, Status, StoredRelease,
     Witness, largest_rho_by,
 };
 use cryptotl_trainer::head::{ChargedMechanism, Signal, Space, Task, Terms};
@@ -83,34 +83,20 @@ pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
     let mut ledger = Ledger::open(&args.ledger)?;
     let status = ledger.status()?;
     check_policy(args.policy.as_deref(), &args.ledger, &status)?;
-    // A file that plainly does not fit is refused before it costs anything. Its header holds no record; a
-    // pipe has none to look at.
-    if args.features.is_file() {
-        check_outline(
-            &args,
-            (&public, public_digest),
-            status.policy.unit(),
-            &RecordsOutline::read(&args.features)?,
-        )?;
-    } else if !args.features.exists() {
-        return Err(Failure::failed(
-            format!("there is no file {}", args.features.display()),
-            "give the records file that `cryptotl extract` wrote",
-        ));
+    // A file that plainly does not fit is refused before it costs anything. Its header holds no record.
+    let features = Features { path: &args.features, model: &args.model, inputs: args.inputs };
+    let unit = status.policy.unit();
+    if let Some(outline) = outline(&args.features)? {
+        check_outline(&features, (&public, public_digest), unit, &outline)?;
     }
-    let epsilon = Epsilon::new(args.epsilon)?;
-    let delta = args.delta.map_or(Ok(status.delta), Delta::new)?;
-    let accountant = status.policy.accountant();
-    let mu = Mu::from_rho(largest_rho_by(accountant, epsilon, delta)?);
+    let terms = terms(&status, Epsilon::new(args.epsilon)?, args.delta)?;
+    let mu = Mu::from_rho(largest_rho_by(terms.accountant, terms.epsilon, terms.delta)?);
     let signal = Signal::new(mu.get(), status.public_size)?;
     let auto = HeadSettings::auto(&public, args.inputs, args.method.method(), signal)?;
     let settings = HeadSettings { slack: args.slack, ..auto };
-    let (unit, adjacency) = (status.policy.unit(), status.policy.adjacency());
-    let terms = Terms { epsilon, delta, accountant, order: status.sampling_order, unit, adjacency };
     let mut about = Description::from([("public-model".to_owned(), public_digest.to_string())]);
     about.extend(args.run.clone().map(|name| ("run".to_owned(), name)));
     let plan = settings.plan(&public, &terms, about)?;
-    let space = Space::new(&public, &settings)?;
 
     let charged = match ledger.charge(plan) {
         Err(ChargeError::Finished(earlier)) => {
@@ -120,32 +106,59 @@ pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
         other => other?,
     };
     // From here on the loss is spent, whatever happens; private data may be read.
-    let mut mechanism = ChargedMechanism::open(charged)?;
     let records = Records::read(&args.features)?;
     // What was read may be a pipe's, or no longer the file that was looked at. The outline holds no record.
-    check_outline(&args, (&public, public_digest), unit, &records.outline())?;
-    let weights = settings.fit(&Task::new(&space, &records, &mechanism)?, &mut mechanism)?;
-    let receipt = mechanism.finish();
-    let head = Head::new(
-        &public,
-        public_digest,
-        &settings,
-        space,
-        receipt.plan(),
-        &status.population,
-        *receipt.witness(),
-        records.header.extraction.clone(),
-        weights,
-    );
-    // Recorded before it is published: if this process is killed in between, repeating the run is free.
-    let bytes = head.to_bytes()?;
-    ledger.record_release(receipt, &bytes)?;
+    check_outline(&features, (&public, public_digest), unit, &records.outline())?;
+    let bytes = train(&mut ledger, charged, &settings, (&public, public_digest), &records)?;
     write_atomically(&args.output, &bytes)?;
     report(&args, &ledger, false, output)
 }
 
+/// Trains what was paid for and records it in the ledger, before it is published anywhere: if this process is
+/// killed in between, repeating the run is free.
+pub(super) fn train(
+    ledger: &mut Ledger,
+    charged: ChargedPlan,
+    settings: &HeadSettings,
+    (public, public_digest): (&PublicModel, Digest),
+    records: &Records,
+) -> Result<Vec<u8>> {
+    let population = ledger.status()?.population;
+    let space = Space::new(public, settings)?;
+    let mut mechanism = ChargedMechanism::open(charged)?;
+    let weights = settings.fit(&Task::new(&space, records, &mechanism)?, &mut mechanism)?;
+    let receipt = mechanism.finish();
+    let extraction = records.header.extraction.clone();
+    let head = Head::new(
+        public,
+        public_digest,
+        settings,
+        space,
+        receipt.plan(),
+        &population,
+        *receipt.witness(),
+        extraction,
+        weights,
+    );
+    let bytes = head.to_bytes()?;
+    ledger.record_release(receipt, &bytes)?;
+    Ok(bytes)
+}
+
+/// The terms of a release under a ledger, for what it may cost.
+pub(super) fn terms(status: &Status, epsilon: Epsilon, delta: Option<f64>) -> Result<Terms> {
+    Ok(Terms {
+        epsilon,
+        delta: delta.map_or(Ok(status.delta), Delta::new)?,
+        accountant: status.policy.accountant(),
+        order: status.sampling_order,
+        unit: status.policy.unit(),
+        adjacency: status.policy.adjacency(),
+    })
+}
+
 /// Puts the head of an earlier run of the same plan where this run's would be.
-fn publish_again(path: &Path, earlier: &StoredRelease) -> Result<()> {
+pub(super) fn publish_again(path: &Path, earlier: &StoredRelease) -> Result<()> {
     if let Some(bytes) = &earlier.artifact {
         return Ok(write_atomically(path, bytes)?);
     }
@@ -208,13 +221,38 @@ pub(super) fn check_policy(policy: Option<&Path>, ledger: &Path, status: &Status
     ))
 }
 
-fn check_outline(
-    args: &FinetuneArgs,
+/// The header of a records file, before anything is paid for it; `None` for a pipe, which has none to look at.
+pub(super) fn outline(path: &Path) -> Result<Option<RecordsOutline>> {
+    if path.is_file() {
+        return Ok(Some(RecordsOutline::read(path)?));
+    }
+    if path.exists() {
+        return Ok(None);
+    }
+    Err(Failure::failed(
+        format!("there is no file {}", path.display()),
+        "give the records file that `cryptotl extract` wrote",
+    ))
+}
+
+/// Records that a head is to be trained on or chosen by.
+pub(super) struct Features<'a> {
+    /// The records file.
+    pub path: &'a Path,
+    /// The public half of the model.
+    pub model: &'a Path,
+    /// What will be read of a record.
+    pub inputs: HeadInputs,
+}
+
+/// Fails when records do not fit the model.
+pub(super) fn check_outline(
+    of: &Features,
     (public, public_digest): (&PublicModel, Digest),
     unit: PrivacyUnit,
     outline: &RecordsOutline,
 ) -> Result<()> {
-    let features = args.features.display();
+    let features = of.path.display();
     let header = &outline.header;
     if header.encoder.digest != public.encoder.digest {
         return Err(Failure::failed(
@@ -247,19 +285,19 @@ fn check_outline(
             "embed the texts with --unit-column",
         ));
     }
-    if args.inputs.needs_features() && outline.feature_width != Some(public.feature_width) {
+    if of.inputs.needs_features() && outline.feature_width != Some(public.feature_width) {
         return Err(Failure::failed(
             format!("{features} does not have the model's {} server features", public.feature_width),
             "run `cryptotl extract` with this model first, or use --inputs embedding",
         ));
     }
     let foreign = header.extraction.as_ref().filter(|e| e.public_model != public_digest);
-    if let Some(extraction) = foreign.filter(|_| args.inputs.needs_features()) {
+    if let Some(extraction) = foreign.filter(|_| of.inputs.needs_features()) {
         return Err(Failure::failed(
             format!(
                 "{features} has server features of another model ({}) than {} ({})",
                 extraction.public_model.short(),
-                args.model.display(),
+                of.model.display(),
                 public_digest.short()
             ),
             "run `cryptotl extract` with this model, or give the model that made them",

@@ -18,6 +18,8 @@ mod keygen;
 mod ledger;
 mod plan;
 mod pretrain;
+mod tune;
+mod validate;
 mod verify;
 
 use crate::cli::{BenchCommand, Command};
@@ -38,6 +40,8 @@ pub fn run(command: Command, output: &Output) -> Result<()> {
         Command::Decrypt(args) => decrypt::run(args, output),
         Command::Ledger(command) => ledger::run(command, output),
         Command::Finetune(args) => finetune::run(args, output),
+        Command::Tune(args) => tune::run(args, output),
+        Command::Validate(args) => validate::run(args, output),
         Command::Classify(args) => classify::run(args),
         Command::Account(args) => account::run(args, output),
         Command::Audit(args) => audit::run(args, output),

@@ -69,7 +69,7 @@ impl HeadSettings {
         let s = signal.strength();
         let (wanted, parameters) = match method.unwrap_or_else(|| signal.method(labels)) {
             Method::DpFc => {
-                let (rank, parameters) = DpFc::auto(s);
+                let (rank, parameters) = DpFc::auto(s, public.sources.len());
                 (rank, Parameters::DpFc(parameters))
             }
             Method::DpGd => {

@@ -12,6 +12,9 @@ use crate::error::{Result, TrainerError};
 /// gradients move its weight, which is large.
 const SCORE_SHARE: f64 = 0.01;
 
+/// How much of the start is the zero-shot head's score; the rest is the source's head on the leading axes.
+const ZERO_SHOT_SHARE: f64 = 0.85;
+
 /// Projection, second moment and start: all public.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Space {
@@ -20,9 +23,9 @@ pub struct Space {
     /// The second moment of the source's rows, `[dimension, dimension]`. The part that belongs to the coordinate of the
     /// zero-shot score is left out: it is of the size of 0.01.
     pub gram: Array2<f64>,
-    /// Where training starts: a vector of weights for each score. Of two labels, it is the mean of the source's head on the
-    /// leading axes and of the zero-shot head on everything, which has a coordinate of its own. The first is smoother, the second knows
-    /// more; their mean is ahead of both on targets unlike the source (`docs/benchmarks-privacy.md`).
+    /// Where training starts: a vector of weights for each score. Of two labels, it is the zero-shot head on everything, which
+    /// has a coordinate of its own, with a share of the source's head on the leading axes. The first knows more, the second
+    /// is smoother (`docs/benchmarks-privacy.md`).
     pub start: Array1<f64>,
     /// How many labels are declared.
     pub labels: usize,
@@ -88,9 +91,10 @@ impl Space {
         }
         gram[[dimension - 1, dimension - 1]] = self.gram[[old, old]];
         let mut start = Array1::zeros(dimension);
-        start.slice_mut(s![..rank]).assign(&(&self.start.slice(s![..rank]) * 0.5));
-        start[rank] = 0.5 * projection.score_scale / SCORE_SHARE;
-        start[dimension - 1] = 0.5 * self.start[old];
+        let of_axes = 1.0 - ZERO_SHOT_SHARE;
+        start.slice_mut(s![..rank]).assign(&(&self.start.slice(s![..rank]) * of_axes));
+        start[rank] = ZERO_SHOT_SHARE * projection.score_scale / SCORE_SHARE;
+        start[dimension - 1] = of_axes * self.start[old];
         Self { projection, gram, start, labels: self.labels }
     }
 }

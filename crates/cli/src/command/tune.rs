@@ -1,0 +1,219 @@
+//! `tune`: several private heads and a choice among them, all charged before a record is read.
+
+use std::fmt;
+
+use cryptotl_model::format::{check_writable, write_atomically};
+use cryptotl_model::{Digest, HeadInputs, PublicModel, Records};
+use cryptotl_privacy::{
+    ChargeError, Description, Epsilon, Ledger, Payment, ReleasePlan, Rho, SumRequest, Witness,
+};
+use cryptotl_trainer::head::Terms;
+use cryptotl_trainer::search::{self, Candidate, Choice, Search};
+use cryptotl_trainer::{Head, Method};
+use serde::Serialize;
+
+use super::finetune::{Features, check_outline, check_policy, outline, terms, train};
+use super::validate::{kept, left, not_kept, to_json};
+use crate::card;
+use crate::cli::{PaymentArgs, TuneArgs};
+use crate::exit::{Code, Failure, Result};
+use crate::output::Output;
+
+#[derive(Serialize)]
+struct Tuned {
+    head: String,
+    card: String,
+    digest: Digest,
+    /// All that the search costs, by the ledger's accountant.
+    epsilon: Epsilon,
+    candidates: Vec<Tried>,
+    /// The chosen one, from 0.
+    chosen: usize,
+    /// The standard deviation of the DP noise in a lead.
+    noise: f64,
+    /// Whether all of it was done before, at no charge.
+    replayed: bool,
+    rho_remaining: Rho,
+    epsilon_affordable: Option<Epsilon>,
+}
+
+#[derive(Serialize)]
+struct Tried {
+    inputs: HeadInputs,
+    method: Method,
+    rank: usize,
+    epsilon: Epsilon,
+    /// Half of how many more units it is right about than wrong, with DP noise.
+    lead: f64,
+    witness: Witness,
+}
+
+impl fmt::Display for Tuned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "released {}, with its model card {}", self.head, self.card)?;
+        writeln!(f, "  {:24} {:24} {:>5} {:>9} {:>9}  entry", "reads", "method", "rank", "epsilon", "lead")?;
+        for (index, tried) in self.candidates.iter().enumerate() {
+            let mark = if index == self.chosen { "*" } else { " " };
+            let Tried { inputs, method, rank, epsilon, lead, witness } = tried;
+            let (inputs, method) = (inputs.name(), method.name());
+            writeln!(f, "{mark} {inputs:24} {method:24} {rank:>5} {epsilon:>9.4} {lead:>9.1}  {}", witness.seq)?;
+        }
+        writeln!(
+            f,
+            "a lead is half of how many more are right than wrong, with DP noise of {:.1}; leads closer than twice that \
+             tell little",
+            self.noise
+        )?;
+        if self.replayed {
+            writeln!(
+                f,
+                "this search was made before: it is the same head, and nothing was charged; for a new one, name the \
+                 run with --run"
+            )?;
+        }
+        writeln!(f, "the whole search costs epsilon {} at most, whatever is published of it", self.epsilon)?;
+        left(f, self.rho_remaining, self.epsilon_affordable)
+    }
+}
+
+/// Runs the verb.
+pub fn run(args: TuneArgs, output: &Output) -> Result<()> {
+    check_writable(&args.output)?;
+    card::check_place(&args.output)?;
+    let (public, public_digest) = PublicModel::read(&args.model)?;
+    let PaymentArgs { ledger: path, epsilon, delta, policy, run } = &args.payment;
+    let mut ledger = Ledger::open(path)?;
+    let status = ledger.status()?;
+    check_policy(policy.as_deref(), path, &status)?;
+    // The reader that needs most decides what the records must have.
+    let needs = args.inputs.iter().copied().max_by_key(|inputs| inputs.needs_features());
+    let inputs = needs.unwrap_or(HeadInputs::Embedding);
+    let [training, validation] =
+        [&args.features, &args.validation].map(|path| Features { path, model: &args.model, inputs });
+    let unit = status.policy.unit();
+    for records in [&training, &validation] {
+        if let Some(outline) = outline(records.path)? {
+            check_outline(records, (&public, public_digest), unit, &outline)?;
+        }
+    }
+    let terms = terms(&status, Epsilon::new(*epsilon)?, *delta)?;
+    let candidates: Vec<Candidate> = args
+        .inputs
+        .iter()
+        .flat_map(|&inputs| args.methods.iter().map(move |m| Candidate { inputs, method: m.method() }))
+        .collect();
+    let mut about = Description::from([("public-model".to_owned(), public_digest.to_string())]);
+    about.extend(run.clone().map(|name| ("run".to_owned(), name)));
+    let share = args.choice_share;
+    let search = Search::plan(&public, &candidates, &terms, status.public_size, share, &about)?;
+    let plans: Vec<ReleasePlan> =
+        search.candidates.iter().map(|(_, plan)| plan).chain([&search.choice]).cloned().collect();
+    if !is_all_finished(&ledger, &plans)? {
+        check_whole(&ledger, &terms)?;
+    }
+
+    let mut payments = ledger.charge_all(plans)?;
+    let replayed = payments.iter().all(|payment| matches!(payment, Payment::Finished(_)));
+    let choice_payment = payments.pop();
+    // From here on the loss is spent, whatever happens; private data may be read.
+    let read = |features: &Features| {
+        let records = Records::read(features.path)?;
+        check_outline(features, (&public, public_digest), unit, &records.outline())?;
+        Ok::<_, Failure>(records)
+    };
+    let records = if replayed { None } else { Some(read(&training)?) };
+    let mut heads = Vec::with_capacity(payments.len());
+    for (payment, (settings, _)) in payments.into_iter().zip(&search.candidates) {
+        let bytes = match (payment, &records) {
+            (Payment::Charged(charged), Some(records)) => {
+                train(&mut ledger, charged, settings, (&public, public_digest), records)?
+            }
+            (Payment::Finished(earlier), _) => kept(*earlier)?,
+            (Payment::Charged(_), None) => return Err(Failure::new(Code::Bug, "a charge without records")),
+        };
+        heads.push((Head::from_bytes(&bytes, &args.output)?, bytes));
+    }
+    drop(records);
+    let choice = match choice_payment {
+        Some(Payment::Finished(earlier)) => {
+            serde_json::from_slice(&kept(*earlier)?).map_err(|_| not_kept("choice of a search"))?
+        }
+        Some(Payment::Charged(charged)) => {
+            let heads: Vec<Head> = heads.iter().map(|(head, _)| head.clone()).collect();
+            let (choice, receipt) = search::choose(&heads, &read(&validation)?, charged.into_mechanism()?)?;
+            ledger.record_release(receipt, &to_json(&choice)?)?;
+            choice
+        }
+        None => return Err(Failure::new(Code::Bug, "a search without a choice")),
+    };
+    report(&args, &ledger, &search, heads, choice, replayed, output)
+}
+
+fn is_all_finished(ledger: &Ledger, plans: &[ReleasePlan]) -> Result<bool> {
+    for plan in plans {
+        if ledger.find_release(plan)?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Refuses a search that the ledger cannot pay for as a whole, or that its policy would not allow as one release.
+fn check_whole(ledger: &Ledger, terms: &Terms) -> Result<()> {
+    let whole = ReleasePlan::gaussian_sums(SumRequest {
+        epsilon: terms.epsilon,
+        delta: terms.delta,
+        accountant: terms.accountant,
+        dimension: 1,
+        clipping_norm: 1.0,
+        slack: 0.0,
+        steps: 1,
+        unit: terms.unit,
+        adjacency: terms.adjacency,
+        description: Description::new(),
+    })?;
+    match ledger.refusal(&whole)? {
+        Some(refusal) => Err(ChargeError::Refused(Box::new(refusal)).into()),
+        None => Ok(()),
+    }
+}
+
+fn report(
+    args: &TuneArgs,
+    ledger: &Ledger,
+    search: &Search,
+    heads: Vec<(Head, Vec<u8>)>,
+    choice: Choice,
+    replayed: bool,
+    output: &Output,
+) -> Result<()> {
+    let fits = choice.leads.len() == heads.len();
+    let Some((_, bytes)) = heads.get(choice.chosen).filter(|_| fits) else {
+        return Err(not_kept("choice of a search"));
+    };
+    write_atomically(&args.output, bytes)?;
+    let (head, digest) = Head::read(&args.output)?;
+    let card = card::write(&args.output, &head, digest)?;
+    let tried = heads.iter().zip(&search.candidates).zip(&choice.leads);
+    let candidates = tried.map(|(((head, _), (settings, plan)), &lead)| Tried {
+        inputs: settings.inputs,
+        method: settings.method(),
+        rank: settings.rank,
+        epsilon: plan.guarantee().epsilon,
+        lead,
+        witness: head.header.witness,
+    });
+    let status = ledger.status()?;
+    output.result(&Tuned {
+        head: args.output.display().to_string(),
+        card: card.display().to_string(),
+        digest,
+        epsilon: Epsilon::new(args.payment.epsilon)?,
+        candidates: candidates.collect(),
+        chosen: choice.chosen,
+        noise: choice.noise,
+        replayed,
+        rho_remaining: status.rho_remaining,
+        epsilon_affordable: status.epsilon_affordable,
+    })
+}

@@ -1,0 +1,206 @@
+//! `validate`: how often a head is right on private records, with DP noise. The charge is on disk before a label is read.
+
+use std::fmt;
+
+use cryptotl_model::format::{check_writable, write_atomically};
+use cryptotl_model::{Digest, Records};
+use cryptotl_privacy::{
+    ChargeError, Description, Epsilon, Guarantee, Ledger, PrivacyUnit, Rho, StoredRelease, Witness,
+};
+use cryptotl_trainer::Head;
+use cryptotl_trainer::validation::{self, Confusion, Estimate};
+use serde::{Deserialize, Serialize};
+
+use super::finetune::{check_policy, outline, terms};
+use crate::cli::{PaymentArgs, ValidateArgs};
+use crate::exit::{Failure, Result};
+use crate::output::Output;
+
+/// The validation file: what was paid for, and what is computed from it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Validation {
+    format: Format,
+    version: u32,
+    head: Digest,
+    population: String,
+    guarantee: Guarantee,
+    witness: Witness,
+    labels: Vec<String>,
+    #[serde(flatten)]
+    figures: Figures,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+enum Format {
+    #[serde(rename = "cryptotl-validation")]
+    Validation,
+}
+
+const VERSION: u32 = 1;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Figures {
+    confusion: Confusion,
+    /// Null where the noise drowns the number of units.
+    accuracy: Option<Estimate>,
+    /// A label's own accuracy, one a label.
+    recalls: Vec<Option<Estimate>>,
+}
+
+impl From<Confusion> for Figures {
+    fn from(confusion: Confusion) -> Self {
+        let recalls = (0..confusion.cells.len()).map(|label| confusion.recall(label)).collect();
+        Self { accuracy: confusion.accuracy(), recalls, confusion }
+    }
+}
+
+#[derive(Serialize)]
+struct Validated {
+    #[serde(flatten)]
+    validation: Validation,
+    /// Whether these are the figures of an earlier run of the same plan, at no charge.
+    replayed: bool,
+    rho_remaining: Rho,
+    epsilon_affordable: Option<Epsilon>,
+}
+
+impl fmt::Display for Validated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Validation { guarantee, labels, figures, witness, .. } = &self.validation;
+        let Figures { confusion, accuracy, recalls } = figures;
+        let words = |estimate: &Option<Estimate>| match estimate {
+            Some(Estimate { value, low, high }) => format!("{value:.3} ({low:.3} to {high:.3})"),
+            None => "too few records for this much DP noise".to_owned(),
+        };
+        writeln!(f, "accuracy      {}, with 95 percent confidence", words(accuracy))?;
+        for (label, recall) in labels.iter().zip(recalls) {
+            writeln!(f, "  of {label}: {}", words(recall))?;
+        }
+        writeln!(
+            f,
+            "about {:.0} {}s, DP noise of {:.1} in each of {} cells",
+            confusion.total().max(0.0),
+            guarantee.unit.noun(),
+            confusion.noise,
+            labels.len() * labels.len()
+        )?;
+        if self.replayed {
+            writeln!(
+                f,
+                "this was measured before: these are its figures, and nothing was charged; for others, name the run \
+                 with --run"
+            )?;
+        }
+        writeln!(f, "{}", guarantee.formal_sentence())?;
+        writeln!(f, "charged as entry {} of the ledger, {}", witness.seq, witness.hash)?;
+        left(f, self.rho_remaining, self.epsilon_affordable)
+    }
+}
+
+/// What a ledger has left, in words.
+pub(super) fn left(f: &mut fmt::Formatter<'_>, rho: Rho, affordable: Option<Epsilon>) -> fmt::Result {
+    match affordable {
+        Some(epsilon) => write!(f, "left: rho {rho}, at most epsilon {epsilon} in one release"),
+        None => write!(f, "left: nothing that buys another release"),
+    }
+}
+
+/// Runs the verb.
+pub fn run(args: ValidateArgs, output: &Output) -> Result<()> {
+    if let Some(path) = &args.output {
+        check_writable(path)?;
+    }
+    let (head, digest) = Head::read(&args.head)?;
+    let PaymentArgs { ledger: path, epsilon, delta, policy, run } = &args.payment;
+    let mut ledger = Ledger::open(path)?;
+    let status = ledger.status()?;
+    check_policy(policy.as_deref(), path, &status)?;
+    let unit = status.policy.unit();
+    if let Some(outline) = outline(&args.features)? {
+        check(&args, &head, unit, outline.has_labels, &outline.header.label_names, outline.has_persons)?;
+        head.check(&outline)?;
+    }
+    let about = run.clone().map(|name| ("run".to_owned(), name));
+    let about = about.into_iter().collect::<Description>();
+    let plan = validation::plan(&head, digest, &terms(&status, Epsilon::new(*epsilon)?, *delta)?, about)?;
+    let (bytes, replayed) = match ledger.charge(plan) {
+        Err(ChargeError::Finished(earlier)) => (kept(*earlier)?, true),
+        other => {
+            let sums = other?.into_mechanism()?;
+            // From here on the loss is spent, whatever happens; private data may be read.
+            let records = Records::read(&args.features)?;
+            let outline = records.outline();
+            check(&args, &head, unit, outline.has_labels, &outline.header.label_names, outline.has_persons)?;
+            let (confusion, receipt) = validation::run(&head, &records, sums)?;
+            let validation = Validation {
+                format: Format::Validation,
+                version: VERSION,
+                head: digest,
+                population: status.population.clone(),
+                guarantee: receipt.plan().guarantee().clone(),
+                witness: *receipt.witness(),
+                labels: head.header.label_names.clone(),
+                figures: confusion.into(),
+            };
+            let bytes = to_json(&validation)?;
+            ledger.record_release(receipt, &bytes)?;
+            (bytes, false)
+        }
+    };
+    if let Some(path) = &args.output {
+        write_atomically(path, &bytes)?;
+    }
+    let validation = serde_json::from_slice(&bytes).map_err(|_| not_kept("figures of a validation"))?;
+    let status = ledger.status()?;
+    output.result(&Validated {
+        validation,
+        replayed,
+        rho_remaining: status.rho_remaining,
+        epsilon_affordable: status.epsilon_affordable,
+    })
+}
+
+fn check(
+    args: &ValidateArgs,
+    head: &Head,
+    unit: PrivacyUnit,
+    has_labels: bool,
+    labels: &[String],
+    has_persons: bool,
+) -> Result<()> {
+    let features = args.features.display();
+    if !has_labels || labels != head.header.label_names {
+        return Err(Failure::failed(
+            format!("{features} does not declare the head's labels, {}", head.header.label_names.join(",")),
+            "embed the texts with --label-column and this --labels list",
+        ));
+    }
+    if unit != PrivacyUnit::Record && !has_persons {
+        return Err(Failure::failed(
+            format!("{features} does not say whose records they are, and the ledger protects a {unit}"),
+            "embed the texts with --unit-column",
+        ));
+    }
+    Ok(())
+}
+
+/// What an earlier run of the same plan released.
+pub(super) fn kept(earlier: StoredRelease) -> Result<Vec<u8>> {
+    earlier.artifact.ok_or_else(|| not_kept("bytes of an earlier run"))
+}
+
+pub(super) fn not_kept(what: &str) -> Failure {
+    Failure::failed(
+        format!("the ledger does not keep the {what}"),
+        "use the file that was written then, or name the run with --run to pay for a new one",
+    )
+}
+
+/// What is written to files and kept in ledgers: JSON for people too, with a line's end.
+pub(super) fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec_pretty(value)
+        .map_err(|e| Failure::new(crate::exit::Code::Bug, format!("figures are no JSON: {e}")))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
