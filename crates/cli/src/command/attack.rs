@@ -28,8 +28,8 @@ pub fn attack(head: &Head, args: &AttackArgs) -> Result<Audit> {
     }
     let settings = match (args.runs, args.quick) {
         (Some(runs), _) => audit::runs(runs as usize, args.seed),
-        (None, true) => audit::preset(Preset::Quick, args.seed),
-        (None, false) => audit::preset(Preset::Default, args.seed),
+        (None, true) => audit::preset(Preset::Quick, &target, args.seed),
+        (None, false) => audit::preset(Preset::Default, &target, args.seed),
     };
     let settings = AuditSettings { time_budget_seconds: args.time_budget.map(f64::from), ..settings };
     let mut state = resumed(&target, &settings, args.state.as_deref())?;
