@@ -7,6 +7,7 @@
 //! A block whose evidence was not given is [`Assessed::NotAssessed`] with the reason, and is shown as that.
 
 mod attack;
+mod attack_schema;
 mod budget;
 mod curve;
 mod encryption;
@@ -23,6 +24,8 @@ mod provenance;
 mod recompute;
 mod registry;
 mod reproduction;
+#[cfg(test)]
+mod schema_check;
 mod setting;
 #[cfg(test)]
 mod tests;
@@ -132,8 +135,8 @@ pub struct Report {
     pub budget: Budget,
     /// What was done to the data before the mechanism.
     pub preprocessing: Preprocessing,
-    /// The attack's evidence, as `crates/privacy/src/audit/evidence.rs` documents it; it has a version of its own.
-    #[schemars(with = "serde_json::Value")]
+    /// The attack's evidence; it has a version of its own.
+    #[schemars(with = "attack_schema::Attack")]
     pub attack: Assessed<AuditEvidence>,
     /// What the head is good for.
     pub utility: Assessed<Utility>,

@@ -66,10 +66,8 @@ impl Target {
         let not_covered = |reason: &str| NotCovered { method: method.clone(), reason: reason.to_owned() };
         let settings = HeadSettings::of_release(description, event).ok_or_else(|| {
             not_covered(match event {
-                Event::SampledGaussianSum(_) | Event::PerturbedMinimum(_) => {
-                    "Gaussian DP does not describe this method's loss, and the attack's bounds are by Gaussian DP"
-                }
-                _ => "the attack does not know how this method trains",
+                Event::GaussianSum(_) => "the attack does not know how this method trains",
+                _ => "the attack's bounds are by Gaussian DP, and no theorem puts this method's loss below that of Gaussian DP",
             })
         })?;
         let traits = match event {
