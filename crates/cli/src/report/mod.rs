@@ -24,8 +24,6 @@ mod provenance;
 mod recompute;
 mod registry;
 mod reproduction;
-#[cfg(test)]
-mod schema_check;
 mod setting;
 #[cfg(test)]
 mod tests;
