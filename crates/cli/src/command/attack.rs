@@ -70,7 +70,7 @@ impl fmt::Display for Bounds<'_> {
         let mut line = |name: &str, epsilon: &dyn Fn(Theory, f64) -> f64| {
             let [gaussian, definition] = [Theory::GaussianDp, Theory::EpsilonDelta]
                 .map(|theory| format!("{:.3} / {:.3}", epsilon(theory, 0.95), epsilon(theory, 0.99)));
-            writeln!(f, "  {name:50} {gaussian:>15} {definition:>15}")
+            writeln!(f, "  {name:64} {gaussian:>15} {definition:>15}")
         };
         for view in &evidence.views {
             line(view.view.adversary(), &|theory, confidence| {
