@@ -86,6 +86,8 @@ fn every_method_is_charged_labels_records_and_is_audited() {
                 let reason = attacked["attack"]["not_assessed"].as_str().unwrap();
                 assert!(reason.contains("no theorem"), "{method}: {reason}");
                 assert_eq!(attacked["verdict"], "not assessed", "{method}");
+                let hazards = attacked["hazards"].as_array().unwrap();
+                assert!(hazards.iter().any(|h| h["status"] == "not assessed" && h["evidence"] == reason));
             }
             "auto" => assert_eq!(attacked["attack"]["claim"]["method"], "dp-fc"),
             _ => assert_eq!(attacked["attack"]["claim"]["method"], method),

@@ -175,7 +175,7 @@ impl Report {
             budget: Budget::new(&evidence.ledger, header.witness.seq)?,
             preprocessing: Preprocessing::new(evidence),
             utility: Utility::new(evidence),
-            hazards: hazards::all(evidence, &guarantee, found),
+            hazards: hazards::all(evidence, &guarantee, attack.evidence()),
             reproduction: Reproduction::new(evidence),
             guarantee,
             attack,

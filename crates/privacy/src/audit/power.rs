@@ -20,7 +20,7 @@ const BETS: f64 = 1.1;
 pub fn pairs_to_show(shown: f64, mu: f64, canaries: usize, alpha: f64) -> Option<usize> {
     let error = survival(mu / 2.0);
     let room = survival(shown / 2.0) - error;
-    if !(room > 0.0) {
+    if room.is_nan() || room <= 0.0 {
         return None;
     }
     let variance = error * (1.0 - error) / (2 * canaries.max(1)) as f64;
