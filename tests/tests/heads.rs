@@ -80,6 +80,18 @@ fn every_method_is_charged_labels_records_and_is_audited() {
         let audit =
             format!("--json audit --head {method}.head --ledger budget --output {method}.audit --no-attack");
         assert!(succeed(path, &audit)["mechanism"]["event"].is_object(), "{method}");
+        let attacked = succeed(path, &audit.replace("--no-attack", "--runs 16"));
+        match method {
+            "objective-perturbation" | "dp-sgd" => {
+                let reason = attacked["attack"]["not_assessed"].as_str().unwrap();
+                assert!(reason.contains("no theorem"), "{method}: {reason}");
+                assert_eq!(attacked["verdict"], "not assessed", "{method}");
+                let hazards = attacked["hazards"].as_array().unwrap();
+                assert!(hazards.iter().any(|h| h["status"] == "not assessed" && h["evidence"] == reason));
+            }
+            "auto" => assert_eq!(attacked["attack"]["claim"]["method"], "dp-fc"),
+            _ => assert_eq!(attacked["attack"]["claim"]["method"], method),
+        }
         succeed(path, &format!("--json ledger verify --ledger budget --witness {method}.head"));
     }
 }

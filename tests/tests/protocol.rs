@@ -20,6 +20,66 @@ fn refuse(folder: &Path, arguments: &str, code: i32, fact: &str) {
     assert!(words.contains(fact), "{arguments}: {words}");
 }
 
+/// The checks of one file as (check, status).
+fn verified(folder: &Path, files: &str, file: &str) -> Vec<(String, String)> {
+    let output = run(folder, &format!("--json verify {files}"));
+    let rows: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let row = rows.as_array().unwrap().iter().find(|row| row["file"] == file).unwrap();
+    let word = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    row["checks"].as_array().unwrap().iter().map(|c| (word(&c["check"]), word(&c["status"]))).collect()
+}
+
+#[test]
+fn verify_checks_the_files_of_a_job_and_that_they_belong_together() {
+    let parties = Parties::new(40, 0.0);
+    let (model_owner, data_owner) = parties.folders();
+    succeed(data_owner, KEYGEN);
+    succeed(data_owner, ENCRYPT);
+    send(data_owner, model_owner, "job.keys");
+    send(data_owner, model_owner, "job.query");
+    succeed(model_owner, EVALUATE);
+    send(model_owner, data_owner, "job.response");
+    let all = "job.plan job.keys job.query job.response job.secret";
+    let output = run(data_owner, &format!("verify {all}"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    for (file, n_checks) in [("job.keys", 2), ("job.query", 3), ("job.response", 3), ("job.secret", 4)] {
+        let checks = verified(data_owner, all, file);
+        assert!(checks.len() == n_checks && checks.iter().all(|c| c.1 == "pass"), "{file}: {checks:?}");
+        // Without the plan nothing can be read, and without the others nothing compared; neither is a failure.
+        let plan = [("plan".to_owned(), "not assessed".to_owned())];
+        assert_eq!(verified(data_owner, file, file), plan);
+        let alone = verified(data_owner, &format!("job.plan {file}"), file);
+        assert!(alone.iter().all(|c| c.1 != "fail") && alone[0].1 == "pass", "{file}: {alone:?}");
+    }
+
+    // Damage in each file is seen in that file.
+    for file in ["job.keys", "job.query", "job.response", "job.secret"] {
+        let mut bytes = std::fs::read(data_owner.join(file)).unwrap();
+        let sound = bytes.clone();
+        bytes[2000] ^= 1;
+        std::fs::write(data_owner.join(file), &bytes).unwrap();
+        let checks = verified(data_owner, all, file);
+        assert_eq!(checks[0], ("format".to_owned(), "fail".to_owned()), "{file}: {checks:?}");
+        refuse(data_owner, &format!("verify {all}"), 1, &format!("{file}: format: "));
+        std::fs::write(data_owner.join(file), sound).unwrap();
+    }
+
+    // The files of another job of the same plan are sound, and do not belong to these.
+    let other = |command: &str| command.replace("job.secret", "b.secret").replace("job.keys", "b.keys");
+    succeed(data_owner, &other(KEYGEN));
+    succeed(data_owner, &other(ENCRYPT).replace("job.query", "b.query"));
+    let checks = verified(data_owner, "job.plan b.query job.keys", "b.query");
+    assert_eq!(checks[1], ("keys".to_owned(), "not assessed".to_owned()));
+    // A secret key that remembers another query.
+    std::fs::copy(data_owner.join("b.secret"), data_owner.join("fresh.secret")).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(data_owner.join("fresh.secret")).unwrap();
+    let length = file.metadata().unwrap().len();
+    file.set_len(length - 32 - 36 - 4 - 32 - 1).unwrap();
+    let checks = verified(data_owner, "job.plan b.query fresh.secret", "fresh.secret");
+    assert_eq!(checks[0].1, "pass");
+    assert_eq!(checks[2], ("query".to_owned(), "fail".to_owned()));
+}
+
 fn files(folder: &Path) -> BTreeSet<String> {
     std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
 }

@@ -10,7 +10,7 @@ impl Bar {
     pub fn new(what: &'static str) -> Self {
         // indicatif draws nothing on a stderr that is no terminal.
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
-        let style = ProgressStyle::with_template("{msg:14} {wide_bar} {pos}/{len} {elapsed}");
+        let style = ProgressStyle::with_template("{msg:14} {wide_bar} {pos}/{len} {elapsed}, {eta} left");
         if let Ok(style) = style {
             bar.set_style(style);
         }

@@ -161,6 +161,15 @@ impl KeyFile {
         }
     }
 
+    /// Reads and checks a file, without making a key of it.
+    ///
+    /// # Errors
+    /// [`EncryptedError::Message`] when it is no key of this contract, or others may read it.
+    pub fn open(contract: &Contract, path: &Path) -> Result<Self> {
+        let mut file = File::open(path).map_err(|e| unusable("open", path, e))?;
+        Self::read(contract, &mut file, path)
+    }
+
     /// What has been done with the key.
     pub fn state(&self) -> &KeyState {
         &self.state

@@ -92,7 +92,8 @@ pub use extract::{Extraction, extract_in_process};
 pub use kernels::Kernels;
 pub use key_file::{ClaimedKey, EncryptedJob, KeyFile, KeyState};
 pub use message::{
-    BlockFile, EvaluationKeys, JobId, Place, Query, QueryFile, Request, RequestId, Response, ResponseFile,
+    BlockFile, Envelope, EvaluationKeys, FileKind, JobId, Place, Query, QueryFile, Request, RequestId,
+    Response, ResponseFile,
 };
 pub use params::{Packing, ParameterSet, SecurityBasis, SecurityStandard};
 pub use plan::{Contract, Cost, EvaluationPlan, InputBound, RecordCoupling};

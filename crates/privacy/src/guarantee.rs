@@ -251,7 +251,7 @@ pub enum Adjacency {
 impl Adjacency {
     /// In how many clipped contributions neighbors differ at most: one that is there or not, or two of
     /// which one stands for the other.
-    pub(crate) fn contributions_changed(self) -> u64 {
+    pub fn contributions_changed(self) -> u64 {
         match self {
             Adjacency::AddRemove => 1,
             Adjacency::Replace => 2,

@@ -162,8 +162,8 @@ pub use ledger::{
     Status, StoredRelease, Witness,
 };
 pub use mechanism::{
-    AuditSums, BenchmarkMinimum, BenchmarkSums, ChargedCounts, ChargedMinimum, ChargedNoisyMax, ChargedSums,
-    Defect, MechanismError, NoisyMinimum, NoisySum, PublicData, Receipt, Units,
+    AuditMinimum, AuditSums, BenchmarkMinimum, BenchmarkSums, ChargedCounts, ChargedMinimum, ChargedNoisyMax,
+    ChargedSums, Defect, MechanismError, NoisyMinimum, NoisySum, PublicData, Receipt, Units,
 };
 pub use plan::{
     ChargedPlan, Description, MinimumRequest, PerturbedBy, PlanError, QueryRequest, ReleasePlan,

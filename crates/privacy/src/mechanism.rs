@@ -8,7 +8,7 @@ mod sums;
 mod units;
 
 pub use clip::GRID_RADIUS;
-pub use minimum::{BenchmarkMinimum, ChargedMinimum, NoisyMinimum};
+pub use minimum::{AuditMinimum, BenchmarkMinimum, ChargedMinimum, NoisyMinimum};
 pub use queries::{ChargedCounts, ChargedNoisyMax};
 pub(crate) use sampler::{
     MIN_NOISE_MULTIPLIER, Noise, rho_of_gaussian, rho_of_noisy_max, rho_of_one_step, rho_of_one_sum,

@@ -3,24 +3,25 @@
 //! ```sh
 //! cargo run --release --workspace --example audit_power -- real half 100 250   # 100 audits of 250 trainings
 //! cargo run --release --workspace --example audit_power -- simulated correct 1000 8000
+//! cargo run --release --workspace --example audit_power -- default 4            # one audit of the default settings, and its time
 //! ```
 //!
 //! `real` trains. `simulated` draws the scores from the normal distributions that the scores of real trainings have, which is
 //! what the test `scores_are_normal_and_as_far_apart_as_the_claim_allows` shows, and evaluates them with the same code. The
-//! claim is epsilon 1 at delta 1.5e-4 in 20 steps of 129 numbers.
+//! claim is epsilon 1 at delta 1.5e-4 in 20 steps of 129 numbers. Audits of a given number of trainings leave the controls out.
 
 use cryptotl_privacy::audit::crowd::{Crowd, PairErrors, Thresholds};
 use cryptotl_privacy::audit::single::Single;
-use cryptotl_privacy::audit::{Verdict, contradicts, verdict_alpha};
+use cryptotl_privacy::audit::{AuditSettings, Preset, Verdict, contradicts, verdict_alpha};
 use cryptotl_privacy::{Accountant, Adjacency, Defect, Delta, Epsilon, PrivacyUnit, ReleasePlan, SumRequest};
 use cryptotl_trainer::audit::attack::SINGLE_SCORES;
-use cryptotl_trainer::audit::{Sitting, State, Target, run, runs};
+use cryptotl_trainer::audit::{Sitting, State, Target, preset, run, runs};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-fn target() -> Target {
+fn target(epsilon: f64) -> Target {
     let words = [
         ("method", "dp-fc"),
         ("inputs", "embedding"),
@@ -30,7 +31,7 @@ fn target() -> Target {
         ("public-size", "3000"),
     ];
     let plan = ReleasePlan::gaussian_sums(SumRequest {
-        epsilon: Epsilon::new(1.0).expect("a usable epsilon"),
+        epsilon: Epsilon::new(epsilon).expect("a usable epsilon"),
         delta: Delta::new(1.5e-4).expect("a usable delta"),
         accountant: Accountant::Zcdp,
         dimension: 129,
@@ -81,23 +82,47 @@ fn simulated(target: &Target, mechanism: Defect, n_runs: usize, seed: u64) -> bo
 
 /// Whether an audit that trains falsifies the claim.
 fn real(target: &Target, mechanism: Defect, n_runs: usize, seed: u64) -> bool {
-    let settings = runs(n_runs, seed);
+    let settings = AuditSettings { half_noise_runs: 16, no_noise_runs: 16, ..runs(n_runs, seed) };
     let sitting = Sitting { target, mechanism, settings: &settings, on_progress: &|_| {}, save: &|_| Ok(()) };
     let evidence = run(&sitting, &mut State::default()).expect("an audit that runs");
     evidence.verdict == Verdict::Falsified
 }
 
+/// One audit with the settings of a preset, and what it showed.
+fn one(amount: Preset, epsilon: f64) {
+    let target = target(epsilon);
+    let settings = preset(amount, &target, 1);
+    let (mechanism, on_progress) = (Defect::None, &|_| {});
+    let sitting = Sitting { target: &target, mechanism, settings: &settings, on_progress, save: &|_| Ok(()) };
+    let evidence = run(&sitting, &mut State::default()).expect("an audit that runs");
+    let shown = evidence.headline().map_or(0.0, |bound| bound.epsilon);
+    println!(
+        "epsilon {epsilon} (exact {:.3}): at least {shown:.3} = {:.3} of it, {:?}, {} + {} + {} trainings in {:.1} s",
+        target.claim().exact_epsilon.get(),
+        shown / epsilon,
+        evidence.verdict,
+        settings.runs,
+        settings.single_runs,
+        settings.half_noise_runs,
+        evidence.seconds,
+    );
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if let [amount @ ("default" | "quick"), epsilon] = words[..] {
+        let amount = if amount == "quick" { Preset::Quick } else { Preset::Default };
+        return one(amount, epsilon.parse().expect("a number"));
+    }
     let (how, what, repetitions, n_runs) = match words[..] {
         [how @ ("real" | "simulated"), what @ ("half" | "correct"), repetitions, n_runs] => {
             (how, what, repetitions.parse::<u64>(), n_runs.parse::<usize>())
         }
-        _ => panic!("give real|simulated half|correct REPETITIONS RUNS"),
+        _ => panic!("give default|quick EPSILON, or real|simulated half|correct REPETITIONS RUNS"),
     };
     let (repetitions, n_runs) = (repetitions.expect("a number"), n_runs.expect("a number"));
-    let (target, mechanism) = (target(), if what == "half" { Defect::HalfNoise } else { Defect::None });
+    let (target, mechanism) = (target(1.0), if what == "half" { Defect::HalfNoise } else { Defect::None });
     let falsified = if how == "real" {
         (0..repetitions).filter(|&seed| real(&target, mechanism, n_runs, seed)).count()
     } else {

@@ -3,13 +3,14 @@
 use std::num::NonZeroU32;
 
 use cryptotl_privacy::audit::{AuditEvidence, AuditSettings};
-use cryptotl_privacy::audit::{Control, Theory, Verdict, View};
+use cryptotl_privacy::audit::{Control, Preset, Theory, Verdict, View};
 use cryptotl_privacy::{
-    Accountant, Adjacency, Defect, Delta, Description, Epsilon, Event, PrivacyUnit, ReleasePlan, SumRequest,
+    Accountant, Adjacency, Defect, Delta, Description, Epsilon, Event, MinimumRequest, PerturbedBy,
+    PrivacyUnit, ReleasePlan, SumRequest,
 };
 use cryptotl_trainer::Result;
 use cryptotl_trainer::audit::attack::{SINGLE_SCORES, n_thresholds};
-use cryptotl_trainer::audit::{Sitting, State, Target, run, runs};
+use cryptotl_trainer::audit::{Sitting, State, Target, preset, run, runs};
 
 /// A small release: 8 steps of 33 numbers at epsilon 2, so that a training takes about a millisecond.
 fn plan(method: &str, unit: PrivacyUnit, adjacency: Adjacency) -> ReleasePlan {
@@ -92,6 +93,88 @@ fn a_correct_mechanism_is_not_falsified_and_the_bound_comes_close() {
         let head = evidence.views[1].bound(Theory::GaussianDp, 0.95).unwrap();
         assert_eq!(evidence.views[1].view, View::Head);
         assert!(head.epsilon > 0.4 * exact && head.epsilon < 1.3 * exact, "{head:?} {exact}");
+    }
+}
+
+/// A minimum of 33 weights for each score at epsilon 2.
+fn minimum(perturbed_by: PerturbedBy, method: &str, classes: u32, adjacency: Adjacency) -> ReleasePlan {
+    let description = plan(method, PrivacyUnit::Record, adjacency).description().clone();
+    ReleasePlan::perturbed_minimum(MinimumRequest {
+        epsilon: Epsilon::new(2.0).unwrap(),
+        delta: Delta::new(1e-4).unwrap(),
+        classes,
+        columns: 33,
+        convexity: 8.0,
+        perturbed_by,
+        unit: PrivacyUnit::Record,
+        adjacency,
+        description,
+    })
+    .unwrap()
+}
+
+fn perturbed(classes: u32, adjacency: Adjacency) -> Target {
+    let plan = minimum(PerturbedBy::Output, "output-perturbation", classes, adjacency);
+    Target::new(plan.event(), plan.guarantee(), plan.description(), classes as usize).unwrap()
+}
+
+#[test]
+fn a_minimum_with_dp_noise_on_the_answer_is_attacked_as_closely_as_sums() {
+    for (classes, adjacency) in
+        [(2, Adjacency::AddRemove), (3, Adjacency::AddRemove), (2, Adjacency::Replace)]
+    {
+        let evidence = found(&perturbed(classes, adjacency), Defect::None);
+        assert_eq!(evidence.verdict, Verdict::NotFalsified, "{classes} {adjacency}: {evidence:?}");
+        let (headline, exact) = (evidence.headline().unwrap(), evidence.claim.exact_epsilon.get());
+        // As for sums: the limits are five spreads away.
+        assert!(headline.epsilon > 0.5 * exact && headline.epsilon < 1.3 * exact, "{headline:?} {exact}");
+    }
+    let replaced = perturbed(2, Adjacency::Replace);
+    for (target, defect) in [
+        (&perturbed(2, Adjacency::AddRemove), Defect::NoNoise),
+        (&perturbed(3, Adjacency::AddRemove), Defect::HalfNoise),
+        (&replaced, Defect::HalfSensitivity),
+    ] {
+        assert_eq!(found(target, defect).verdict, Verdict::Falsified, "{defect:?}");
+    }
+    let impossible = attack(&replaced, Defect::ForgottenComposition, &runs(16, 1), &mut State::default());
+    assert!(impossible.unwrap_err().to_string().contains("no such defect"));
+}
+
+#[test]
+fn an_audit_runs_as_much_as_its_goal_needs_and_its_time_allows() {
+    let of = |epsilon: f64, dimension: usize, steps: u32| {
+        let plan = ReleasePlan::gaussian_sums(SumRequest {
+            epsilon: Epsilon::new(epsilon).unwrap(),
+            delta: Delta::new(1e-4).unwrap(),
+            accountant: Accountant::Gdp,
+            dimension,
+            clipping_norm: 0.5,
+            slack: 0.0,
+            steps,
+            unit: PrivacyUnit::Record,
+            adjacency: Adjacency::AddRemove,
+            description: plan("dp-fc", PrivacyUnit::Record, Adjacency::AddRemove).description().clone(),
+        })
+        .unwrap();
+        Target::new(plan.event(), plan.guarantee(), plan.description(), 2).unwrap()
+    };
+    let small = of(1.0, 129, 20);
+    let [quick, full] = [Preset::Quick, Preset::Default].map(|amount| preset(amount, &small, 1));
+    assert!(quick.runs < full.runs && quick.single_runs < full.single_runs);
+    // A weak promise is easy to see through, and a strong one is not.
+    let runs_at = |epsilon| preset(Preset::Default, &of(epsilon, 129, 20), 1).runs;
+    assert!(runs_at(0.3) > runs_at(1.0) && runs_at(1.0) >= runs_at(4.0));
+    for (target, amount, most) in [
+        (&small, Preset::Default, 40e6),
+        (&small, Preset::Quick, 5e6),
+        (&of(0.01, 129, 20), Preset::Default, 40e6),
+        (&of(1.0, 2049, 200), Preset::Quick, 5e6 * 5.0),
+    ] {
+        let settings = preset(amount, target, 1);
+        let trainings = settings.runs + settings.single_runs + settings.half_noise_runs;
+        // The fewest trainings that an audit can have are 48.
+        assert!((trainings * target.draws()) as f64 <= most * 1.01, "{settings:?}");
     }
 }
 
@@ -189,4 +272,7 @@ fn what_the_attack_does_not_cover_is_named() {
     let small = Event::GaussianSum(cryptotl_privacy::SumEvent { dimension: 2, ..sum.clone() });
     assert!(reason(&small, plan.description()).contains("up to 4096"));
     assert!(reason(&Event::LaplaceSum(sum), plan.description()).contains("Gaussian"));
+    let objective = minimum(PerturbedBy::Objective, "objective-perturbation", 2, Adjacency::AddRemove);
+    let found = reason(objective.event(), objective.description());
+    assert!(found.contains("objective-perturbation: ") && found.contains("no theorem"), "{found}");
 }

@@ -11,10 +11,10 @@ pub struct AttackArgs {
     /// Run no attack: the report says `not assessed`
     #[arg(long, conflicts_with_all = ["quick", "runs", "time_budget", "state"])]
     pub no_attack: bool,
-    /// An eighth of the trainings: seconds instead of a minute, for lower bounds and wider intervals
+    /// Fewer trainings: seconds instead of a minute or two, for lower bounds (0.7 of the accounted epsilon) and wider intervals
     #[arg(long, conflicts_with = "runs")]
     pub quick: bool,
-    /// Trainings of the main attack; the other parts follow it [default: 8000]
+    /// Trainings of the main attack; the other parts follow it [default: as many as show 0.85 of the accounted epsilon]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=10_000_000))]
     pub runs: Option<u32>,
     /// Stop the attack after so long; what it found until then holds

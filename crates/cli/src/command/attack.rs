@@ -28,8 +28,8 @@ pub fn attack(head: &Head, args: &AttackArgs) -> Result<Audit> {
     }
     let settings = match (args.runs, args.quick) {
         (Some(runs), _) => audit::runs(runs as usize, args.seed),
-        (None, true) => audit::preset(Preset::Quick, args.seed),
-        (None, false) => audit::preset(Preset::Default, args.seed),
+        (None, true) => audit::preset(Preset::Quick, &target, args.seed),
+        (None, false) => audit::preset(Preset::Default, &target, args.seed),
     };
     let settings = AuditSettings { time_budget_seconds: args.time_budget.map(f64::from), ..settings };
     let mut state = resumed(&target, &settings, args.state.as_deref())?;
@@ -70,7 +70,7 @@ impl fmt::Display for Bounds<'_> {
         let mut line = |name: &str, epsilon: &dyn Fn(Theory, f64) -> f64| {
             let [gaussian, definition] = [Theory::GaussianDp, Theory::EpsilonDelta]
                 .map(|theory| format!("{:.3} / {:.3}", epsilon(theory, 0.95), epsilon(theory, 0.99)));
-            writeln!(f, "  {name:50} {gaussian:>15} {definition:>15}")
+            writeln!(f, "  {name:64} {gaussian:>15} {definition:>15}")
         };
         for view in &evidence.views {
             line(view.view.adversary(), &|theory, confidence| {

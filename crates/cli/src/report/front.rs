@@ -90,7 +90,9 @@ fn answers(report: &Report) -> Vec<Answer> {
         Answer {
             name: "Left",
             figure: budget.affordable(),
-            words: "the largest epsilon that another release can still ask for".to_owned(),
+            words:
+                "the largest epsilon that another release can still ask for; epsilons do not simply add up"
+                    .to_owned(),
             status: Status::Pass,
             share: None,
         },

@@ -7,6 +7,7 @@
 //! A block whose evidence was not given is [`Assessed::NotAssessed`] with the reason, and is shown as that.
 
 mod attack;
+mod attack_schema;
 mod budget;
 mod curve;
 mod encryption;
@@ -132,8 +133,8 @@ pub struct Report {
     pub budget: Budget,
     /// What was done to the data before the mechanism.
     pub preprocessing: Preprocessing,
-    /// The attack's evidence, as `crates/privacy/src/audit/evidence.rs` documents it; it has a version of its own.
-    #[schemars(with = "serde_json::Value")]
+    /// The attack's evidence; it has a version of its own.
+    #[schemars(with = "attack_schema::Attack")]
     pub attack: Assessed<AuditEvidence>,
     /// What the head is good for.
     pub utility: Assessed<Utility>,
@@ -174,7 +175,7 @@ impl Report {
             budget: Budget::new(&evidence.ledger, header.witness.seq)?,
             preprocessing: Preprocessing::new(evidence),
             utility: Utility::new(evidence),
-            hazards: hazards::all(evidence, &guarantee, found),
+            hazards: hazards::all(evidence, &guarantee, attack.evidence()),
             reproduction: Reproduction::new(evidence),
             guarantee,
             attack,

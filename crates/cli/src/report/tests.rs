@@ -262,3 +262,67 @@ fn a_report_is_as_its_schema_says() {
     more["more"] = Value::Null;
     assert!(!violations(&schema, &schema, &more, "").is_empty(), "a field that nobody knows");
 }
+
+/// Each way to take one field of an object out of `value`, at any depth, as (path, what is left).
+fn without_a_field(value: &Value, at: &str) -> Vec<(String, Value)> {
+    let mut all = Vec::new();
+    let mut within = |own: &Value, name: &str, put: &dyn Fn(Value) -> Value| {
+        let nested = without_a_field(own, &format!("{at}/{name}"));
+        all.extend(nested.into_iter().map(|(path, changed)| (path, put(changed))));
+    };
+    match value {
+        Value::Object(fields) => {
+            let put = |name: &String, changed: Value| {
+                let mut fields = fields.clone();
+                fields.insert(name.clone(), changed);
+                Value::Object(fields)
+            };
+            fields.iter().for_each(|(name, own)| within(own, name, &|changed| put(name, changed)));
+            for name in fields.keys() {
+                let mut fewer = fields.clone();
+                fewer.remove(name);
+                all.push((format!("{at}/{name}"), Value::Object(fewer)));
+            }
+        }
+        // The items of a list are alike.
+        Value::Array(items) if !items.is_empty() => within(&items[0], "0", &|changed| {
+            let rest = items[1..].iter().cloned();
+            std::iter::once(changed).chain(rest).collect()
+        }),
+        _ => {}
+    }
+    all
+}
+
+#[test]
+fn no_part_of_the_attack_in_a_real_report_may_be_missing_or_of_another_kind() {
+    let schema: Value = serde_json::from_str(&Report::schema()).unwrap();
+    let attack = serde_json::to_value(stored()).unwrap()["attack"].take();
+    assert!(attack["views"][0]["trade_off"].is_array(), "the stored report has an attack");
+    let is_valid = |value: &Value| violations(&schema["properties"]["attack"], &schema, value, "").is_empty();
+    assert!(is_valid(&attack));
+    let all = without_a_field(&attack, "");
+    assert!(all.len() > 60, "{}", all.len());
+    for (path, fewer) in all {
+        let may_be_null =
+            path.ends_with("/mu") && path.contains("bounds") || path.ends_with("/time_budget_seconds");
+        // The bound of a control is one of the same type.
+        let may_be_null = may_be_null || path == "/controls/0/bound/mu";
+        assert_eq!(is_valid(&fewer), may_be_null, "{path}");
+    }
+    for (pointer, wrong) in [
+        ("/verdict", Value::from("safe")),
+        ("/claim/steps", Value::from(-1)),
+        ("/claim/guarantee/rho", Value::from(0.5)),
+        ("/views/1/bounds/0/theory", Value::from("magic")),
+        ("/single/errors/fpr/low", Value::Null),
+    ] {
+        let mut altered = attack.clone();
+        *altered.pointer_mut(pointer).unwrap() = wrong;
+        assert!(!is_valid(&altered), "{pointer}");
+    }
+    let mut more = attack.clone();
+    more["claim"]["more"] = Value::from(1);
+    assert!(!is_valid(&more));
+    assert!(is_valid(&serde_json::json!({"not_assessed": "nobody asked"})));
+}

@@ -110,6 +110,6 @@ pub(super) fn open(path: &Path) -> Result<BufReader<File>> {
     Ok(BufReader::with_capacity(1 << 20, file))
 }
 
-fn unreadable(path: &Path, source: std::io::Error) -> ModelError {
+pub(super) fn unreadable(path: &Path, source: std::io::Error) -> ModelError {
     ModelError::Io { action: "read", path: path.to_owned(), source }
 }

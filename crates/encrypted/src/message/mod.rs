@@ -39,6 +39,7 @@
 
 mod bits;
 mod block_file;
+mod envelope;
 mod id;
 mod shape;
 
@@ -51,6 +52,7 @@ use shape::{Header, Kind, Shape};
 
 use block_file::{Block, open};
 pub use block_file::{BlockFile, QueryFile, ResponseFile};
+pub use envelope::{Envelope, FileKind};
 pub use id::{JobId, Place, Request, RequestId};
 
 pub(crate) use bits::{pack, packed_bytes, unpack};

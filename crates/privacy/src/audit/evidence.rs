@@ -115,9 +115,9 @@ pub struct AuditSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Preset {
-    /// The default.
+    /// The default: as many trainings as it takes to show 0.85 of the accounted epsilon.
     Default,
-    /// An eighth of it: bounds are lower and intervals wider.
+    /// Fewer, to show 0.7 of it: bounds are lower and intervals wider.
     Quick,
     /// The number of runs was given.
     Custom,

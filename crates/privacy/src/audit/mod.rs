@@ -8,6 +8,7 @@ pub mod clopper_pearson;
 pub mod crowd;
 mod evidence;
 pub mod one_run;
+pub mod power;
 pub mod single;
 #[cfg(test)]
 mod testkit;

@@ -14,6 +14,7 @@
 //!
 //! Losses of the two add up, as one is run after the other on the same data.
 
+mod audited;
 mod loss;
 #[cfg(test)]
 mod tests;
@@ -25,10 +26,12 @@ use super::sums::{PublicData, Receipt};
 use super::units::Units;
 use super::{MechanismError, OBJECTIVE_SENSITIVITY};
 use crate::event::{Event, MinimumEvent};
-use crate::guarantee::{Adjacency, PrivacyUnit};
+use crate::guarantee::{Adjacency, Guarantee, PrivacyUnit};
 use crate::ledger::Witness;
 use crate::plan::{ChargedPlan, ReleasePlan};
 use loss::Objective;
+
+pub use audited::AuditMinimum;
 
 mod sealed {
     pub trait Sealed {
@@ -37,8 +40,8 @@ mod sealed {
     }
 }
 
-/// A mechanism that releases one noisy minimizer. Implemented by [`ChargedMinimum`] for private data and
-/// [`BenchmarkMinimum`] for public data, with the same code; no other type can implement it.
+/// A mechanism that releases one noisy minimizer. Implemented by [`ChargedMinimum`] for private data, and by
+/// [`BenchmarkMinimum`] for public data and [`AuditMinimum`] for made-up data, with the same code; no other type can implement it.
 pub trait NoisyMinimum: sealed::Sealed {
     /// What runs.
     fn event(&self) -> &MinimumEvent {
@@ -82,12 +85,12 @@ pub struct Minimum {
 }
 
 impl Minimum {
-    fn of(plan: &ReleasePlan) -> Result<Minimum, MechanismError> {
+    fn of(event: &Event, guarantee: &Guarantee) -> Result<Minimum, MechanismError> {
         let inconsistent = |fact: String| MechanismError::Inconsistent { fact };
-        let (unit, adjacency) = (plan.guarantee().unit, plan.guarantee().adjacency);
+        let (unit, adjacency) = (guarantee.unit, guarantee.adjacency);
         // Recomputes the cost of the noise that will run and compares it with the cost stated.
-        plan.event().validate(adjacency).map_err(|error| inconsistent(error.to_string()))?;
-        match plan.event() {
+        event.validate(adjacency).map_err(|error| inconsistent(error.to_string()))?;
+        match event {
             Event::PerturbedMinimum(event) if event.covers(unit) => {
                 Ok(Minimum { event: event.clone(), unit, adjacency, is_used: false })
             }
@@ -105,6 +108,25 @@ impl Minimum {
         row: impl FnMut(usize, &mut [f64]) -> Option<u32>,
         center: &[f64],
     ) -> Result<Vec<f64>, MechanismError> {
+        let steps = self.exact_answer(units, row, center)?;
+        let sensitivity = self.event.grid_sensitivity() as f64;
+        let noisy = sampler::with_gaussian_noise(&steps, self.event.output_noise, sensitivity)?;
+        Ok(self.in_weights(&noisy, center))
+    }
+
+    /// Post-processing: from steps of the grid, counted from the center, to weights.
+    fn in_weights(&self, steps: &[i64], center: &[f64]) -> Vec<f64> {
+        let grid = self.event.grid(self.adjacency);
+        steps.iter().zip(center).map(|(&steps, c)| c + steps as f64 * grid).collect()
+    }
+
+    /// The minimizer before the DP noise on the answer, in steps of the grid: private, and never released as it is.
+    fn exact_answer(
+        &mut self,
+        units: &Units,
+        row: impl FnMut(usize, &mut [f64]) -> Option<u32>,
+        center: &[f64],
+    ) -> Result<Vec<i64>, MechanismError> {
         let inconsistent = |fact: String| MechanismError::Inconsistent { fact };
         if std::mem::replace(&mut self.is_used, true) {
             return Err(MechanismError::StepsExhausted { steps: 1 });
@@ -133,10 +155,7 @@ impl Minimum {
         // The difference from the center, which is public, on the grid; `as` saturates, which moves no two
         // numbers apart.
         let grid = self.event.grid(self.adjacency);
-        let steps = minimizer.iter().zip(center).map(|(w, c)| ((w - c) / grid).round() as i64).collect();
-        let sensitivity = self.event.grid_sensitivity() as f64;
-        let noisy = sampler::with_gaussian_noise(&steps, self.event.output_noise, sensitivity)?;
-        Ok(noisy.iter().zip(center).map(|(&steps, c)| c + steps as f64 * grid).collect())
+        Ok(minimizer.iter().zip(center).map(|(w, c)| ((w - c) / grid).round() as i64).collect())
     }
 }
 
@@ -160,7 +179,7 @@ pub struct ChargedMinimum {
 impl ChargedMinimum {
     pub(crate) fn new(charged: ChargedPlan) -> Result<ChargedMinimum, MechanismError> {
         let (plan, witness) = charged.into_parts();
-        Ok(ChargedMinimum { minimum: Minimum::of(&plan)?, plan, witness })
+        Ok(ChargedMinimum { minimum: Minimum::of(plan.event(), plan.guarantee())?, plan, witness })
     }
 
     /// Ends the use of the private data.
@@ -181,7 +200,7 @@ impl sealed::Sealed for ChargedMinimum {
 
 impl NoisyMinimum for ChargedMinimum {}
 
-/// The same noisy minimizer over **public** data, for benchmarks and audits: it costs nothing, and no
+/// The same noisy minimizer over **public** data, for benchmarks: it costs nothing, and no
 /// release can be recorded from it.
 #[derive(Debug)]
 pub struct BenchmarkMinimum {
@@ -198,7 +217,7 @@ impl BenchmarkMinimum {
         plan: &ReleasePlan,
         public_data: PublicData,
     ) -> Result<BenchmarkMinimum, MechanismError> {
-        Ok(BenchmarkMinimum { minimum: Minimum::of(plan)?, public_data })
+        Ok(BenchmarkMinimum { minimum: Minimum::of(plan.event(), plan.guarantee())?, public_data })
     }
 
     /// The declaration under which this runs.

@@ -11,8 +11,8 @@ use cryptotl_privacy::audit::crowd::{Crowd, PairErrors, Thresholds, mu_of_pairs}
 use cryptotl_privacy::audit::single::Single;
 use cryptotl_privacy::audit::{
     AUDIT_VERSION, AuditEvidence, AuditSettings, Control, ControlAudit, HEADLINE_CONFIDENCE, Interval,
-    LowerBound, OneRunAudit, Preset, Theory, VERDICT_CONFIDENCE, View, contradicts, one_run, trade_off,
-    verdict, verdict_alpha,
+    LowerBound, OneRunAudit, Theory, VERDICT_CONFIDENCE, View, contradicts, one_run, trade_off, verdict,
+    verdict_alpha,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -25,34 +25,13 @@ use crate::progress::{OnProgress, Progress};
 
 /// The kinds of scores of the attack with one canary.
 pub const SINGLE_SCORES: [&str; 2] =
-    ["the released sums along the canary", "the squares of all released numbers"];
+    ["the released numbers along the canary", "the squares of all released numbers"];
 /// Pairs of trainings that place the thresholds.
 const PLACING_PAIRS: usize = 24;
 /// Of the trainings with one canary, the share on which score and threshold are chosen: one in so many.
 const SELECTION: usize = 4;
-/// The fewest trainings of a control: the bets on 300 pairs tell a mean error from another that is 0.03 off.
-const CONTROL_RUNS: usize = 600;
 /// Trainings between two looks at the clock.
 const CHUNK: usize = 64;
-
-/// The amount of work of a preset.
-pub fn preset(preset: Preset, seed: u64) -> AuditSettings {
-    AuditSettings { preset, ..runs(if preset == Preset::Quick { 1000 } else { 8000 }, seed) }
-}
-
-/// The amount of work for a number of trainings of the main attack, rounded up to whole pairs.
-pub fn runs(runs: usize, seed: u64) -> AuditSettings {
-    let even = |runs: usize| runs.div_ceil(2).max(8) * 2;
-    AuditSettings {
-        preset: Preset::Custom,
-        runs: even(runs),
-        single_runs: even(runs / 4),
-        half_noise_runs: even((runs / 8).max(CONTROL_RUNS)),
-        no_noise_runs: even(runs.max(CONTROL_RUNS)),
-        seed,
-        time_budget_seconds: None,
-    }
-}
 
 /// How many thresholds there are, which a state file needs to know.
 pub fn n_thresholds() -> usize {

@@ -20,7 +20,7 @@
 //! be diagonal. So each axis shows one canary with nothing but DP noise around it.
 
 use cryptotl_model::{HeadInputs, LinearScore, Projection};
-use cryptotl_privacy::{Adjacency, PrivacyUnit, SumEvent};
+use cryptotl_privacy::{Adjacency, PrivacyUnit};
 use ndarray::{Array1, Array2};
 
 use crate::head::{Space, scores_of};
@@ -56,7 +56,7 @@ impl MadeUp {
     pub fn new(
         columns: usize,
         labels: usize,
-        sum: &SumEvent,
+        clipping_norm: f64,
         unit: PrivacyUnit,
         adjacency: Adjacency,
     ) -> Self {
@@ -64,12 +64,17 @@ impl MadeUp {
             PrivacyUnit::Person { contributions } => contributions.get().min(ROWS_OF_A_PERSON),
             _ => 1,
         };
-        Self { columns, labels, clipping_norm: sum.clipping_norm, adjacency, rows_of_a_unit }
+        Self { columns, labels, clipping_norm, adjacency, rows_of_a_unit }
     }
 
     /// How many canaries there are room for: one on every axis but the shared one.
     pub fn canaries(&self) -> usize {
         self.columns - 1
+    }
+
+    /// The share of a canary's row on its own axis.
+    pub fn share_of_own_axis(&self) -> f64 {
+        (1.0 - SIN * SIN).sqrt()
     }
 
     /// The public side of the training: statistics and start.
@@ -118,7 +123,7 @@ impl MadeUp {
 
     /// What the canary of this number puts into the table: its own axis, and the number there.
     fn row(&self, canary: usize, is_in: bool) -> Option<(usize, f64)> {
-        let along = (1.0 - SIN * SIN).sqrt();
+        let along = self.share_of_own_axis();
         match (is_in, self.adjacency) {
             (true, _) => Some((canary + 1, along)),
             (false, Adjacency::Replace) => Some((canary + 1, -along)),

@@ -6,16 +6,19 @@
 //! the worst case. Nothing is charged, and nothing that the attack's mechanism ([`cryptotl_privacy::AuditSums`]) gives can be
 //! recorded as a release.
 //!
+//! * [`amount`]: how many trainings;
 //! * [`target`]: what is attacked, and one training of it;
 //! * [`made_up`]: the tables, and why they are the worst case;
 //! * [`attack`]: all trainings, in parallel, to the evidence;
 //! * [`state`]: the file with which a stopped audit goes on.
 
+pub mod amount;
 pub mod attack;
 pub mod made_up;
 pub mod state;
 pub mod target;
 
-pub use attack::{Sitting, preset, run, runs};
+pub use amount::{preset, runs};
+pub use attack::{Sitting, run};
 pub use state::State;
 pub use target::Target;

@@ -2,8 +2,8 @@
 
 use cryptotl_model::{HeadInputs, PublicModel};
 use cryptotl_privacy::{
-    Accountant, Adjacency, Delta, Description, Epsilon, MinimumRequest, Order, PerturbedBy, PrivacyUnit,
-    ReleasePlan, SampledSumRequest, SumEvent, SumRequest,
+    Accountant, Adjacency, Delta, Description, Epsilon, Event, MinimumRequest, Order, PerturbedBy,
+    PrivacyUnit, ReleasePlan, SampledSumRequest, SumEvent, SumRequest,
 };
 
 use super::{DpFc, DpGd, DpSgd, HeadSettings, Method, Objective, Output, Parameters, Space};
@@ -101,19 +101,25 @@ impl HeadSettings {
         })
     }
 
-    /// The settings of a release by noisy sums over all units, from what was recorded of it; `None` if it was made
-    /// by another method.
-    pub fn of_sums(description: &Description, sum: &SumEvent) -> Option<Self> {
-        let SumEvent { steps, clipping_norm, slack, .. } = *sum;
+    /// The settings of a release by noisy sums over all units, or by a minimum with DP noise on the answer, from what was
+    /// recorded of it; `None` if it was made by another method.
+    pub fn of_release(description: &Description, event: &Event) -> Option<Self> {
         let word = |key: &str| description.get(key).map(String::as_str);
         let number = |key: &str| word(key)?.parse::<f64>().ok().filter(|number| number.is_finite());
-        let learning_rate = number("learning-rate")?;
-        let parameters = match Method::ALL.into_iter().find(|method| Some(method.name()) == word("method"))? {
-            Method::DpFc => {
-                Parameters::DpFc(DpFc { lambda: number("lambda")?, steps, clipping_norm, learning_rate })
+        let method = Method::ALL.into_iter().find(|method| Some(method.name()) == word("method"))?;
+        let (parameters, slack) = match (method, event) {
+            (Method::DpFc, &Event::GaussianSum(SumEvent { steps, clipping_norm, slack, .. })) => {
+                let (lambda, learning_rate) = (number("lambda")?, number("learning-rate")?);
+                (Parameters::DpFc(DpFc { lambda, steps, clipping_norm, learning_rate }), slack)
             }
-            Method::DpGd => {
-                Parameters::DpGd(DpGd { steps, clipping_norm, learning_rate, momentum: number("momentum")? })
+            (Method::DpGd, &Event::GaussianSum(SumEvent { steps, clipping_norm, slack, .. })) => {
+                let (learning_rate, momentum) = (number("learning-rate")?, number("momentum")?);
+                (Parameters::DpGd(DpGd { steps, clipping_norm, learning_rate, momentum }), slack)
+            }
+            (Method::OutputPerturbation, Event::PerturbedMinimum(minimum))
+                if minimum.objective_noise.is_none() =>
+            {
+                (Parameters::Output(Output { ridge: minimum.convexity }), 0.0)
             }
             _ => return None,
         };

@@ -8,7 +8,7 @@ use cryptotl_privacy::{Guarantee, LedgerError};
 use cryptotl_trainer::Head;
 
 use super::read::{Content, File, Given, OpenLedger};
-use super::{Check, Outcome, documents};
+use super::{Check, Outcome, documents, protocol};
 use crate::command::ledger::paid_status;
 use crate::exit::Code;
 
@@ -19,6 +19,7 @@ pub fn all(file: &File, given: &Given) -> Vec<Check> {
         Content::Public(public, digest) => public_checks(public, *digest, given),
         Content::Lower(lower, digest) => lower_checks(lower, *digest, given),
         Content::Plan(plan) => plan_checks(plan, given),
+        Content::Protocol(envelope) => protocol::all(file, envelope, given),
         Content::Records(n) => vec![passed(format!("{n} private records: do not hand this file on"))],
         Content::Ledger(open) => ledger_checks(open),
         Content::BrokenLedger(error) => vec![broken(error)],

@@ -2,6 +2,7 @@
 
 mod checks;
 mod documents;
+mod protocol;
 mod read;
 
 use std::fmt;

@@ -3,12 +3,13 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use cryptotl_encrypted::PlanFile;
+use cryptotl_encrypted::{Envelope, PlanFile};
 use cryptotl_model::format::kind_of;
 use cryptotl_model::{Digest, LowerModel, PublicModel, Records};
 use cryptotl_privacy::{Ledger, LedgerError, Status};
 use cryptotl_trainer::Head;
 
+use super::protocol;
 use crate::card::Card;
 use crate::exit::{Failure, Result};
 use crate::report::{self, Report};
@@ -29,6 +30,8 @@ pub enum Content {
     Lower(Box<LowerModel>, Digest),
     Plan(Box<PlanFile>),
     Records(usize),
+    /// A message of encrypted evaluation, or a key of it; read only once its plan is known.
+    Protocol(Envelope),
     Ledger(Box<OpenLedger>),
     Report(Box<Report>),
     /// The report that the page carries, and the page.
@@ -109,6 +112,7 @@ impl File {
             Content::Lower(..) => "lower-network",
             Content::Plan(_) => "plan",
             Content::Records(_) => "records",
+            Content::Protocol(envelope) => protocol::kind_name(envelope.kind),
             Content::Ledger(_) | Content::BrokenLedger(_) => "ledger",
             Content::Report(_) => "report",
             Content::Page(..) => "report-page",
@@ -128,6 +132,9 @@ fn read(path: &Path) -> Content {
         Ok(start) => start,
         Err(e) => return Content::Unusable("unknown", format!("it cannot be read: {e}")),
     };
+    if let Ok(Some(envelope)) = Envelope::read(path) {
+        return Content::Protocol(envelope);
+    }
     let text = String::from_utf8_lossy(&start);
     if start.starts_with(b"SQLite format 3\0") {
         return open_ledger(path).map_or_else(Content::BrokenLedger, |open| Content::Ledger(Box::new(open)));
@@ -188,19 +195,22 @@ fn read_safetensors(path: &Path) -> Content {
         Err(e) => return Content::Unusable("unknown", e.to_string()),
     };
     match kind.as_deref() {
-        Some("head") => Head::read(path).map_or_else(unusable("head"), |(h, d)| Content::Head(Box::new(h), d)),
-        Some("public-model") => {
-            PublicModel::read(path).map_or_else(unusable("public-model"), |(m, d)| Content::Public(Box::new(m), d))
+        Some("head") => {
+            Head::read(path).map_or_else(unusable("head"), |(h, d)| Content::Head(Box::new(h), d))
         }
-        Some("lower-network") => {
-            LowerModel::read(path).map_or_else(unusable("lower-network"), |(m, d)| Content::Lower(Box::new(m), d))
+        Some("public-model") => PublicModel::read(path)
+            .map_or_else(unusable("public-model"), |(m, d)| Content::Public(Box::new(m), d)),
+        Some("lower-network") => LowerModel::read(path)
+            .map_or_else(unusable("lower-network"), |(m, d)| Content::Lower(Box::new(m), d)),
+        Some("plan") => {
+            PlanFile::read(path).map_or_else(unusable("plan"), |plan| Content::Plan(Box::new(plan)))
         }
-        Some("plan") => PlanFile::read(path).map_or_else(unusable("plan"), |plan| Content::Plan(Box::new(plan))),
-        Some("records") => Records::read(path).map_or_else(unusable("records"), |records| Content::Records(records.len())),
+        Some("records") => {
+            Records::read(path).map_or_else(unusable("records"), |records| Content::Records(records.len()))
+        }
         _ => Content::Unusable(
             "unknown",
-            "it is no head, model, plan, ledger, report or model card; messages and keys are checked by the verbs that use them"
-                .to_owned(),
+            "it is no head, model, plan, ledger, report, model card, message or key".to_owned(),
         ),
     }
 }

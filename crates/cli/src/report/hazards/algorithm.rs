@@ -8,7 +8,7 @@ use crate::report::evidence::Evidence;
 use crate::report::words;
 
 /// The hazards of the algorithms.
-pub(super) fn all(evidence: &Evidence, attack: Option<&AuditEvidence>) -> Vec<Hazard> {
+pub(super) fn all(evidence: &Evidence, attack: Result<&AuditEvidence, &str>) -> Vec<Hazard> {
     let header = &evidence.head.header;
     let layer = |name: &str, status: Status, words: String| hazard("algorithm", name, status, words);
     let slack =
@@ -62,15 +62,15 @@ pub(super) fn all(evidence: &Evidence, attack: Option<&AuditEvidence>) -> Vec<Ha
         .filter(|e| e.kind == EntryKind::Charge && e.released.is_none())
         .count();
     let (tested, tested_words) = match attack {
-        None => (Status::NotAssessed, "no attack was run against this head".to_owned()),
-        Some(a) if a.verdict == Verdict::Falsified => {
+        Err(reason) => (Status::NotAssessed, reason.to_owned()),
+        Ok(a) if a.verdict == Verdict::Falsified => {
             (Status::Fail, "the attack found more than was promised".to_owned())
         }
-        Some(a) if a.verdict == Verdict::NotFalsified => {
+        Ok(a) if a.verdict == Verdict::NotFalsified => {
             let found = a.headline().map_or(0.0, |bound| bound.epsilon);
             (Status::Pass, format!("the attack found epsilon {} and its controls", words::at_least(found)))
         }
-        Some(_) => (Status::Warn, "the attack did not find out its controls, so it says nothing".to_owned()),
+        Ok(_) => (Status::Warn, "the attack did not find out its controls, so it says nothing".to_owned()),
     };
     vec![
         layer(

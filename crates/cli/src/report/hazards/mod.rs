@@ -57,8 +57,12 @@ pub struct Hazard {
     pub evidence: String,
 }
 
-/// All hazards, in the order of the layers.
-pub(super) fn all(evidence: &Evidence, promise: &Promise, attack: Option<&AuditEvidence>) -> Vec<Hazard> {
+/// All hazards, in the order of the layers; `attack` is its evidence, or why there is none.
+pub(super) fn all(
+    evidence: &Evidence,
+    promise: &Promise,
+    attack: Result<&AuditEvidence, &str>,
+) -> Vec<Hazard> {
     let mut hazards = guarantee::all(evidence, promise);
     hazards.extend(algorithm::all(evidence, attack));
     hazards.extend(deployment::all(evidence));
