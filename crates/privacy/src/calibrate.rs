@@ -50,7 +50,8 @@ pub fn epsilons_of_parts(
         let units = (u128::from(whole) * u128::from(part)).checked_div(total).unwrap_or(0);
         let limit = Rho::from_units(u64::try_from(units).unwrap_or(0));
         let exceeds = |at: f64| {
-            Epsilon::new(at).is_ok_and(|at| largest_rho_by(accountant, at, delta).is_ok_and(|rho| rho > limit))
+            Epsilon::new(at)
+                .is_ok_and(|at| largest_rho_by(accountant, at, delta).is_ok_and(|rho| rho > limit))
         };
         // By bisection, so that what is planned with the answer is within its part whatever is rounded on the way.
         let (mut low, mut high) = (0.0, epsilon.get());

@@ -158,8 +158,8 @@ pub use digest::{Digest, DigestError};
 pub use event::{CountsEvent, Event, EventError, MinimumEvent, NoisyMaxEvent, SampledSumEvent, SumEvent};
 pub use guarantee::{Adjacency, Delta, Epsilon, Guarantee, ParameterError, PrivacyUnit, Proof};
 pub use ledger::{
-    ChargeError, ChargeSummary, EntryKind, EntrySummary, Ledger, LedgerError, Payment, Refusal, RefusalReason,
-    Status, StoredRelease, Witness,
+    ChargeError, ChargeSummary, EntryKind, EntrySummary, Ledger, LedgerError, Payment, Refusal,
+    RefusalReason, Status, StoredRelease, Witness,
 };
 pub use mechanism::{
     AuditMinimum, AuditSums, BenchmarkMinimum, BenchmarkSums, ChargedCounts, ChargedMinimum, ChargedNoisyMax,

@@ -174,7 +174,10 @@ impl Head {
         match width {
             Some(width) if width == projection.mean.len() => Ok(()),
             Some(width) => Err(ModelError::mismatch(
-                format!("the head reads {} numbers a record, the records have {width}", projection.mean.len()),
+                format!(
+                    "the head reads {} numbers a record, the records have {width}",
+                    projection.mean.len()
+                ),
                 "run `cryptotl embed` and `cryptotl extract` with the head's encoder and model",
             )
             .into()),

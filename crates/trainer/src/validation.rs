@@ -153,7 +153,7 @@ mod tests {
     /// deviation of 0.5 percent around 95.
     #[test]
     fn the_interval_covers_the_truth() {
-        use rand::{Rng, SeedableRng};
+        use rand::{RngExt, SeedableRng};
         use rand_distr::{Distribution, Normal};
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(5);
         let noise = Normal::new(0.0, 6.0).unwrap();

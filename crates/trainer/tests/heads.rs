@@ -314,7 +314,7 @@ fn each_method_is_charged_what_its_mechanism_costs() {
 }
 
 #[test]
-fn training_starts_at_the_mean_of_the_sources_head_and_of_the_zero_shot_head() {
+fn training_starts_at_the_zero_shot_head_with_a_share_of_the_sources_head() {
     let public = public(2);
     let inputs = records(400, 2, 9).embeddings.mapv(f64::from);
     let space = Space::new(&public, &settings(Parameters::DpFc(FC), 100)).unwrap();
@@ -325,7 +325,10 @@ fn training_starts_at_the_mean_of_the_sources_head_and_of_the_zero_shot_head() {
     let zero_shot = public.zero_shot.of_rows(inputs.view());
     for ((found, own), zero_shot) in found.iter().zip(&own).zip(&zero_shot) {
         // The other coordinates give up 0.01^2 of the squared norm; the score is clamped to its scale.
-        assert!((found - (0.15 * own + 0.85 * zero_shot.clamp(-2.0, 2.0))).abs() < 1e-3, "{found} {own} {zero_shot}");
+        assert!(
+            (found - (0.15 * own + 0.85 * zero_shot.clamp(-2.0, 2.0))).abs() < 1e-3,
+            "{found} {own} {zero_shot}"
+        );
     }
 }
 

@@ -8,8 +8,8 @@ use cryptotl_model::format::{check_writable, write_atomically};
 use cryptotl_model::{Digest, HeadInputs, PublicModel, Records, RecordsOutline};
 use cryptotl_privacy::accountant::gdp::Mu;
 use cryptotl_privacy::{
-    ChargeError, ChargedPlan, Delta, Description, Epsilon, Guarantee, Ledger, PrivacyUnit, Rho, Status, StoredRelease,
-    Witness, largest_rho_by,
+    ChargeError, ChargedPlan, Delta, Description, Epsilon, Guarantee, Ledger, PrivacyUnit, Rho, Status,
+    StoredRelease, Witness, largest_rho_by,
 };
 use cryptotl_trainer::head::{ChargedMechanism, Signal, Space, Task, Terms};
 use cryptotl_trainer::{Head, HeadSettings, Method};

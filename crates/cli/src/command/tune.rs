@@ -56,7 +56,11 @@ impl fmt::Display for Tuned {
             let mark = if index == self.chosen { "*" } else { " " };
             let Tried { inputs, method, rank, epsilon, lead, witness } = tried;
             let (inputs, method) = (inputs.name(), method.name());
-            writeln!(f, "{mark} {inputs:24} {method:24} {rank:>5} {epsilon:>9.4} {lead:>9.1}  {}", witness.seq)?;
+            writeln!(
+                f,
+                "{mark} {inputs:24} {method:24} {rank:>5} {epsilon:>9.4} {lead:>9.1}  {}",
+                witness.seq
+            )?;
         }
         writeln!(
             f,

@@ -99,7 +99,7 @@ pub(super) fn all(evidence: &Evidence, attack: Result<&AuditEvidence, &str>) -> 
             "Tuning and validation on private data are not counted",
             Status::Pass,
             format!(
-                "each run on private data is charged, {} without a release among them; no accuracy on private data was printed",
+                "each run on private data is charged, {} without a release among them; accuracy on private data is printed by charged runs only",
                 words::count(unreleased, "run")
             ),
         ),
