@@ -17,8 +17,9 @@ browser: setup    ## the Chromium in which a test looks at the report
 assets-mpnet: setup  ## all-mpnet-base-v2, 400 MB: not needed by demo and test, which then test it as well
 	@sh scripts/assets_mpnet.sh
 
+# With one small test: cargo then chooses the same features of dependencies as `make test`, and builds them once.
 build: setup
-	$(CARGO) build --release --workspace
+	$(CARGO) build --release --workspace --bins --lib --test tidy
 
 demo: assets build  ## the main job on real text, through real encryption
 	@sh scripts/demo.sh
