@@ -122,6 +122,61 @@ fn methods_that_a_ledger_cannot_count_are_refused_before_anything_is_charged() {
 }
 
 #[test]
+fn a_search_and_a_validation_are_charged_once_and_go_on_where_they_broke_off() {
+    let folder = prepared();
+    let path = folder.path();
+    records(200, 3).write(&path.join("held-out.safetensors")).unwrap();
+    let shown = || succeed(path, "--json ledger show --ledger budget");
+    let kinds = |kind: &str| {
+        shown()["entries"].as_array().unwrap().iter().filter(|entry| entry["kind"] == kind).count()
+    };
+    let tune = |validation: &str, rest: &str| {
+        format!(
+            "--json tune --features private.safetensors --validation {validation} --model lower.public.safetensors \
+             --ledger budget --inputs embedding --methods dp-fc,dp-gd --output chosen.head {rest}"
+        )
+    };
+    // A search that the ledger cannot pay for as a whole is refused before anything is charged.
+    let refused = run(path, &tune("held-out.safetensors", "--epsilon 2.5"));
+    assert_eq!(refused.status.code(), Some(3), "{}", String::from_utf8_lossy(&refused.stderr));
+    assert_eq!((kinds("charge"), kinds("release")), (0, 0));
+    // What is no records file is found out when the heads are trained and released already.
+    let broken = run(path, &tune("/dev/null", "--epsilon 2"));
+    assert_eq!(broken.status.code(), Some(1), "{}", String::from_utf8_lossy(&broken.stderr));
+    assert_eq!((kinds("charge"), kinds("release")), (3, 2));
+    // The whole cannot be paid for again, and what is left of it can.
+    assert!(shown()["epsilon_affordable"].as_f64().unwrap() < 2.0);
+    let tuned = succeed(path, &tune("held-out.safetensors", "--epsilon 2"));
+    assert_eq!((kinds("charge"), kinds("release")), (4, 3));
+    assert_eq!((&tuned["replayed"], tuned["candidates"].as_array().unwrap().len()), (&false.into(), 2));
+    assert!(tuned["epsilon"].as_f64().unwrap() <= 2.0);
+    let chosen = &tuned["candidates"][tuned["chosen"].as_u64().unwrap() as usize];
+    assert!(
+        tuned["candidates"].as_array().unwrap().iter().all(|c| c["lead"].as_f64() <= chosen["lead"].as_f64())
+    );
+    let again = succeed(path, &tune("held-out.safetensors", "--epsilon 2"));
+    assert_eq!((&again["replayed"], &again["digest"], kinds("charge")), (&true.into(), &tuned["digest"], 4));
+    succeed(path, "--json ledger verify --ledger budget --witness chosen.head");
+
+    let validate = "--json validate --head chosen.head --features held-out.safetensors --ledger budget --epsilon 0.4 \
+                    --output validation.json";
+    let figures = succeed(path, validate);
+    let cells = figures["confusion"]["cells"].as_array().unwrap();
+    assert_eq!((cells.len(), cells[0].as_array().unwrap().len()), (2, 2));
+    assert!(figures["guarantee"]["epsilon"].as_f64().unwrap() <= 0.4);
+    assert_eq!((&figures["replayed"], kinds("charge"), kinds("release")), (&false.into(), 5, 4));
+    let again = succeed(path, validate);
+    assert_eq!(
+        (&again["replayed"], &again["confusion"], kinds("charge")),
+        (&true.into(), &figures["confusion"], 5)
+    );
+    let file: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(path.join("validation.json")).unwrap()).unwrap();
+    assert_eq!(file["format"], "cryptotl-validation");
+    assert_eq!(file["confusion"], figures["confusion"]);
+}
+
+#[test]
 fn a_head_from_before_methods_had_names_is_read() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("cmd/stages.in");
     let output = run(&fixtures, "classify --head early-head.safetensors --input features.safetensors");

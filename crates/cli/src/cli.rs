@@ -229,18 +229,8 @@ pub struct FinetuneArgs {
     /// The public half of the model
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
-    /// The population's ledger
-    #[arg(long, value_name = "FILE")]
-    pub ledger: PathBuf,
-    /// What this release may cost, at the ledger's delta
-    #[arg(long, value_name = "E")]
-    pub epsilon: f64,
-    /// The delta that the ledger must have; another is refused [default: the ledger's]
-    #[arg(long, value_name = "D")]
-    pub delta: Option<f64>,
-    /// The privacy configuration that must be in force in the ledger; another is refused
-    #[arg(long, value_name = "FILE")]
-    pub policy: Option<PathBuf>,
+    #[command(flatten)]
+    pub payment: PaymentArgs,
     /// What the head reads
     #[arg(long, value_name = "PARTS", default_value = HeadInputs::EmbeddingAndFeatures.name(), value_parser = head_inputs)]
     pub inputs: HeadInputs,
@@ -251,10 +241,6 @@ pub struct FinetuneArgs {
     /// sensitivity of dp-fc and dp-gd
     #[arg(long, value_name = "S", default_value_t = 0.0)]
     pub slack: f64,
-    /// A name that makes this a new run. Without one, repeating a finished run gives the same head again at
-    /// no charge
-    #[arg(long, value_name = "NAME")]
-    pub run: Option<String>,
     /// Where to write the head
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,

@@ -7,8 +7,10 @@
 
 use cryptotl_model::{HeadInputs, PublicModel, Records, UNLABELED};
 use cryptotl_privacy::accountant::gdp::Mu;
+use cryptotl_privacy::loss::Losses;
 use cryptotl_privacy::{
-    ChargedSums, Description, NoisySum, Receipt, ReleasePlan, SumRequest, epsilons_of_parts, largest_rho_by,
+    ChargedSums, Description, Epsilon, NoisySum, PlanError, Receipt, ReleasePlan, SumRequest,
+    epsilons_of_parts, largest_rho_by,
 };
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +37,8 @@ pub struct Search {
     pub candidates: Vec<(HeadSettings, ReleasePlan)>,
     /// The plan of the choice.
     pub choice: ReleasePlan,
+    /// What all of it costs together by the ledger's accountant, at its delta; at most what was asked for.
+    pub epsilon: Epsilon,
 }
 
 impl Search {
@@ -44,8 +48,9 @@ impl Search {
     /// others.
     ///
     /// # Errors
-    /// [`TrainerError::Training`] for fewer than two candidates, too many or equal ones, and a part that leaves
-    /// nothing; [`TrainerError::Plan`] when the terms do not allow a candidate.
+    /// [`TrainerError::Training`] for fewer than two candidates, too many or equal ones, a part that leaves
+    /// nothing, and candidates that cost more together than alone; [`TrainerError::Plan`] when the terms do not allow a
+    /// candidate.
     pub fn plan(
         public: &PublicModel,
         candidates: &[Candidate],
@@ -71,11 +76,9 @@ impl Search {
         let Terms { epsilon, delta, accountant, unit, adjacency, .. } = *terms;
         let mut parts = vec![100 - percent; n];
         parts.push(percent * n as u32);
-        let epsilons = epsilons_of_parts(accountant, epsilon, delta, &parts)
-            .map_err(cryptotl_privacy::PlanError::from)?;
+        let epsilons = epsilons_of_parts(accountant, epsilon, delta, &parts).map_err(PlanError::from)?;
         let planned = candidates.iter().zip(&epsilons).map(|(candidate, &epsilon)| {
-            let rho =
-                largest_rho_by(accountant, epsilon, delta).map_err(cryptotl_privacy::PlanError::from)?;
+            let rho = largest_rho_by(accountant, epsilon, delta).map_err(PlanError::from)?;
             let signal = Signal::new(Mu::from_rho(rho).get(), public_size)?;
             let settings = HeadSettings::auto(public, candidate.inputs, candidate.method, signal)?;
             let mut about = about.clone();
@@ -102,7 +105,17 @@ impl Search {
             adjacency,
             description,
         })?;
-        Ok(Self { candidates, choice })
+        let losses = candidates.iter().map(|(_, plan)| plan).chain([&choice]);
+        let losses = losses.fold(Losses::NONE, |sum, plan| sum.plus(Losses::of(plan.event())));
+        // A sampled release states its own epsilon by another theory than the one that adds, which says more.
+        let whole = losses.epsilon(accountant, delta).map_err(PlanError::from)?;
+        if whole > epsilon {
+            return Err(TrainerError::training(
+                format!("the search costs epsilon {whole} together, and {epsilon} was asked for"),
+                "leave dp-sgd out, whose epsilon alone is counted more closely than its part of a sum",
+            ));
+        }
+        Ok(Self { candidates, choice, epsilon: whole })
     }
 }
 

@@ -8,7 +8,7 @@ use cryptotl_model::{Digest, Records, UNLABELED};
 use cryptotl_privacy::{ChargedSums, Description, NoisySum, Receipt, ReleasePlan, SumRequest};
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Result, TrainerError};
 use crate::head::Terms;
 use crate::release::Head;
 
@@ -21,7 +21,7 @@ const Z_95: f64 = 1.959_963_984_540_054;
 /// what tells these records from others.
 ///
 /// # Errors
-/// [`crate::TrainerError::Plan`] when the terms do not allow it.
+/// [`TrainerError::Plan`] when the terms do not allow it.
 pub fn plan(head: &Head, digest: Digest, terms: &Terms, about: Description) -> Result<ReleasePlan> {
     let labels = &head.header.label_names;
     let mut description = Description::from([
@@ -48,10 +48,16 @@ pub fn plan(head: &Head, digest: Digest, terms: &Terms, about: Description) -> R
 /// Runs what was paid for. A record without a declared label counts nowhere; no record can make it fail.
 ///
 /// # Errors
-/// [`crate::TrainerError::Model`] when the records do not fit the head ([`Head::check`] tells before the charge),
-/// [`crate::TrainerError::Mechanism`] when the plan is for another number of labels.
+/// [`TrainerError::Model`] when the records do not fit the head ([`Head::check`] tells before the charge),
+/// [`TrainerError::Training`] when the plan is for another number of labels.
 pub fn run(head: &Head, records: &Records, mut sums: ChargedSums) -> Result<(Confusion, Receipt)> {
     let labels = head.header.label_names.len();
+    if sums.dimension() != labels * labels {
+        return Err(TrainerError::training(
+            format!("the plan has {} cells, and the head {labels} labels", sums.dimension()),
+            "plan the validation again",
+        ));
+    }
     let predicted = head.predict(records)?;
     let declared = records.require_labels()?;
     let units = sums.units(records.len(), records.persons.as_deref())?;

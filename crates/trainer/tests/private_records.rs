@@ -1,11 +1,9 @@
 //! Validation and search on private records: against counting, under both units, and paid for as a whole.
 
-use std::collections::BTreeMap;
+mod common;
 
-use cryptotl_model::{
-    Digest, EncoderId, HeadInputs, LinearScore, Projection, PublicModel, RankStatistics, Records,
-    RecordsHeader, Scaler, SourceView, UNLABELED,
-};
+use common::{WIDTH, public};
+use cryptotl_model::{Digest, HeadInputs, Records, RecordsHeader, UNLABELED};
 use cryptotl_privacy::{
     Accountant, Adjacency, ChargedPlan, Delta, Description, Epsilon, Ledger, Payment, Policy, PrivacyUnit,
     ReleasePlan, Rho, largest_rho_by,
@@ -13,52 +11,17 @@ use cryptotl_privacy::{
 use cryptotl_trainer::head::{ChargedMechanism, Space, Task, Terms};
 use cryptotl_trainer::search::{self, Candidate, Search};
 use cryptotl_trainer::{Head, HeadSettings, Method, validation};
-use ndarray::{Array1, Array2, array};
+use ndarray::Array2;
 
-const WIDTH: usize = 3;
 const SIZE: u64 = 200;
-
-fn encoder() -> EncoderId {
-    EncoderId { name: "tiny".into(), digest: Digest::of(b"tiny") }
-}
-
-fn public() -> PublicModel {
-    let projection = Projection {
-        inputs: HeadInputs::Embedding,
-        mean: Array1::zeros(WIDTH),
-        components: Array2::eye(WIDTH),
-        bias_share: 0.3,
-        score_share: 0.0,
-        score_scale: 2.0,
-        score: LinearScore { weight: array![1.0, 0.0, 0.0], bias: 0.1 },
-    };
-    let statistics = RankStatistics {
-        gram: Array2::from_diag(&Array1::from_elem(WIDTH + 1, 0.2)),
-        start: Array1::from_vec(vec![1.0, -0.3, 0.2, 0.0]),
-    };
-    PublicModel {
-        name: "tiny".into(),
-        encoder: encoder(),
-        lower: Digest::of(b"lower"),
-        feature_width: 1,
-        label_names: vec!["no".into(), "yes".into()],
-        sources: vec![],
-        validation_accuracy: 0.5,
-        scaler: Scaler::new(Array1::zeros(WIDTH), Array1::ones(WIDTH), 4.0).unwrap(),
-        zero_shot: LinearScore { weight: array![1.0, 0.0, 0.0], bias: 0.1 },
-        views: BTreeMap::from([(
-            HeadInputs::Embedding,
-            SourceView { projection, ranks: BTreeMap::from([(WIDTH, statistics)]) },
-        )]),
-    }
-}
 
 /// Records with the label of their first coordinate's sign, every seventh without one.
 fn records(n: usize) -> Records {
     let embeddings = Array2::from_shape_fn((n, WIDTH), |(i, j)| ((i * 7 + j * 3 + 1) as f32 * 0.9).sin());
     let label = |i: usize| if i % 7 == 6 { UNLABELED } else { u32::from(embeddings[[i, 0]] > 0.0) };
+    let model = public(2);
     Records {
-        header: RecordsHeader { encoder: encoder(), label_names: public().label_names, extraction: None },
+        header: RecordsHeader { encoder: model.encoder, label_names: model.label_names, extraction: None },
         ids: (0..n).map(|i| i.to_string()).collect(),
         labels: Some((0..n).map(label).collect()),
         embeddings,
@@ -91,7 +54,7 @@ fn terms(ledger: &Ledger, epsilon: f64) -> Terms {
 }
 
 fn trained(ledger: &Ledger, charged: ChargedPlan, settings: &HeadSettings, records: &Records) -> Head {
-    let public = public();
+    let public = public(2);
     let space = Space::new(&public, settings).unwrap();
     let mut mechanism = ChargedMechanism::open(charged).unwrap();
     let weights = settings.fit(&Task::new(&space, records, &mechanism).unwrap(), &mut mechanism).unwrap();
@@ -105,7 +68,7 @@ fn search_of(ledger: &Ledger, epsilon: f64) -> Search {
     let candidates = [Method::DpFc, Method::DpGd]
         .map(|method| Candidate { inputs: HeadInputs::Embedding, method: Some(method) });
     let about = Description::new();
-    Search::plan(&public(), &candidates, &terms(ledger, epsilon), SIZE, 20, &about).unwrap()
+    Search::plan(&public(2), &candidates, &terms(ledger, epsilon), SIZE, 20, &about).unwrap()
 }
 
 /// So large an epsilon that the DP noise is far below one unit, and so the answer is a count.
@@ -190,7 +153,7 @@ fn a_search_costs_what_was_asked_for_as_a_whole() {
         };
         let candidates = [Method::DpFc, Method::DpGd]
             .map(|method| Candidate { inputs: HeadInputs::Embedding, method: Some(method) });
-        let search = Search::plan(&public(), &candidates, &terms, SIZE, 20, &Description::new()).unwrap();
+        let search = Search::plan(&public(2), &candidates, &terms, SIZE, 20, &Description::new()).unwrap();
         let plans = search.candidates.iter().map(|(_, plan)| plan).chain([&search.choice]);
         let rho = plans.map(|plan| plan.guarantee().rho).try_fold(Rho::ZERO, Rho::checked_add).unwrap();
         let whole = largest_rho_by(accountant, terms.epsilon, terms.delta).unwrap();
@@ -198,14 +161,41 @@ fn a_search_costs_what_was_asked_for_as_a_whole() {
         assert!(rho.to_f64_rounding_up() > 0.999 * whole.to_f64_rounding_up(), "{rho} {whole}");
         let share = search.choice.guarantee().rho.to_f64_rounding_up() / whole.to_f64_rounding_up();
         assert!((share - 0.2).abs() < 1e-3, "{share}");
+        assert!(search.epsilon <= terms.epsilon && search.epsilon.get() > 0.999, "{}", search.epsilon);
         // Equal candidates, one alone, and parts that leave nothing are refused.
         for (list, percent) in
             [(&[candidates[0]; 2][..], 20), (&candidates[..1], 20), (&candidates, 0), (&candidates, 100)]
         {
-            let plan = Search::plan(&public(), list, &terms, SIZE, percent, &Description::new());
+            let plan = Search::plan(&public(2), list, &terms, SIZE, percent, &Description::new());
             assert!(plan.is_err(), "{list:?} {percent}");
         }
     }
+}
+
+/// A sampled release's own epsilon is by its privacy loss distribution; what it adds to a ledger is more.
+#[test]
+fn a_search_that_costs_more_together_than_was_asked_for_is_refused() {
+    let (_folder, ledger) = ledger("record", 3.0);
+    let candidates = [Method::DpFc, Method::DpSgd]
+        .map(|method| Candidate { inputs: HeadInputs::Embedding, method: Some(method) });
+    let terms = terms(&ledger, 1.0);
+    let search = Search::plan(&public(2), &candidates, &terms, SIZE, 20, &Description::new());
+    let error = search.unwrap_err().to_string();
+    assert!(error.contains("together") && error.contains("dp-sgd"), "{error}");
+}
+
+#[test]
+fn a_validation_planned_for_other_labels_is_refused() {
+    let (_folder, mut ledger) = ledger("record", 1e6);
+    let search = search_of(&ledger, EXACT);
+    let table = records(40);
+    let (settings, plan) = search.candidates[0].clone();
+    let charged = ledger.charge(plan).unwrap();
+    let head = trained(&ledger, charged, &settings, &table);
+    // The choice's plan has two cells, and two labels have four.
+    let sums = ledger.charge(search.choice).unwrap().into_mechanism().unwrap();
+    let error = validation::run(&head, &table, sums).unwrap_err().to_string();
+    assert!(error.contains("2 cells"), "{error}");
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub struct PaymentArgs {
     /// The population's ledger
     #[arg(long, value_name = "FILE")]
     pub ledger: PathBuf,
-    /// What this may cost altogether, at the ledger's delta
+    /// What this may cost, all of it together, at the ledger's delta
     #[arg(long, value_name = "E")]
     pub epsilon: f64,
     /// The delta that the ledger must have; another is refused [default: the ledger's]

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::ledger::read_policy;
 use crate::card;
-use crate::cli::FinetuneArgs;
+use crate::cli::{FinetuneArgs, PaymentArgs};
 use crate::exit::{Code, Failure, Result};
 use crate::output::Output;
 use crate::report::GROUP_SIZES;
@@ -80,22 +80,23 @@ pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
     check_writable(&args.output)?;
     card::check_place(&args.output)?;
     let (public, public_digest) = PublicModel::read(&args.model)?;
-    let mut ledger = Ledger::open(&args.ledger)?;
+    let PaymentArgs { ledger: path, epsilon, delta, policy, run } = &args.payment;
+    let mut ledger = Ledger::open(path)?;
     let status = ledger.status()?;
-    check_policy(args.policy.as_deref(), &args.ledger, &status)?;
+    check_policy(policy.as_deref(), path, &status)?;
     // A file that plainly does not fit is refused before it costs anything. Its header holds no record.
     let features = Features { path: &args.features, model: &args.model, inputs: args.inputs };
     let unit = status.policy.unit();
     if let Some(outline) = outline(&args.features)? {
         check_outline(&features, (&public, public_digest), unit, &outline)?;
     }
-    let terms = terms(&status, Epsilon::new(args.epsilon)?, args.delta)?;
+    let terms = terms(&status, Epsilon::new(*epsilon)?, *delta)?;
     let mu = Mu::from_rho(largest_rho_by(terms.accountant, terms.epsilon, terms.delta)?);
     let signal = Signal::new(mu.get(), status.public_size)?;
     let auto = HeadSettings::auto(&public, args.inputs, args.method.method(), signal)?;
     let settings = HeadSettings { slack: args.slack, ..auto };
     let mut about = Description::from([("public-model".to_owned(), public_digest.to_string())]);
-    about.extend(args.run.clone().map(|name| ("run".to_owned(), name)));
+    about.extend(run.clone().map(|name| ("run".to_owned(), name)));
     let plan = settings.plan(&public, &terms, about)?;
 
     let charged = match ledger.charge(plan) {
@@ -235,6 +236,29 @@ pub(super) fn outline(path: &Path) -> Result<Option<RecordsOutline>> {
     ))
 }
 
+/// Fails when records do not declare the labels of a model or head, or do not say whose they are where that counts.
+pub(super) fn check_declared(
+    path: &Path,
+    (owner, labels): (&str, &[String]),
+    unit: PrivacyUnit,
+    outline: &RecordsOutline,
+) -> Result<()> {
+    let path = path.display();
+    if !outline.has_labels || outline.header.label_names != labels {
+        return Err(Failure::failed(
+            format!("{path} does not declare the {owner}'s labels, {}", labels.join(",")),
+            "embed the texts with --label-column and this --labels list",
+        ));
+    }
+    if unit != PrivacyUnit::Record && !outline.has_persons {
+        return Err(Failure::failed(
+            format!("{path} does not say whose records they are, and the ledger protects a {unit}"),
+            "embed the texts with --unit-column",
+        ));
+    }
+    Ok(())
+}
+
 /// Records that a head is to be trained on or chosen by.
 pub(super) struct Features<'a> {
     /// The records file.
@@ -273,18 +297,7 @@ pub(super) fn check_outline(
             "run `cryptotl embed` with the model's encoder",
         ));
     }
-    if !outline.has_labels || header.label_names != public.label_names {
-        return Err(Failure::failed(
-            format!("{features} does not declare the model's labels, {}", public.label_names.join(",")),
-            "embed the texts with --label-column and this --labels list",
-        ));
-    }
-    if unit != PrivacyUnit::Record && !outline.has_persons {
-        return Err(Failure::failed(
-            format!("{features} does not say whose records they are, and the ledger protects a {unit}"),
-            "embed the texts with --unit-column",
-        ));
-    }
+    check_declared(of.path, ("model", &public.label_names), unit, outline)?;
     if of.inputs.needs_features() && outline.feature_width != Some(public.feature_width) {
         return Err(Failure::failed(
             format!("{features} does not have the model's {} server features", public.feature_width),

@@ -112,7 +112,8 @@ pub fn run(args: TuneArgs, output: &Output) -> Result<()> {
     let search = Search::plan(&public, &candidates, &terms, status.public_size, share, &about)?;
     let plans: Vec<ReleasePlan> =
         search.candidates.iter().map(|(_, plan)| plan).chain([&search.choice]).cloned().collect();
-    if !is_all_finished(&ledger, &plans)? {
+    // A search that was broken off is charged for what is left of it.
+    if is_new(&ledger, &plans)? {
         check_whole(&ledger, &terms)?;
     }
 
@@ -153,9 +154,10 @@ pub fn run(args: TuneArgs, output: &Output) -> Result<()> {
     report(&args, &ledger, &search, heads, choice, replayed, output)
 }
 
-fn is_all_finished(ledger: &Ledger, plans: &[ReleasePlan]) -> Result<bool> {
+/// Whether nothing of a search was released yet.
+fn is_new(ledger: &Ledger, plans: &[ReleasePlan]) -> Result<bool> {
     for plan in plans {
-        if ledger.find_release(plan)?.is_none() {
+        if ledger.find_release(plan)?.is_some() {
             return Ok(false);
         }
     }
@@ -212,7 +214,7 @@ fn report(
         head: args.output.display().to_string(),
         card: card.display().to_string(),
         digest,
-        epsilon: Epsilon::new(args.payment.epsilon)?,
+        epsilon: search.epsilon,
         candidates: candidates.collect(),
         chosen: choice.chosen,
         noise: choice.noise,

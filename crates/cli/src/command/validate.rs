@@ -3,15 +3,13 @@
 use std::fmt;
 
 use cryptotl_model::format::{check_writable, write_atomically};
-use cryptotl_model::{Digest, Records};
-use cryptotl_privacy::{
-    ChargeError, Description, Epsilon, Guarantee, Ledger, PrivacyUnit, Rho, StoredRelease, Witness,
-};
+use cryptotl_model::{Digest, Records, RecordsOutline};
+use cryptotl_privacy::{ChargeError, Description, Epsilon, Guarantee, Ledger, Rho, StoredRelease, Witness};
 use cryptotl_trainer::Head;
 use cryptotl_trainer::validation::{self, Confusion, Estimate};
 use serde::{Deserialize, Serialize};
 
-use super::finetune::{check_policy, outline, terms};
+use super::finetune::{check_declared, check_policy, outline, terms};
 use crate::cli::{PaymentArgs, ValidateArgs};
 use crate::exit::{Failure, Result};
 use crate::output::Output;
@@ -27,8 +25,11 @@ struct Validation {
     guarantee: Guarantee,
     witness: Witness,
     labels: Vec<String>,
-    #[serde(flatten)]
-    figures: Figures,
+    confusion: Confusion,
+    /// Null where the noise drowns the number of units.
+    accuracy: Option<Estimate>,
+    /// A label's own accuracy, one a label.
+    recalls: Vec<Option<Estimate>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -38,22 +39,6 @@ enum Format {
 }
 
 const VERSION: u32 = 1;
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Figures {
-    confusion: Confusion,
-    /// Null where the noise drowns the number of units.
-    accuracy: Option<Estimate>,
-    /// A label's own accuracy, one a label.
-    recalls: Vec<Option<Estimate>>,
-}
-
-impl From<Confusion> for Figures {
-    fn from(confusion: Confusion) -> Self {
-        let recalls = (0..confusion.cells.len()).map(|label| confusion.recall(label)).collect();
-        Self { accuracy: confusion.accuracy(), recalls, confusion }
-    }
-}
 
 #[derive(Serialize)]
 struct Validated {
@@ -67,8 +52,7 @@ struct Validated {
 
 impl fmt::Display for Validated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Validation { guarantee, labels, figures, witness, .. } = &self.validation;
-        let Figures { confusion, accuracy, recalls } = figures;
+        let Validation { guarantee, labels, witness, confusion, accuracy, recalls, .. } = &self.validation;
         let words = |estimate: &Option<Estimate>| match estimate {
             Some(Estimate { value, low, high }) => format!("{value:.3} ({low:.3} to {high:.3})"),
             None => "too few records for this much DP noise".to_owned(),
@@ -117,9 +101,12 @@ pub fn run(args: ValidateArgs, output: &Output) -> Result<()> {
     let status = ledger.status()?;
     check_policy(policy.as_deref(), path, &status)?;
     let unit = status.policy.unit();
+    let check = |outline: &RecordsOutline| {
+        check_declared(&args.features, ("head", &head.header.label_names), unit, outline)?;
+        Ok::<(), Failure>(head.check(outline)?)
+    };
     if let Some(outline) = outline(&args.features)? {
-        check(&args, &head, unit, outline.has_labels, &outline.header.label_names, outline.has_persons)?;
-        head.check(&outline)?;
+        check(&outline)?;
     }
     let about = run.clone().map(|name| ("run".to_owned(), name));
     let about = about.into_iter().collect::<Description>();
@@ -130,8 +117,7 @@ pub fn run(args: ValidateArgs, output: &Output) -> Result<()> {
             let sums = other?.into_mechanism()?;
             // From here on the loss is spent, whatever happens; private data may be read.
             let records = Records::read(&args.features)?;
-            let outline = records.outline();
-            check(&args, &head, unit, outline.has_labels, &outline.header.label_names, outline.has_persons)?;
+            check(&records.outline())?;
             let (confusion, receipt) = validation::run(&head, &records, sums)?;
             let validation = Validation {
                 format: Format::Validation,
@@ -141,7 +127,9 @@ pub fn run(args: ValidateArgs, output: &Output) -> Result<()> {
                 guarantee: receipt.plan().guarantee().clone(),
                 witness: *receipt.witness(),
                 labels: head.header.label_names.clone(),
-                figures: confusion.into(),
+                accuracy: confusion.accuracy(),
+                recalls: (0..confusion.cells.len()).map(|label| confusion.recall(label)).collect(),
+                confusion,
             };
             let bytes = to_json(&validation)?;
             ledger.record_release(receipt, &bytes)?;
@@ -159,30 +147,6 @@ pub fn run(args: ValidateArgs, output: &Output) -> Result<()> {
         rho_remaining: status.rho_remaining,
         epsilon_affordable: status.epsilon_affordable,
     })
-}
-
-fn check(
-    args: &ValidateArgs,
-    head: &Head,
-    unit: PrivacyUnit,
-    has_labels: bool,
-    labels: &[String],
-    has_persons: bool,
-) -> Result<()> {
-    let features = args.features.display();
-    if !has_labels || labels != head.header.label_names {
-        return Err(Failure::failed(
-            format!("{features} does not declare the head's labels, {}", head.header.label_names.join(",")),
-            "embed the texts with --label-column and this --labels list",
-        ));
-    }
-    if unit != PrivacyUnit::Record && !has_persons {
-        return Err(Failure::failed(
-            format!("{features} does not say whose records they are, and the ledger protects a {unit}"),
-            "embed the texts with --unit-column",
-        ));
-    }
-    Ok(())
 }
 
 /// What an earlier run of the same plan released.

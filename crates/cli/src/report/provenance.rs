@@ -142,7 +142,8 @@ impl Scope {
                 Block::Text("Published without DP noise, because it does not follow from a record:".to_owned()),
                 Block::List(self.unprotected.clone()),
                 Block::Note(
-                    "No loss curve, accuracy or gradient of private records was printed or is in this report. The promise \
+                    "No loss, accuracy or gradient of private records was printed or is in this report, but what charged runs \
+                     released with DP noise. The promise \
                      is about what the head tells of single units; what it tells of everyone, such as that a word is \
                      unfriendly, is what it is for."
                         .to_owned(),
