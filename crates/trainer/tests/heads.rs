@@ -5,10 +5,7 @@ mod common;
 use std::time::Instant;
 
 use common::{WIDTH, numbers, public};
-use cryptotl_model::{
-    Digest, EncoderId, HeadInputs, LinearScore, Projection, PublicModel, RankStatistics, Records,
-    RecordsHeader, Scaler, SourceView, UNLABELED,
-};
+use cryptotl_model::{Digest, EncoderId, HeadInputs, PublicModel, Records, RecordsHeader, UNLABELED};
 use cryptotl_privacy::{
     Accountant, Adjacency, Delta, Description, Epsilon, Event, Ledger, Order, Policy, PrivacyUnit,
     PublicData, ReleasePlan, SumRequest,
