@@ -12,6 +12,11 @@ use crate::{
 
 const SMALL: ParameterSet = ParameterSet::InsecureN1024Q30x5P38;
 
+/// The most that a measured rms error may exceed the predicted one. The features of a network with one narrow layer share
+/// a single slot's error, and that has an exponential tail over the keys (see `plan::error_model`): a factor of 4 comes
+/// once in some thousand runs, this one less than once in 10^9. A wrong result is off by a factor of 10^4 or more.
+const LIMIT: f64 = 20.0;
+
 fn plan(network: &Network, set: ParameterSet, bound: f64) -> EvaluationPlan {
     EvaluationPlan::compile(network, set, Packing::RecordMajor, InputBound::new(bound).unwrap()).unwrap()
 }
@@ -58,8 +63,8 @@ proptest! {
         let network = testkit::network(coefficients, widths, seed);
         let rows = testkit::records(rows, widths[0], 3.0, seed);
         let plan = plan(&network, SMALL, 3.0);
-        for (max, _) in errors(&plan, &network, &rows, &Kernels::ALL) {
-            prop_assert!(max < 20.0 * plan.predicted_error(), "{max:e} {plan}");
+        for (_, rms) in errors(&plan, &network, &rows, &Kernels::ALL) {
+            prop_assert!(rms < LIMIT * plan.predicted_error(), "{rms:e} {plan}");
         }
     }
 }
@@ -69,8 +74,8 @@ fn features_far_below_1_do_not_ask_for_a_scale_beyond_the_modulus() {
     let network = testkit::network(vec![0.1, 0.7, 0.2], [4, 1, 59], 413);
     let rows = testkit::records(1, 4, 3.0, 413);
     let by_record = plan(&network, SMALL, 3.0);
-    for (max, _) in errors(&by_record, &network, &rows, &Kernels::ALL) {
-        assert!(max < 20.0 * by_record.predicted_error(), "{max:e}");
+    for (_, rms) in errors(&by_record, &network, &rows, &Kernels::ALL) {
+        assert!(rms < LIMIT * by_record.predicted_error(), "{rms:e}");
     }
 }
 
@@ -91,8 +96,8 @@ fn each_parameter_set() {
     let rows = testkit::records(3, 40, 3.0, 12);
     for set in ParameterSet::ALL {
         let plan = plan(&network, set, 3.0);
-        for (max, _) in errors(&plan, &network, &rows, &Kernels::ALL) {
-            assert!(max < 20.0 * plan.predicted_error(), "{set}: {max:e}");
+        for (_, rms) in errors(&plan, &network, &rows, &Kernels::ALL) {
+            assert!(rms < LIMIT * plan.predicted_error(), "{set}: {rms:e}");
         }
     }
 }
