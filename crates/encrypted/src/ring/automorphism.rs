@@ -18,12 +18,6 @@ impl Automorphism {
         Self { table: (0..degree).map(|i| bit_reverse(source(i), degree) as u16).collect() }
     }
 
-    /// The Galois element that rotates the slots left by `step` (negative: right): `3^step` modulo `2N`.
-    pub(crate) fn element_of_step(degree: usize, step: isize) -> usize {
-        let exponent = step.rem_euclid((degree / 2) as isize);
-        (0..exponent).fold(1, |element, _| element * 3 % (2 * degree))
-    }
-
     /// Values `start ..` of a polynomial modulo one prime, as many as `to` takes.
     pub(crate) fn apply_from<T: Copy>(&self, start: usize, from: &[T], to: &mut [T]) {
         let table = &self.table[start..][..to.len()];
@@ -42,6 +36,7 @@ impl Automorphism {
 mod tests {
     use super::*;
     use crate::params::ParameterSet;
+    use crate::record_major::layout::galois_element;
     use crate::ring::Ring;
 
     /// `a(X^g)` by its definition, on coefficients.
@@ -59,9 +54,9 @@ mod tests {
     fn permutes_values_as_it_maps_coefficients() {
         let set = ParameterSet::InsecureN1024Q30x5P38;
         let (ring, n) = (Ring::new(set), set.degree());
-        assert_eq!(Automorphism::element_of_step(n, 1), 3);
-        let steps = [0, 1, 7, -1, 511].map(|step| Automorphism::element_of_step(n, step));
-        for element in steps.into_iter().chain([2 * n - 1]) {
+        let rotations = [0, 1, 7, 511].map(|steps| galois_element(n / 2, steps) as usize);
+        assert_eq!(rotations[..2], [1, 3]);
+        for element in rotations.into_iter().chain([2 * n - 1]) {
             let automorphism = Automorphism::new(n, element);
             for prime in 0..set.data_primes().len() {
                 let q = ring.modulus(prime).q;

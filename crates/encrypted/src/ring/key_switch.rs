@@ -170,7 +170,6 @@ impl Ring {
     }
 
     /// Adds `P polynomial` to an extended one of the same level: it joins the sum before the division.
-    #[allow(dead_code)] // For rotations, as the next one.
     pub(crate) fn add_times_special(&self, polynomial: &[u32], to: &mut Extended) {
         assert!(polynomial.len() == to.data.len());
         let n = self.degree;
@@ -184,7 +183,6 @@ impl Ring {
     }
 
     /// Divides by `P`, rounded: `out` is `[level][N]`. The same integers as SEAL's.
-    #[allow(dead_code)]
     pub(crate) fn mod_down(&self, extended: &Extended, out: &mut [u32], scratch: &mut Scratch) {
         let n = self.degree;
         assert!(out.len() == extended.data.len());

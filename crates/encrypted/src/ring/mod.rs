@@ -10,7 +10,6 @@
 //! machine has it, AVX2, or the portable build that the tests compare with. Nothing allocates but
 //! constructors: callers keep a [`Scratch`] for each thread.
 
-#[allow(dead_code)] // Rotations are for packings with several features a ciphertext.
 mod automorphism;
 mod diagonals;
 mod key_switch;
@@ -19,7 +18,6 @@ mod transform;
 
 use pulp::Arch;
 
-#[allow(unused_imports)]
 pub(crate) use automorphism::Automorphism;
 pub(crate) use diagonals::{Blocks, Diagonal, Diagonals};
 pub(crate) use key_switch::{Digits, Extended, SwitchKey};
