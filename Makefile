@@ -27,9 +27,10 @@ demo: assets build  ## the main job on real text, through real encryption
 demo-all:         ## the same for all three private targets
 	@$(MAKE) demo DEMO_TARGETS=amazon,tweets,nyt
 
-check: setup      ## format and lints
+check: setup      ## format, lints and links of the documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps
 
 test: assets browser check   ## the tests run in the release profile: the binaries that users run, with overflow checks on
 	$(CARGO) test --release --workspace

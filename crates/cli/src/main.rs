@@ -4,6 +4,8 @@
 //! mathematics.
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
+// Docstrings of arguments are help texts, where brackets mean that a part may be left out.
+#![allow(rustdoc::broken_intra_doc_links)]
 
 mod card;
 mod cli;

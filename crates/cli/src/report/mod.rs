@@ -3,7 +3,7 @@
 //!
 //! [`Report`] is what `report.json` holds, and `docs/report.schema.json` is derived from it. Each block of the
 //! report is a file of this module: its fields, how they are assembled from the [`Evidence`], and its
-//! [`Section`] for readers. [`html`] and [`markdown`] write the same sections, so neither can leave one out.
+//! [`Section`] for readers. [`mod@html`] and [`mod@markdown`] write the same sections, so neither can leave one out.
 //! A block whose evidence was not given is [`Assessed::NotAssessed`] with the reason, and is shown as that.
 
 mod attack;

@@ -14,11 +14,11 @@
 //!
 //! # What is computed
 //!
-//! 1. [`pair`]: the pairs of the Gaussian and the Laplace mechanism, and with Poisson sampling at rate q
+//! 1. `pair`: the pairs of the Gaussian and the Laplace mechanism, and with Poisson sampling at rate q
 //!    the pairs ((1-q) P0 + q P1, P0) for a record that is removed and its reverse for one that is added. Each
 //!    is composed by itself; the larger epsilon counts.
-//! 2. [`grid`]: each loss on a grid, dominating the true one.
-//! 3. [`compose`]: the distribution of the sum by the fast Fourier transform, tilted ([`tilt`]) so that
+//! 2. `grid`: each loss on a grid, dominating the true one.
+//! 3. `compose`: the distribution of the sum by the fast Fourier transform, tilted (`tilt`) so that
 //!    round-off is relative to delta.
 //! 4. The grid is halved until epsilon changes by less than one part in 10^4 twice in a row, or the transform reaches 2^21
 //!    points. Each grid's epsilon is an upper bound; the least counts.

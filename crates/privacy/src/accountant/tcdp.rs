@@ -41,7 +41,7 @@
 //! **Lemma 3** (between integers). H(alpha) = (A(alpha) - 1) / (alpha (alpha-1)) is log-convex in alpha, and so is
 //! A(alpha).
 //!
-//! *Proof.* By Taylor's formula and E_P0[y] = 0, H(alpha) is E_P0 of the integral over t from 0 to 1 of
+//! *Proof.* By Taylor's formula and `E_P0[y]` = 0, H(alpha) is E_P0 of the integral over t from 0 to 1 of
 //! (1-t) y^2 (1+ty)^(alpha-2): a positive mixture of exponentials in alpha, as A is. Such mixtures are log-convex
 //! (Hölder). ∎
 //!

@@ -77,11 +77,11 @@ impl MinimumEvent {
         residual * (1.0 + ROW_MARGIN)
     }
 
-    /// The norm of J's gradient that the released point is allowed: [`TOLERANCE`] L.
+    /// The norm of J's gradient that the released point is allowed: `TOLERANCE` L.
     ///
     /// The optimizer stops at half of it by its own computation, in compensated sums. The other half covers the rounding of
     /// that computation, below 2^31 units of 10^4 numbers each, and the displacement of b by half a step of its grid, 2^-48 L
-    /// in each of at most [`MAX_WEIGHTS`] coordinates.
+    /// in each of at most `MAX_WEIGHTS` coordinates.
     pub fn gradient_tolerance(&self) -> f64 {
         TOLERANCE * self.gradient_bound()
     }
