@@ -1,9 +1,10 @@
 # The front door: `make demo` runs the main job on real text, `make test` passes the tests.
 # Both install what they need.
 CARGO ?= cargo
+PREFIX ?= $(HOME)/.local
 export CARGO_INCREMENTAL = 0
 
-.PHONY: setup assets assets-mpnet browser build demo demo-all bench bench-privacy test check clean
+.PHONY: setup assets assets-mpnet browser build install demo demo-all bench bench-privacy test check clean
 
 setup:            ## system packages and cargo components
 	@sh scripts/setup.sh
@@ -20,6 +21,10 @@ assets-mpnet: setup  ## all-mpnet-base-v2, 400 MB: not needed by demo and test, 
 # With one small test: cargo then chooses the same features of dependencies as `make test`, and builds them once.
 build: setup
 	$(CARGO) build --release --workspace --bins --lib --test tidy
+
+install: build    ## the program, without its debug information, in PREFIX/bin (default: ~/.local/bin)
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -s -m 755 target/release/cryptotl $(DESTDIR)$(PREFIX)/bin/
 
 demo: assets build  ## the main job on real text, through real encryption
 	@sh scripts/demo.sh
