@@ -3,6 +3,7 @@
 mod checks;
 mod documents;
 mod read;
+mod source;
 
 use std::fmt;
 
