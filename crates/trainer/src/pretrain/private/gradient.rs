@@ -66,7 +66,7 @@ pub(super) fn by_parameter(blueprint: &Blueprint, sum: &[f64]) -> Vec<Vec<f32>> 
     let (mut outer, mut plain) = sum.split_at(products);
     let slots = blueprint.slots();
     let is_bias_of = |slot: usize| slots.get(slot + 1).is_some_and(|next| next.is_bias);
-    let mut take = |slot: usize| {
+    let take = |slot: usize| {
         let [rows, columns] = slots[slot].shape;
         // A weight with a bias after it, and that bias, are the rows of an outer product.
         let from = if slots[slot].is_bias || is_bias_of(slot) { &mut outer } else { &mut plain };
@@ -74,7 +74,7 @@ pub(super) fn by_parameter(blueprint: &Blueprint, sum: &[f64]) -> Vec<Vec<f32>> 
         *from = rest;
         own.iter().map(|x| *x as f32).collect()
     };
-    (0..slots.len()).map(|slot| take(slot)).collect()
+    (0..slots.len()).map(take).collect()
 }
 
 impl<'a> Recordwise<'a> {

@@ -20,7 +20,7 @@ mod tests;
 mod transcript;
 mod zero_shot;
 
-use cryptotl_model::{Digest, Records, RecordsOutline, UNLABELED};
+use cryptotl_model::{Digest, Records, RecordsOutline};
 use cryptotl_privacy::{
     ChargedPlan, Description, Event, Factoring, NoisySum, PartRequest, PlanError, Receipt, ReleasePlan,
     SequencePart, SequenceRequest,
@@ -176,7 +176,8 @@ impl PrivatePretraining {
             ));
         }
         let labels = records.require_labels()?;
-        let target = |i: usize| (labels[i] != UNLABELED).then(|| f64::from(labels[i]));
+        // A code that is not declared counts as no label.
+        let target = |i: usize| (labels[i] < 2).then(|| f64::from(labels[i]));
         let [for_moments, for_zero_shot, for_network] = parts else {
             return Err(TrainerError::training(
                 "the plan is for something else",

@@ -266,7 +266,7 @@ fn source(n: usize, rng: &mut ChaCha8Rng) -> Records {
         (0.15 * normal() + if j == 0 { 0.15 * side } else { 0.0 } + if j == 3 { 0.5 } else { 0.0 }) as f32
     });
     for i in 0..n / 50 {
-        labels[50 * i] = UNLABELED;
+        labels[50 * i] = [UNLABELED, 7][i % 2];
         embeddings[[50 * i + 1, 2]] = f32::NAN;
     }
     Records {
@@ -295,7 +295,7 @@ fn charged(ledger: &mut Ledger, job: &PrivatePretraining, epsilon: f64) -> Charg
 /// The share of labeled records whose score has the label's sign.
 fn accuracy(scores: &Array1<f64>, records: &Records) -> f64 {
     let labels = records.labels.as_ref().unwrap();
-    let right = |(score, label): (&f64, &u32)| (*label != UNLABELED).then(|| (*score > 0.0) == (*label == 1));
+    let right = |(score, label): (&f64, &u32)| (*label < 2).then_some((*score > 0.0) == (*label == 1));
     let rights: Vec<bool> = scores.iter().zip(labels).filter_map(right).collect();
     rights.iter().filter(|r| **r).count() as f64 / rights.len() as f64
 }
