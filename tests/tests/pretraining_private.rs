@@ -95,6 +95,8 @@ fn both_halves_are_paid_for_carry_the_promise_and_work_downstream() {
         path,
         "audit --head head.safetensors --ledger own --model m.public.safetensors --quick --output audit",
     );
+    let card = std::fs::read_to_string(path.join("head.README.md")).unwrap();
+    assert!(card.contains("trained on a private source too") && card.contains("ledger of clinic"), "{card}");
     let report: serde_json::Value =
         serde_json::from_slice(&std::fs::read(path.join("audit/report.json")).unwrap()).unwrap();
     let backbone = &report["product"]["backbone"];

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use common::{gdp_policy, policy, request, sum_of};
 use cryptotl_privacy::{
-    Accountant, ChargeError, Description, EntryKind, Ledger, PartRequest, PrivacyUnit, QueryRequest, ReleasePlan,
-    SampledSumRequest, SequenceRequest, SumRequest,
+    Accountant, ChargeError, Description, EntryKind, Ledger, PartRequest, PrivacyUnit, QueryRequest,
+    ReleasePlan, SampledSumRequest, SequenceRequest, SumRequest,
 };
 
 fn vector(name: &str) -> PathBuf {
@@ -50,7 +50,8 @@ fn plans(ledger: &Ledger) -> Vec<ReleasePlan> {
 /// The one plan of the file that was stored when sequences came.
 fn sequence(ledger: &Ledger) -> ReleasePlan {
     let status = ledger.status().unwrap();
-    let part = PartRequest { dimension: 3, clipping_norm: 0.5, sampling_rate: 1.0, steps: 4, relative_noise: 1.0 };
+    let part =
+        PartRequest { dimension: 3, clipping_norm: 0.5, sampling_rate: 1.0, steps: 4, relative_noise: 1.0 };
     ReleasePlan::sequence(SequenceRequest {
         epsilon: request(0.5).epsilon,
         delta: status.delta,

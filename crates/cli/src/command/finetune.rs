@@ -12,6 +12,7 @@ use cryptotl_privacy::{
     Witness, largest_rho_by,
 };
 use cryptotl_trainer::head::{ChargedMechanism, Signal, Space, Task, Terms};
+use cryptotl_trainer::pretrain::private::SourcePrivacy;
 use cryptotl_trainer::{Head, HeadSettings, Method};
 use serde::Serialize;
 
@@ -115,7 +116,7 @@ pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
     let charged = match ledger.charge(plan) {
         Err(ChargeError::Finished(earlier)) => {
             publish_again(&args.output, &earlier)?;
-            return report(&args, &ledger, true, output);
+            return report(&args, &public, &ledger, true, output);
         }
         other => other?,
     };
@@ -141,7 +142,7 @@ pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
     let bytes = head.to_bytes()?;
     ledger.record_release(receipt, &bytes)?;
     write_atomically(&args.output, &bytes)?;
-    report(&args, &ledger, false, output)
+    report(&args, &public, &ledger, false, output)
 }
 
 /// Puts the head of an earlier run of the same plan where this run's would be.
@@ -165,9 +166,15 @@ fn publish_again(path: &Path, earlier: &StoredRelease) -> Result<()> {
 }
 
 /// Says what was released, from the released file itself, here and in its model card.
-fn report(args: &FinetuneArgs, ledger: &Ledger, replayed: bool, output: &Output) -> Result<()> {
+fn report(
+    args: &FinetuneArgs,
+    public: &PublicModel,
+    ledger: &Ledger,
+    replayed: bool,
+    output: &Output,
+) -> Result<()> {
     let (head, digest) = Head::read(&args.output)?;
-    let card = card::write(&args.output, &head, digest)?;
+    let card = card::write(&args.output, (&head, digest), SourcePrivacy::of(public)?.as_ref())?;
     let status = ledger.status()?;
     output.result(&Released {
         head: args.output.display().to_string(),

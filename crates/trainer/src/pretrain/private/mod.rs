@@ -133,6 +133,7 @@ impl PrivatePretraining {
             ("source", self.source.clone()),
             ("labels", header.label_names.join(",")),
             ("encoder", header.encoder.name.clone()),
+            ("encoder-digest", header.encoder.digest.to_string()),
         ];
         lines.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }
