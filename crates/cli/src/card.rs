@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use cryptotl_model::Digest;
 use cryptotl_model::format::write_atomically;
 use cryptotl_trainer::Head;
+use cryptotl_trainer::pretrain::private::SourcePrivacy;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -147,12 +148,17 @@ pub fn check_place(head: &Path) -> Result<()> {
     }
 }
 
-/// Writes the card of a head beside it, and tells where.
-pub fn write(head_path: &Path, head: &Head, digest: Digest) -> Result<PathBuf> {
+/// Writes the card of a head beside it, and tells where. `source` is what protects the people in a private source of its
+/// public model.
+pub fn write(
+    head_path: &Path,
+    (head, digest): (&Head, Digest),
+    source: Option<&SourcePrivacy>,
+) -> Result<PathBuf> {
     check_place(head_path)?;
     let path = place(head_path);
     let name = head_path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let text = render(head, digest, &name).map_err(|e| Failure::new(Code::Bug, e))?;
+    let text = render((head, digest), source, &name).map_err(|e| Failure::new(Code::Bug, e))?;
     write_atomically(&path, text.as_bytes())?;
     Ok(path)
 }
@@ -190,18 +196,22 @@ fn digest_of(text: &str) -> String {
     Digest::of(text.as_bytes()).to_string()
 }
 
-fn render(head: &Head, digest: Digest, name: &str) -> std::result::Result<String, serde_saphyr::ser::Error> {
+fn render(
+    (head, digest): (&Head, Digest),
+    source: Option<&SourcePrivacy>,
+    name: &str,
+) -> std::result::Result<String, serde_saphyr::ser::Error> {
     let front = FrontMatter {
         library_name: "cryptotl",
         pipeline_tag: "text-classification",
         tags: ["differential-privacy", "text-classification", "transfer-learning"],
         dp: DpBlock::of(head, digest),
     };
-    let text = format!("---\n{}---\n\n{}", serde_saphyr::to_string(&front)?, body(head, name));
+    let text = format!("---\n{}---\n\n{}", serde_saphyr::to_string(&front)?, body(head, source, name));
     Ok(text.replacen(NO_DIGEST, &digest_of(&text), 1))
 }
 
-fn body(head: &Head, name: &str) -> String {
+fn body(head: &Head, source: Option<&SourcePrivacy>, name: &str) -> String {
     let header = &head.header;
     let labels: Vec<String> = header.label_names.iter().map(|label| format!("* {}", plain(label))).collect();
     let encrypted = match &header.encryption {
@@ -210,6 +220,14 @@ fn body(head: &Head, name: &str) -> String {
         }
         None => "No text, label or embedding left its owner.",
     };
+    let source = source.map_or_else(String::new, |privacy| {
+        format!(
+            "The model below the head was trained on a private source too, whose people have a promise of their own under the \
+             ledger of {}. {}\n\n",
+            plain(&privacy.population),
+            privacy.guarantee.formal_sentence()
+        )
+    });
     format!(
         "# {name}\n\n\
          A text classifier's head, trained on private records of the population {population} with differential privacy. It \
@@ -217,6 +235,7 @@ fn body(head: &Head, name: &str) -> String {
          ## Privacy\n\n{sentence}\n\n\
          {encrypted} This is the promise of this release alone. Other releases from the same population add to the loss; its \
          ledger counts them. The promise is about single units ({unit}), not about what is true of everyone.\n\n\
+         {source}\
          ## Use\n\n    cryptotl classify --head {file} --input texts.csv --encoder DIR --text-column text\n\n\
          A head that reads server features also takes the model, with `--model`.\n\n\
          ## Check\n\n    cryptotl verify {file} {card} --ledger LEDGER\n\n\

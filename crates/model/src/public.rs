@@ -1,5 +1,6 @@
-//! `lower.public.safetensors`: what the model owner gives to everyone. Nothing in it comes from private
-//! data, so all of it is free for the data owner to use.
+//! `lower.public.safetensors`: what the model owner gives to everyone. Nothing in it comes from a data owner's
+//! private data, so all of it is free for the data owner to use. Where the model owner's own source is private, all of it
+//! was paid for in the ledger of that source.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,7 +20,7 @@ use crate::scaler::Scaler;
 pub struct SourceId {
     /// The name given to `pretrain`, by default the file's name.
     pub name: String,
-    /// How many labelled records were used.
+    /// How many labelled records were used; of a private source, the count with DP noise.
     pub records: usize,
 }
 
@@ -39,7 +40,11 @@ pub struct PublicHeader {
     /// What the model was trained on.
     pub sources: Vec<SourceId>,
     /// Accuracy of the zero-shot head on the public validation split.
-    pub validation_accuracy: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_accuracy: Option<f64>,
+    /// See [`PublicModel::source_privacy`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_privacy: Option<serde_json::Value>,
     input_bound: f64,
     shares: BTreeMap<String, Shares>,
 }
@@ -91,8 +96,12 @@ pub struct PublicModel {
     pub label_names: Vec<String>,
     /// What the model was trained on.
     pub sources: Vec<SourceId>,
-    /// Accuracy of the zero-shot head on the public validation split.
-    pub validation_accuracy: f64,
+    /// Accuracy of the zero-shot head on the public validation split; `None` where the source is private, or the model
+    /// would tell more of it than was paid for.
+    pub validation_accuracy: Option<f64>,
+    /// What protects the people in a private source, in the words of the crate that trained; `None` where the
+    /// sources are public.
+    pub source_privacy: Option<serde_json::Value>,
     /// What is done to an embedding before it is encrypted.
     pub scaler: Scaler,
     /// The source's linear head on the embedding: the floor without any private data. For two labels; a model of more
@@ -127,6 +136,7 @@ impl PublicModel {
             label_names: self.label_names.clone(),
             sources: self.sources.clone(),
             validation_accuracy: self.validation_accuracy,
+            source_privacy: self.source_privacy.clone(),
             input_bound: self.scaler.bound(),
             shares,
         })
@@ -235,6 +245,7 @@ impl PublicModel {
             label_names: header.label_names,
             sources: header.sources,
             validation_accuracy: header.validation_accuracy,
+            source_privacy: header.source_privacy,
             scaler,
             zero_shot,
             views,

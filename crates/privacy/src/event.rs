@@ -6,6 +6,7 @@
 
 mod minimum;
 mod sampled;
+mod sequence;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,8 @@ use crate::rho::Rho;
 pub use minimum::MinimumEvent;
 pub(crate) use minimum::{CONVEXITY, GRID_PRICE, MAX_WEIGHTS, OBJECTIVE_NOISE};
 pub use sampled::SampledSumEvent;
+pub(crate) use sequence::MAX_PARTS;
+pub use sequence::SequenceEvent;
 
 /// One accounted use of the private data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +42,8 @@ pub enum Event {
     /// Sums with discrete Gaussian DP noise of contributions with a bounded Euclidean norm, each over a Poisson
     /// sample of the units.
     SampledGaussianSum(SampledSumEvent),
+    /// Several runs of such sums, paid for together.
+    Sequence(SequenceEvent),
 }
 
 /// One vector of counts.
@@ -129,6 +134,7 @@ impl Event {
             Event::NoisyMax(choice) => choice.rho,
             Event::PerturbedMinimum(minimum) => minimum.rho,
             Event::SampledGaussianSum(sum) => sum.rho,
+            Event::Sequence(sequence) => sequence.rho,
         }
     }
 
@@ -136,6 +142,7 @@ impl Event {
     pub fn order(&self) -> Option<Order> {
         match self {
             Event::SampledGaussianSum(sum) => Some(sum.order),
+            Event::Sequence(sequence) => Some(sequence.order),
             Event::GaussianSum(_)
             | Event::LaplaceSum(_)
             | Event::Counts(_)
@@ -157,6 +164,7 @@ impl Event {
             | Event::Counts(_)
             | Event::NoisyMax(_)
             | Event::SampledGaussianSum(_)
+            | Event::Sequence(_)
             | Event::PerturbedMinimum(_) => None,
         }
     }
@@ -173,6 +181,7 @@ impl Event {
             Event::NoisyMax(choice) => choice.validate(adjacency),
             Event::PerturbedMinimum(minimum) => minimum.validate(adjacency),
             Event::SampledGaussianSum(sum) => sum.validate(adjacency),
+            Event::Sequence(sequence) => sequence.validate(adjacency),
         }
     }
 }

@@ -322,6 +322,15 @@ pub struct Guarantee {
     pub adjacency: Adjacency,
 }
 
+/// The epsilon of releases whose steps are fixed in a plan, by their privacy loss distribution.
+fn planned_epsilon(event: &Event, delta: Delta) -> Result<Epsilon, AccountantError> {
+    match event {
+        Event::SampledGaussianSum(sum) => sum.epsilon(delta),
+        Event::Sequence(sequence) => sequence.epsilon(delta),
+        _ => Losses::of(event).epsilon(Accountant::Zcdp, delta),
+    }
+}
+
 impl Guarantee {
     /// The guarantee that `rho`-zCDP gives at `delta`.
     ///
@@ -352,12 +361,14 @@ impl Guarantee {
         let (epsilon, proof) = match (event, accountant) {
             // The steps of one plan are fixed before it begins, so that the tighter theory holds. Its margin for the
             // grid is worth nothing at an epsilon of 25 or so, where a delta is small beside e^epsilon.
-            (Event::SampledGaussianSum(sum), Accountant::Zcdp) => match sum.epsilon(delta) {
-                Err(AccountantError::GridTooCoarse { .. }) => {
-                    (losses.epsilon(accountant, delta)?, Proof::Zcdp)
+            (Event::SampledGaussianSum(_) | Event::Sequence(_), Accountant::Zcdp) => {
+                match planned_epsilon(event, delta) {
+                    Err(AccountantError::GridTooCoarse { .. }) => {
+                        (losses.epsilon(accountant, delta)?, Proof::Zcdp)
+                    }
+                    epsilon => (epsilon?, Proof::Pld),
                 }
-                epsilon => (epsilon?, Proof::Pld),
-            },
+            }
             (_, Accountant::Zcdp) => (losses.epsilon(accountant, delta)?, Proof::Zcdp),
             (_, Accountant::Gdp) => (losses.epsilon(accountant, delta)?, Proof::Gdp),
         };

@@ -155,18 +155,21 @@ pub use accountant::{Accountant, AccountantError};
 pub use calibrate::{CalibrationError, GaussianCalibration, epsilons_of_parts, largest_rho, largest_rho_by};
 pub use config::{DeltaPolicy, Policy, PolicyError};
 pub use digest::{Digest, DigestError};
-pub use event::{CountsEvent, Event, EventError, MinimumEvent, NoisyMaxEvent, SampledSumEvent, SumEvent};
+pub use event::{
+    CountsEvent, Event, EventError, MinimumEvent, NoisyMaxEvent, SampledSumEvent, SequenceEvent, SumEvent,
+};
 pub use guarantee::{Adjacency, Delta, Epsilon, Guarantee, ParameterError, PrivacyUnit, Proof};
 pub use ledger::{
     ChargeError, ChargeSummary, EntryKind, EntrySummary, Ledger, LedgerError, Payment, Refusal,
     RefusalReason, Status, StoredRelease, Witness,
 };
 pub use mechanism::{
-    AuditMinimum, AuditSums, BenchmarkMinimum, BenchmarkSums, ChargedCounts, ChargedMinimum, ChargedNoisyMax,
-    ChargedSums, Defect, MechanismError, NoisyMinimum, NoisySum, PublicData, Receipt, Units,
+    AuditMinimum, AuditSums, BenchmarkMinimum, BenchmarkSequence, BenchmarkSums, ChargedCounts,
+    ChargedMinimum, ChargedNoisyMax, ChargedSequence, ChargedSums, Defect, Factoring, Factors,
+    MechanismError, NoisyMinimum, NoisySum, PublicData, Receipt, SequencePart, Units,
 };
 pub use plan::{
-    ChargedPlan, Description, MinimumRequest, PerturbedBy, PlanError, QueryRequest, ReleasePlan,
-    SampledSumRequest, SumRequest,
+    ChargedPlan, Description, MinimumRequest, PartRequest, PerturbedBy, PlanError, QueryRequest, ReleasePlan,
+    SampledSumRequest, SequenceRequest, SumRequest,
 };
 pub use rho::Rho;

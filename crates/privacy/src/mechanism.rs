@@ -1,19 +1,23 @@
 //! Mechanisms: the only code that touches private numbers and the only way to DP noise.
 
 mod clip;
+mod factored;
 mod minimum;
 mod queries;
 mod sampler;
+mod sequence;
 mod sums;
 mod units;
 
 pub use clip::GRID_RADIUS;
+pub use factored::{Factoring, Factors};
 pub use minimum::{AuditMinimum, BenchmarkMinimum, ChargedMinimum, NoisyMinimum};
 pub use queries::{ChargedCounts, ChargedNoisyMax};
 pub(crate) use sampler::{
     MIN_NOISE_MULTIPLIER, Noise, rho_of_gaussian, rho_of_noisy_max, rho_of_one_step, rho_of_one_sum,
 };
 pub use sampler::{RNG_NAME, SAMPLER_NAME};
+pub use sequence::{BenchmarkSequence, ChargedSequence, SequencePart};
 pub use sums::{AuditSums, BenchmarkSums, ChargedSums, Defect, NoisySum, PublicData, Receipt};
 pub use units::Units;
 

@@ -2,6 +2,7 @@
 
 mod minimum;
 mod sampled;
+mod sequence;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,13 +17,14 @@ use crate::event::{CountsEvent, Event, MinimumEvent, NoisyMaxEvent, SampledSumEv
 use crate::guarantee::{Adjacency, Delta, Epsilon, Guarantee, PrivacyUnit};
 use crate::ledger::Witness;
 use crate::mechanism::{
-    self, ChargedCounts, ChargedMinimum, ChargedNoisyMax, ChargedSums, GRID_RADIUS, MAX_SLACK,
-    MechanismError, Noise,
+    self, ChargedCounts, ChargedMinimum, ChargedNoisyMax, ChargedSequence, ChargedSums, GRID_RADIUS,
+    MAX_SLACK, MechanismError, Noise,
 };
 use crate::rho::Rho;
 
 pub use minimum::{MinimumRequest, PerturbedBy};
 pub use sampled::SampledSumRequest;
+pub use sequence::{PartRequest, SequenceRequest};
 
 /// What a release is for, in the caller's words: method, label set, feature inputs and so on.
 ///
@@ -252,6 +254,9 @@ impl fmt::Display for ReleasePlan {
             Event::GaussianSum(sum) => write_sum(f, "Gaussian", sum)?,
             Event::LaplaceSum(sum) => write_sum(f, "Laplace", sum)?,
             Event::SampledGaussianSum(sum) => write_sampled_sum(f, sum)?,
+            Event::Sequence(sequence) => {
+                sequence.parts.iter().try_for_each(|part| write_sampled_sum(f, part))?;
+            }
             Event::Counts(CountsEvent { bins, noise_multiplier, sensitivity, .. }) => {
                 let scale = noise_multiplier * sensitivity;
                 writeln!(f, "{bins} counts with Gaussian DP noise of standard deviation {scale:.6}")?;
@@ -343,6 +348,14 @@ impl ChargedPlan {
         ChargedSums::new(self)
     }
 
+    /// The runs of noisy sums that were paid for.
+    ///
+    /// # Errors
+    /// As those of [`ChargedPlan::into_mechanism`], also if the plan is for something else.
+    pub fn into_sequence(self) -> Result<ChargedSequence, MechanismError> {
+        ChargedSequence::new(self)
+    }
+
     /// The counts that were paid for.
     ///
     /// # Errors
@@ -413,6 +426,12 @@ pub enum PlanError {
         slack: f64,
         /// The clipping norm given.
         clipping_norm: f64,
+    },
+    /// The parts of a sequence do not make one.
+    #[error("the parts of the plan make no sequence: {fact}; give other parts")]
+    Parts {
+        /// What is wrong.
+        fact: String,
     },
     /// No DP noise fits.
     #[error(transparent)]

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use common::{gdp_policy, policy, request, sum_of};
 use cryptotl_privacy::{
-    Accountant, ChargeError, Description, EntryKind, Ledger, PrivacyUnit, QueryRequest, ReleasePlan,
-    SampledSumRequest, SumRequest,
+    Accountant, ChargeError, Description, EntryKind, Ledger, PartRequest, PrivacyUnit, QueryRequest,
+    ReleasePlan, SampledSumRequest, SequenceRequest, SumRequest,
 };
 
 fn vector(name: &str) -> PathBuf {
@@ -47,6 +47,34 @@ fn plans(ledger: &Ledger) -> Vec<ReleasePlan> {
     plans
 }
 
+/// The one plan of the file that was stored when sequences came.
+fn sequence(ledger: &Ledger) -> ReleasePlan {
+    let status = ledger.status().unwrap();
+    let part =
+        PartRequest { dimension: 3, clipping_norm: 0.5, sampling_rate: 1.0, steps: 4, relative_noise: 1.0 };
+    ReleasePlan::sequence(SequenceRequest {
+        epsilon: request(0.5).epsilon,
+        delta: status.delta,
+        parts: vec![part, PartRequest { sampling_rate: 0.125, steps: 32, ..part }],
+        order: status.sampling_order.unwrap(),
+        unit: PrivacyUnit::Record,
+        description: Description::new(),
+    })
+    .unwrap()
+}
+
+#[test]
+#[ignore = "writes the stored ledger of sequences"]
+fn write_the_stored_ledger_of_sequences() {
+    let path = std::env::temp_dir().join("sequence.ledger");
+    let mut ledger = Ledger::create(&path, &policy(4.0, 2.0), "stored", common::PUBLIC_SIZE).unwrap();
+    let plan = sequence(&ledger);
+    let paid = ledger.charge(plan).unwrap().into_sequence().unwrap();
+    ledger.record_release(paid.finish(), b"the first model").unwrap();
+    ledger.amend(None, Some(20_000), "growth").unwrap();
+    println!("{}", path.display());
+}
+
 #[test]
 #[ignore = "writes the stored ledgers; once for each new event"]
 fn write_the_stored_ledgers() {
@@ -71,6 +99,7 @@ fn stored_ledgers_are_read_as_they_are_verified_and_charged() {
     for (name, n_charges, rho_spent, epsilon_spent) in [
         ("events.ledger", 6, "0.062349766791", 2.012192412),
         ("gaussian.ledger", 2, "0.024687655636", 0.779225812),
+        ("sequence.ledger", 1, "0.012331814336", 1.712084697),
     ] {
         let original = fs::read(vector(name)).unwrap();
         let folder = tempfile::tempdir().unwrap();

@@ -6,6 +6,7 @@ use cryptotl_model::Polynomial;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, TrainerError};
+use crate::pretrain::private::PrivateConfig;
 
 /// How a model is pretrained. Unknown keys are refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +23,9 @@ pub struct PretrainConfig {
     /// What travels with the model for the data owner's head.
     #[serde(default)]
     pub head: HeadConfig,
+    /// How they are trained on a private source.
+    #[serde(default)]
+    pub private: PrivateConfig,
 }
 
 /// One layer.
@@ -262,7 +266,7 @@ impl PretrainConfig {
             (t.input_bound >= 1.0 && t.input_bound <= 64.0, "training.input_bound must be from 1 to 64"),
         ];
         match rules.iter().find(|(holds, _)| !holds) {
-            None => self.head.check(),
+            None => self.head.check().and_then(|()| self.private.check()),
             Some((_, rule)) => Err(*rule),
         }
         .map_err(|rule| TrainerError::training(rule, "see models/README.md"))

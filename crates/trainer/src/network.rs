@@ -16,7 +16,8 @@ use crate::error::{Result, TrainerError};
 
 /// What one layer does; its parameters lie in one list, in the order of the layers.
 #[derive(Debug, Clone)]
-enum Step {
+#[allow(missing_docs)] // the variants are the layers of the configuration
+pub(crate) enum Step {
     Conv1d { taps: usize },
     Dense,
     Activation(Polynomial),
@@ -104,6 +105,11 @@ impl Blueprint {
         }
         dense(&mut slots, width, 1);
         Ok(Self { input_width, steps, slots })
+    }
+
+    /// What the layers do, in order; the classification layer comes after them.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
     }
 
     /// Each parameter's shape, in order.

@@ -12,6 +12,7 @@ use cryptotl_privacy::{
     StoredRelease, Witness, largest_rho_by,
 };
 use cryptotl_trainer::head::{ChargedMechanism, Signal, Space, Task, Terms};
+use cryptotl_trainer::pretrain::private::SourcePrivacy;
 use cryptotl_trainer::{Head, HeadSettings, Method};
 use serde::Serialize;
 
@@ -102,7 +103,7 @@ pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
     let charged = match ledger.charge(plan) {
         Err(ChargeError::Finished(earlier)) => {
             publish_again(&args.output, &earlier)?;
-            return report(&args, &ledger, true, output);
+            return report(&args, &public, &ledger, true, output);
         }
         other => other?,
     };
@@ -112,7 +113,7 @@ pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
     check_outline(&features, (&public, public_digest), unit, &records.outline())?;
     let bytes = train(&mut ledger, charged, &settings, (&public, public_digest), &records)?;
     write_atomically(&args.output, &bytes)?;
-    report(&args, &ledger, false, output)
+    report(&args, &public, &ledger, false, output)
 }
 
 /// Trains what was paid for and records it in the ledger, before it is published anywhere: if this process is
@@ -179,9 +180,15 @@ pub(super) fn publish_again(path: &Path, earlier: &StoredRelease) -> Result<()> 
 }
 
 /// Says what was released, from the released file itself, here and in its model card.
-fn report(args: &FinetuneArgs, ledger: &Ledger, replayed: bool, output: &Output) -> Result<()> {
+fn report(
+    args: &FinetuneArgs,
+    public: &PublicModel,
+    ledger: &Ledger,
+    replayed: bool,
+    output: &Output,
+) -> Result<()> {
     let (head, digest) = Head::read(&args.output)?;
-    let card = card::write(&args.output, &head, digest)?;
+    let card = card::write(&args.output, (&head, digest), SourcePrivacy::of(public)?.as_ref())?;
     let status = ledger.status()?;
     output.result(&Released {
         head: args.output.display().to_string(),

@@ -6,7 +6,7 @@ use cryptotl_trainer::SourceQuality;
 use cryptotl_trainer::import::{import, mapping, paper};
 use serde::Serialize;
 
-use super::pretrain::{public_path, read_sources};
+use super::pretrain::{overall_accuracy, public_path, read_sources};
 use crate::cli::ImportArgs;
 use crate::exit::Result;
 use crate::output::Output;
@@ -57,7 +57,7 @@ pub fn run(args: ImportArgs, output: &Output) -> Result<()> {
         layers: lower.network.layers().iter().map(|layer| layer.kind()).collect(),
         input_width: lower.network.input_width(),
         feature_width: public.feature_width,
-        zero_shot_validation_accuracy: public.validation_accuracy,
+        zero_shot_validation_accuracy: overall_accuracy(&zero_shot),
         zero_shot,
         lower: args.output.display().to_string(),
         public: public_path.display().to_string(),

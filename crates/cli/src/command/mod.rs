@@ -18,6 +18,7 @@ mod keygen;
 mod ledger;
 mod plan;
 mod pretrain;
+mod pretrain_private;
 mod tune;
 mod validate;
 mod verify;

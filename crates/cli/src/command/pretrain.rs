@@ -14,6 +14,7 @@ use cryptotl_trainer::metrics::Quality;
 use cryptotl_trainer::{Epoch, Source, SourceQuality, pretrain};
 use serde::Serialize;
 
+use super::pretrain_private;
 use crate::cli::PretrainArgs;
 use crate::exit::{Code, Failure, Result};
 use crate::output::Output;
@@ -74,6 +75,9 @@ impl fmt::Display for Trained {
 
 /// Runs the verb.
 pub fn run(args: PretrainArgs, output: &Output) -> Result<()> {
+    if args.epsilon.is_some() {
+        return pretrain_private::run(args, output);
+    }
     let public_path = public_path(&args.output)?;
     args.checkpoint.as_deref().map(check_writable).transpose()?;
     let mut config = PretrainConfig::read(&args.config)?;
@@ -106,7 +110,7 @@ pub fn run(args: PretrainArgs, output: &Output) -> Result<()> {
         best_epoch: trained.best_epoch,
         seconds: started.elapsed().as_secs_f64(),
         network_validation_accuracy: overall_accuracy(&trained.network),
-        zero_shot_validation_accuracy: trained.public.validation_accuracy,
+        zero_shot_validation_accuracy: overall_accuracy(&trained.zero_shot),
         sources: on
             .map(|((id, network), zero_shot)| TrainedOn {
                 source: id.name.clone(),
@@ -125,7 +129,7 @@ fn words(epoch: &Epoch) -> String {
     format!("pass {}: loss {:.4}, held out {:.4}", epoch.epoch, epoch.train_loss, epoch.validation_loss)
 }
 
-fn overall_accuracy(qualities: &[SourceQuality]) -> f64 {
+pub(super) fn overall_accuracy(qualities: &[SourceQuality]) -> f64 {
     let records: usize = qualities.iter().map(|q| q.quality.records).sum();
     let right: f64 = qualities.iter().map(|q| q.quality.accuracy * q.quality.records as f64).sum();
     right / records as f64
@@ -152,7 +156,7 @@ pub(super) fn read_sources(arguments: &[String]) -> Result<Vec<Source>> {
 
 /// A source's name, by default its file's name up to the first dot, and its path. A path with `=` in it is told
 /// from a name by what stands before the `=`: a name is of letters, digits, `-` and `_`.
-fn named(argument: &str) -> Result<(String, &Path)> {
+pub(super) fn named(argument: &str) -> Result<(String, &Path)> {
     let is_name =
         |name: &str| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_');
     if let Some((name, path)) = argument.split_once('=').filter(|(name, _)| is_name(name)) {

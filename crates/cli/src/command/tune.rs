@@ -8,6 +8,7 @@ use cryptotl_privacy::{
     ChargeError, Description, Epsilon, Ledger, Payment, ReleasePlan, Rho, SumRequest, Witness,
 };
 use cryptotl_trainer::head::Terms;
+use cryptotl_trainer::pretrain::private::SourcePrivacy;
 use cryptotl_trainer::search::{self, Candidate, Choice, Search};
 use cryptotl_trainer::{Head, Method};
 use serde::Serialize;
@@ -151,7 +152,7 @@ pub fn run(args: TuneArgs, output: &Output) -> Result<()> {
         }
         None => return Err(Failure::new(Code::Bug, "a search without a choice")),
     };
-    report(&args, &ledger, &search, heads, choice, replayed, output)
+    report(&args, (&ledger, &public), &search, heads, choice, replayed, output)
 }
 
 /// Whether nothing of a search was released yet.
@@ -186,7 +187,7 @@ fn check_whole(ledger: &Ledger, terms: &Terms) -> Result<()> {
 
 fn report(
     args: &TuneArgs,
-    ledger: &Ledger,
+    (ledger, public): (&Ledger, &PublicModel),
     search: &Search,
     heads: Vec<(Head, Vec<u8>)>,
     choice: Choice,
@@ -199,7 +200,7 @@ fn report(
     };
     write_atomically(&args.output, bytes)?;
     let (head, digest) = Head::read(&args.output)?;
-    let card = card::write(&args.output, &head, digest)?;
+    let card = card::write(&args.output, (&head, digest), SourcePrivacy::of(public)?.as_ref())?;
     let tried = heads.iter().zip(&search.candidates).zip(&choice.leads);
     let candidates = tried.map(|(((head, _), (settings, plan)), &lead)| Tried {
         inputs: settings.inputs,

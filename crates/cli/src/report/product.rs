@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cryptotl_trainer::pretrain::private::SourcePrivacy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -39,21 +40,43 @@ pub struct Product {
 pub struct Backbone {
     /// The configuration's name.
     pub name: String,
-    /// The public sources, and how many labeled records of each were used.
+    /// The sources, and how many labeled records of each were used.
     pub sources: Vec<BackboneSource>,
-    /// Accuracy of the source's own head on held-out public records.
-    pub validation_accuracy: f64,
+    /// Accuracy of the source's own head on held-out public records; absent where the source is private.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_accuracy: Option<f64>,
+    /// What protects the people in a private source; absent where the sources are public.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_privacy: Option<BackbonePrivacy>,
     /// The digest of the lower network, which its owner keeps.
     pub lower: String,
 }
 
-/// One public source.
+/// The promise to the people in a private source, under a ledger of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BackbonePrivacy {
+    /// The population whose ledger paid.
+    pub population: String,
+    /// The epsilon of both halves of the model.
+    pub epsilon: f64,
+    /// The delta at which it holds.
+    pub delta: f64,
+    /// The promise in one sentence.
+    pub sentence: String,
+    /// The ledger entry that paid.
+    pub witness_seq: u64,
+    /// The hash of that entry.
+    pub witness_hash: String,
+}
+
+/// One source.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BackboneSource {
     /// Its name.
     pub name: String,
-    /// Labeled records.
+    /// Labeled records; of a private source, their count with DP noise.
     pub records: u64,
 }
 
@@ -67,12 +90,28 @@ pub struct Preprocessing {
     pub tuning: String,
 }
 
+impl From<SourcePrivacy> for BackbonePrivacy {
+    fn from(privacy: SourcePrivacy) -> Self {
+        let SourcePrivacy { population, guarantee, witness, .. } = privacy;
+        Self {
+            population,
+            epsilon: guarantee.epsilon.get(),
+            delta: guarantee.delta.get(),
+            sentence: guarantee.formal_sentence(),
+            witness_seq: witness.seq,
+            witness_hash: witness.hash.to_string(),
+        }
+    }
+}
+
 impl Product {
     pub(super) fn new(evidence: &Evidence) -> Self {
         let head = &evidence.head;
         let header = &head.header;
-        let backbone = match &evidence.public {
-            Some(model) => Assessed::Assessed(Backbone {
+        let privacy_of = |model| SourcePrivacy::of(model).map(|privacy| privacy.map(BackbonePrivacy::from));
+        let backbone = match evidence.public.as_ref().map(|model| (model, privacy_of(model))) {
+            Some((_, Err(error))) => Assessed::missing(error.to_string()),
+            Some((model, Ok(source_privacy))) => Assessed::Assessed(Backbone {
                 name: model.name.clone(),
                 sources: model
                     .sources
@@ -80,6 +119,7 @@ impl Product {
                     .map(|s| BackboneSource { name: s.name.clone(), records: s.records as u64 })
                     .collect(),
                 validation_accuracy: model.validation_accuracy,
+                source_privacy,
                 lower: model.lower.to_string(),
             }),
             None => Assessed::missing("the public half of the model was not given; see --model"),
@@ -116,15 +156,22 @@ impl Product {
                     .map(|s| format!("{} ({} records)", s.name, words::grouped(s.records)))
                     .collect();
                 facts.push(("Public model", backbone.name.clone().into()));
-                facts.push(("Trained on, all public", sources.join(", ").into()));
-                facts.push((
-                    "Its accuracy on public records",
-                    Cell::figure(
-                        "/product/backbone/validation_accuracy",
-                        words::number(backbone.validation_accuracy),
-                    ),
-                ));
+                let kind = match backbone.source_privacy {
+                    None => "Trained on, all public",
+                    Some(_) => "Trained on, private",
+                };
+                facts.push((kind, sources.join(", ").into()));
+                facts.extend(backbone.validation_accuracy.map(|accuracy| {
+                    let cell = Cell::figure("/product/backbone/validation_accuracy", words::number(accuracy));
+                    ("Its accuracy on public records", cell)
+                }));
                 blocks.push(Block::Facts(facts));
+                if let Some(privacy) = &backbone.source_privacy {
+                    blocks.push(Block::Text(format!(
+                        "The people in that source have a promise of their own, paid by entry {} of the ledger of {}. {}",
+                        privacy.witness_seq, privacy.population, privacy.sentence
+                    )));
+                }
             }
             Err(reason) => {
                 blocks.push(Block::Facts(facts));
@@ -145,7 +192,7 @@ impl Preprocessing {
             "An unknown label, a missing text, a NaN or a number out of range has a fixed outcome that was decided before \
              data was read; no record can make a stage fail."
                 .to_owned(),
-            "Scaling, principal axes and the start of the training come from public sources.".to_owned(),
+            "Scaling, principal axes and the start of the training come from the model's public half.".to_owned(),
         ];
         if evidence.head.header.encryption.is_some() {
             steps.push("Server features are computed under encryption, record by record, and clipped after decryption.".into());

@@ -19,7 +19,7 @@ use crate::guarantee::{Guarantee, PrivacyUnit};
 use crate::ledger::Witness;
 use crate::plan::{ChargedPlan, ReleasePlan};
 
-mod sealed {
+pub(super) mod sealed {
     pub trait Sealed {
         fn core(&self) -> &super::Sums;
         fn core_mut(&mut self) -> &mut super::Sums;
@@ -146,7 +146,7 @@ impl Sums {
         }
     }
 
-    fn over_samples(unit: PrivacyUnit, event: &SampledSumEvent) -> Sums {
+    pub(super) fn over_samples(unit: PrivacyUnit, event: &SampledSumEvent) -> Sums {
         let SampledSumEvent {
             dimension,
             clipping_norm,
@@ -179,8 +179,44 @@ impl Sums {
         contribution: impl FnMut(usize, &mut [f64]) -> bool,
     ) -> Result<Vec<f64>, MechanismError> {
         let sum = self.exact_sum(units, contribution)?;
-        let noisy = sampler::with_dp_noise(self.noise, &sum, self.noise_multiplier, self.sensitivity)?;
+        self.release(&sum)
+    }
+
+    /// The exact sum with DP noise, in input units.
+    pub(super) fn release(&self, sum: &Vec<i64>) -> Result<Vec<f64>, MechanismError> {
+        let noisy = sampler::with_dp_noise(self.noise, sum, self.noise_multiplier, self.sensitivity)?;
         Ok(self.in_input_units(&noisy))
+    }
+
+    /// Whether the next unit takes part in this step.
+    pub(super) fn takes_part(&self) -> Result<bool, MechanismError> {
+        sampler::takes_part(self.sampling_rate)
+    }
+
+    pub(super) fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    pub(super) fn clipping_norm(&self) -> f64 {
+        self.clipping_norm
+    }
+
+    pub(super) fn steps_begun(&self) -> u32 {
+        self.steps_begun
+    }
+
+    /// Counts a step over these units as begun.
+    pub(super) fn begin(&mut self, units: &Units) -> Result<(), MechanismError> {
+        if self.steps_begun >= self.steps {
+            return Err(MechanismError::StepsExhausted { steps: self.steps });
+        }
+        self.steps_begun += 1;
+        if units.unit() != self.unit {
+            let fact =
+                format!("the rows are grouped by {} and the plan protects a {}", units.unit(), self.unit);
+            return Err(MechanismError::Inconsistent { fact });
+        }
+        Ok(())
     }
 
     /// Post-processing: conversions cannot cost privacy.
@@ -194,19 +230,11 @@ impl Sums {
         units: &Units,
         mut contribution: impl FnMut(usize, &mut [f64]) -> bool,
     ) -> Result<Vec<i64>, MechanismError> {
-        if self.steps_begun >= self.steps {
-            return Err(MechanismError::StepsExhausted { steps: self.steps });
-        }
-        self.steps_begun += 1;
-        if units.unit() != self.unit {
-            let fact =
-                format!("the rows are grouped by {} and the plan protects a {}", units.unit(), self.unit);
-            return Err(MechanismError::Inconsistent { fact });
-        }
+        self.begin(units)?;
         let mut sum = vec![0_i64; self.dimension];
         let (mut scratch, mut mean) = (vec![0.0; self.dimension], vec![0.0; self.dimension]);
         for rows in units.iter() {
-            if !sampler::takes_part(self.sampling_rate)? {
+            if !self.takes_part()? {
                 continue;
             }
             if !mean_of_rows(rows, &mut contribution, &mut scratch, &mut mean) {

@@ -1,6 +1,7 @@
 //! Public pretraining: burn trains the lower network on the sources, and their statistics are fitted.
 
 mod checkpoint;
+pub mod private;
 pub(crate) mod publish;
 pub(crate) mod sources;
 pub(crate) mod training;

@@ -98,7 +98,8 @@ pub(crate) fn publish(parts: Parts) -> Result<Published> {
         feature_width: lower.network.output_width(),
         label_names: sources.label_names.clone(),
         sources: sources.ids.clone(),
-        validation_accuracy,
+        validation_accuracy: Some(validation_accuracy),
+        source_privacy: None,
         scaler,
         zero_shot,
         views,
@@ -128,7 +129,7 @@ fn qualities(
 /// root mean square of 1: the encrypted circuit's headroom and the head's units then do not depend on
 /// how the training happened to end. The score of the features stays the same number. A network that does not
 /// end in a dense layer is left as it is.
-fn standardized(
+pub(super) fn standardized(
     network: Network,
     top: Option<LinearScore>,
     scaled: &Array2<f64>,

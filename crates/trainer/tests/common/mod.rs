@@ -44,7 +44,8 @@ pub fn public(labels: usize) -> PublicModel {
         feature_width: 1,
         label_names: (0..labels).map(|k| format!("label-{k}")).collect(),
         sources: vec![],
-        validation_accuracy: 0.5,
+        validation_accuracy: Some(0.5),
+        source_privacy: None,
         scaler: Scaler::new(Array1::zeros(WIDTH), Array1::ones(WIDTH), 4.0).unwrap(),
         zero_shot: LinearScore { weight: array![1.0, 0.0, 0.0, 0.0], bias: 0.1 },
         views: BTreeMap::from([(

@@ -8,7 +8,7 @@ use cryptotl_privacy::{Guarantee, LedgerError};
 use cryptotl_trainer::Head;
 
 use super::read::{Content, File, Given, OpenLedger};
-use super::{Check, Outcome, documents, protocol};
+use super::{Check, Outcome, documents, protocol, source};
 use crate::command::ledger::paid_status;
 use crate::exit::Code;
 
@@ -116,7 +116,7 @@ fn witness(head: &Head, digest: Digest, path: &Path, given: &Given) -> Check {
 }
 
 fn public_checks(public: &PublicModel, digest: Digest, given: &Given) -> Vec<Check> {
-    vec![
+    let own = vec![
         passed(format!("sha256 {digest}")),
         match given.lower(public.lower) {
             Some(lower) => Check::new(
@@ -129,7 +129,8 @@ fn public_checks(public: &PublicModel, digest: Digest, given: &Given) -> Vec<Che
                 format!("the lower network {} was not given", public.lower.short()),
             ),
         },
-    ]
+    ];
+    own.into_iter().chain(source::checks(public, given)).collect()
 }
 
 fn lower_checks(lower: &LowerModel, digest: Digest, given: &Given) -> Vec<Check> {

@@ -4,6 +4,7 @@ mod checks;
 mod documents;
 mod protocol;
 mod read;
+mod source;
 
 use std::fmt;
 

@@ -42,14 +42,19 @@ pub(super) fn all(evidence: &Evidence, attack: Result<&AuditEvidence, &str>) -> 
             ),
         ),
     };
+    let private_source = evidence.public.as_ref().is_some_and(|public| public.source_privacy.is_some());
     let (public_status, public_words) = match &evidence.public {
         Some(public) => {
             let sources: Vec<&str> = public.sources.iter().map(|s| s.name.as_str()).collect();
             (
                 Status::Pass,
                 format!(
-                    "scaler, projection and start come from {}, which were declared public",
-                    sources.join(", ")
+                    "scaler, projection and start come from {}, {}",
+                    sources.join(", "),
+                    match private_source {
+                        true => "with DP noise that was paid for in that source's own ledger",
+                        false => "which were declared public",
+                    }
                 ),
             )
         }
@@ -105,9 +110,14 @@ pub(super) fn all(evidence: &Evidence, attack: Result<&AuditEvidence, &str>) -> 
         ),
         layer(
             "The backbone remembers its own training data",
-            Status::NotAssessed,
-            "encoder and lower network are taken as public; what they tell of their own sources is not part of this promise"
-                .to_owned(),
+            if private_source { Status::Warn } else { Status::NotAssessed },
+            if private_source {
+                "the lower network was trained with differential privacy under a ledger of its own; the encoder is taken as \
+                 public, and what it tells of its sources is part of no promise here"
+            } else {
+                "encoder and lower network are taken as public; what they tell of their own sources is not part of this promise"
+            }
+            .to_owned(),
         ),
         layer("The program does not do what it is accounted for", tested, tested_words),
         layer(
