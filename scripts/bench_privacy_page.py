@@ -109,6 +109,17 @@ def inputs_table(rows):
     return table(header + ["its own records alone, no privacy"], lines)
 
 
+def encoder_table(rows):
+    lines = []
+    for size in sizes(pick(rows, method="auto")):
+        auto = pick(rows, method="auto", size=size)
+        cells = [accuracy(pick(auto, epsilon=e)) for e in epsilons(rows)]
+        floor = accuracy(pick(rows, method="zero-shot"))
+        lines.append([str(size), floor] + cells + [accuracy(pick(rows, method="logistic-regression", size=size))])
+    header = ["n", "floor"] + [f"epsilon {e:g}" for e in epsilons(rows)]
+    return table(header + ["its own records alone, no privacy"], lines)
+
+
 def time_table(rows):
     lines = []
     for method in ["dp-fc", "dp-gd", "dp-sgd", "objective-perturbation", "output-perturbation"]:
@@ -139,7 +150,9 @@ def band(rows):
 
 def main():
     folder, page, band_path = (pathlib.Path(argument) for argument in sys.argv[1:4])
-    methods, inputs, one_source = (load(folder, f"*.{t}.json") for t in ("methods", "inputs", "one-source"))
+    methods, inputs, one_source, encoder = (
+        load(folder, f"*.{t}.json") for t in ("methods", "inputs", "one-source", "encoder")
+    )
     parts = {
         "methods": "\n\n".join(method_tables(methods)),
         "floor": floor_table(methods),
@@ -149,6 +162,8 @@ def main():
         "one-source-floor": floor_table([row for row in one_source if row["inputs"] != "features"]),
         "time": time_table(methods),
     }
+    if encoder:
+        parts |= {"encoder": encoder_table(encoder), "encoder-floor": floor_table(encoder)}
     text = page.read_text()
     for name, content in parts.items():
         pattern = re.compile(f"(<!-- {name} -->\n).*?(<!-- end -->)", re.S)

@@ -33,20 +33,23 @@ pub struct DpFc {
 }
 
 impl DpFc {
-    /// Rank and numbers for a signal and a number of public sources.
+    /// Rank and numbers for a signal, a number of units and a number of public sources.
     ///
     /// A weak signal gets few axes and a ridge that grows as 1/s^2 when the signal vanishes. T steps at such a ridge move a
     /// weight by DP noise of about C T / (s lambda): with 1/s alone that would be a constant, and the head would be
     /// worse than its start. With several sources the start is better, and the ridge takes over at a stronger signal.
-    pub(super) fn auto(s: f64, sources: usize) -> (usize, Self) {
+    ///
+    /// The part of the ridge in 1/n is against the chance of the draw, which is there however large the budget is: few records
+    /// on many axes, fitted in full, are worse than their start.
+    pub(super) fn auto(s: f64, n: f64, sources: usize) -> (usize, Self) {
         let with = |lambda, clipping_norm| Self { lambda, steps: 20, clipping_norm, learning_rate: 1.0 };
         let weak = if sources > 1 { 100.0 } else { 20.0 };
         if s < 400.0 {
-            (32, with(20.0 / s * (1.0 + weak / s), 0.5))
+            (32, with(20.0 / s * (1.0 + weak / s) + 20.0 / n, 0.5))
         } else if s < 800.0 {
-            (128, with(5.0 / s, 0.25))
+            (128, with(5.0 / s + 10.0 / n, 0.25))
         } else {
-            (256, with((10.0 / s).max(0.0075), 0.5))
+            (256, with((10.0 / s).max(0.0075) + 10.0 / n, 0.5))
         }
     }
 
