@@ -104,9 +104,9 @@ pub struct PublicModel {
     pub source_privacy: Option<serde_json::Value>,
     /// What is done to an embedding before it is encrypted.
     pub scaler: Scaler,
-    /// The source's linear head on the embedding: the floor without any private data. For two labels; a model of more
-    /// has a score that no head reads.
-    pub zero_shot: LinearScore,
+    /// The source's linear head on the embedding: the floor without any private data. One score for two labels, that of the
+    /// second against the first; for more, one for each label.
+    pub zero_shot: Vec<LinearScore>,
     /// One view for each kind of head inputs.
     pub views: BTreeMap<HeadInputs, SourceView>,
 }
@@ -142,7 +142,7 @@ impl PublicModel {
         })
         .with("scaler.mean", self.scaler.mean())
         .with("scaler.scale", self.scaler.scale())
-        .with("zero_shot", &self.zero_shot.to_vector());
+        .with("zero_shot", &self.zero_shot.iter().flat_map(LinearScore::to_vector).collect::<Array1<f64>>());
         for (inputs, view) in &self.views {
             let prefix = inputs.name();
             document = document
@@ -186,18 +186,23 @@ impl PublicModel {
         let scale = document.take_vector("scaler.scale", path)?;
         let scaler =
             Scaler::new(mean, scale, document.header.input_bound).map_err(|e| malformed(e.to_string()))?;
-        let zero_shot = LinearScore::from_vector(&document.take_vector("zero_shot", path)?)
-            .map_err(|e| malformed(e.to_string()))?;
-        if zero_shot.width() != scaler.width() {
-            return Err(malformed("its zero-shot head and scaler differ in width".into()));
-        }
-        let mut views = BTreeMap::new();
-        let described = document.header.shares.clone();
         let labels = document.header.label_names.len();
         if labels < 2 {
             return Err(malformed(format!("it has {labels} labels, and a head needs at least 2")));
         }
         let scores = if labels == 2 { 1 } else { labels };
+        let zero_shot = document.take_vector("zero_shot", path)?;
+        if Some(zero_shot.len()) != (scaler.width() + 1).checked_mul(scores) {
+            return Err(malformed("its zero-shot head does not fit the scaler and the labels".into()));
+        }
+        let zero_shot = zero_shot
+            .exact_chunks(scaler.width() + 1)
+            .into_iter()
+            .map(|score| LinearScore::from_vector(&score.to_owned()))
+            .collect::<Result<_>>()
+            .map_err(|e| malformed(e.to_string()))?;
+        let mut views = BTreeMap::new();
+        let described = document.header.shares.clone();
         for inputs in HeadInputs::ALL {
             let prefix = inputs.name();
             let Some(shares) = described.get(prefix) else { continue };

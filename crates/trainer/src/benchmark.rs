@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use cryptotl_model::{HeadInputs, PublicModel, Records};
+use cryptotl_model::{HeadInputs, LinearScore, PublicModel, Records};
 use cryptotl_privacy::accountant::gdp::{self, Mu};
 use cryptotl_privacy::{
     Accountant, Adjacency, Delta, Description, Epsilon, Event, Order, PrivacyUnit, PublicData, largest_rho,
 };
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Array2, ArrayView2, Axis};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -20,8 +20,9 @@ use serde::Serialize;
 
 use crate::error::{Result, TrainerError};
 use crate::head::{BenchmarkMechanism, HeadSettings, Method, Signal, Space, Task, Terms, predict};
+use crate::metrics::likeliest;
 use crate::progress::{OnProgress, Progress};
-use crate::source::{labeled, linear_score};
+use crate::source::{labeled, linear_score, of_rows, targets};
 
 /// One row of the table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -86,15 +87,16 @@ pub struct Benchmark<'a> {
 /// [`TrainerError::Training`] when labels are missing or a head cannot be planned.
 pub fn run(benchmark: &Benchmark, on_progress: OnProgress) -> Result<Vec<BenchmarkRow>> {
     let Benchmark { target, public, inputs, sizes, epsilons, .. } = *benchmark;
-    if public.label_names.len() != 2 {
-        return Err(TrainerError::training(
-            format!("the model has {} labels", public.label_names.len()),
-            "give the benchmark a model of two",
-        ));
+    for records in [benchmark.train, benchmark.test] {
+        if records.header.label_names != public.label_names {
+            return Err(TrainerError::training(
+                "the records and the model declare different labels",
+                "embed the records with the model's --labels",
+            ));
+        }
     }
-    let codes = |targets: Array1<f64>| targets.iter().map(|t| *t as u32).collect::<Vec<_>>();
-    let (train_rows, targets) = labeled(benchmark.train).map(|(rows, targets)| (rows, codes(targets)))?;
-    let (test_rows, test_targets) = labeled(benchmark.test).map(|(rows, targets)| (rows, codes(targets)))?;
+    let (train_rows, targets) = labeled(benchmark.train)?;
+    let (test_rows, test_targets) = labeled(benchmark.test)?;
     let (train, test) = (benchmark.train.select(&train_rows), benchmark.test.select(&test_rows));
     let blank = BenchmarkRow {
         target: target.to_owned(),
@@ -111,16 +113,16 @@ pub fn run(benchmark: &Benchmark, on_progress: OnProgress) -> Result<Vec<Benchma
         seeds: 1,
         fit_milliseconds: None,
     };
-    let positive = targets.iter().filter(|t| **t == 1).count();
-    let majority = if 2 * positive > targets.len() { 1.0 } else { -1.0 };
-    let constant = Array1::from_elem(test_targets.len(), majority);
-    let mut rows =
-        vec![BenchmarkRow { mean_accuracy: accuracy_of_scores(&constant, &test_targets), ..blank.clone() }];
+    let count = |label: u32, among: &[u32]| among.iter().filter(|found| **found == label).count();
+    // Of labels that are equally frequent the first.
+    let majority = (0..public.label_names.len() as u32).rev().max_by_key(|&label| count(label, &targets));
+    let share = count(majority.unwrap_or(0), &test_targets) as f64 / test_targets.len() as f64;
+    let mut rows = vec![BenchmarkRow { mean_accuracy: share, ..blank.clone() }];
     let embeddings = test.inputs(HeadInputs::Embedding)?;
     rows.push(BenchmarkRow {
         inputs: HeadInputs::Embedding.name().to_owned(),
         method: "zero-shot".to_owned(),
-        mean_accuracy: accuracy_of_scores(&public.zero_shot.of_rows(embeddings.view()), &test_targets),
+        mean_accuracy: accuracy_of_scores(&public.zero_shot, embeddings.view(), &test_targets),
         ..blank.clone()
     });
     let sizes: Vec<usize> =
@@ -259,9 +261,10 @@ impl<'a> Table<'a> {
         let draws = if n == self.targets.len() { 1 } else { self.orders.len().min(5) };
         let accuracies = self.orders[..draws].par_iter().map(|order| {
             let used = &order[..n];
-            let targets: Array1<f64> = used.iter().map(|&row| f64::from(self.targets[row])).collect();
-            let score = linear_score(&self.train.select(Axis(0), used), &targets, 1.0)?;
-            Ok(accuracy_of_scores(&score.of_rows(self.test.view()), self.test_targets))
+            let labels: Vec<u32> = used.iter().map(|&row| self.targets[row]).collect();
+            let targets = targets(&labels, self.benchmark.public.label_names.len());
+            let scores = linear_score(&self.train.select(Axis(0), used), &targets, 1.0)?;
+            Ok(accuracy_of_scores(&scores, self.test.view(), self.test_targets))
         });
         let accuracies = accuracies.collect::<Result<Vec<f64>>>()?;
         Ok(BenchmarkRow { method: "logistic-regression".to_owned(), ..summary(blank, &accuracies) })
@@ -287,9 +290,10 @@ fn accuracy(rows: &Array2<f64>, weights: &Array1<f64>, targets: &[u32]) -> f64 {
     right as f64 / targets.len().max(1) as f64
 }
 
-/// The share of scores on the right side of zero.
-fn accuracy_of_scores(scores: &Array1<f64>, targets: &[u32]) -> f64 {
-    let right =
-        scores.iter().zip(targets).filter(|(score, target)| u32::from(**score > 0.0) == **target).count();
+/// The share of rows whose likeliest label by these scores is the declared one.
+fn accuracy_of_scores(scores: &[LinearScore], rows: ArrayView2<f64>, targets: &[u32]) -> f64 {
+    let scores = of_rows(scores, rows);
+    let labels = scores.rows().into_iter().map(|scores| likeliest(scores).0 as u32);
+    let right = labels.zip(targets).filter(|(label, target)| label == *target).count();
     right as f64 / targets.len().max(1) as f64
 }

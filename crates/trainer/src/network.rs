@@ -46,11 +46,11 @@ pub(crate) struct Blueprint {
 }
 
 impl Blueprint {
-    /// Checks that the layers fit each other.
+    /// Checks that the layers fit each other. The classification layer gives so many scores.
     ///
     /// # Errors
     /// [`TrainerError::Training`] when a layer does not fit the width it gets.
-    pub fn new(config: &PretrainConfig, input_width: usize) -> Result<Self> {
+    pub fn new(config: &PretrainConfig, input_width: usize, scores: usize) -> Result<Self> {
         let (mut steps, mut slots) = (Vec::new(), Vec::new());
         let mut width = input_width;
         let dense = |slots: &mut Vec<Slot>, inputs: usize, outputs: usize| {
@@ -103,7 +103,7 @@ impl Blueprint {
             }
             steps.push(step);
         }
-        dense(&mut slots, width, 1);
+        dense(&mut slots, width, scores);
         Ok(Self { input_width, steps, slots })
     }
 
@@ -165,20 +165,20 @@ impl Blueprint {
         })
     }
 
-    /// The logit of the second label against the first, `[rows]`.
+    /// The scores of the labels, `[rows, scores]`: a single one is the logit of the second label against the first.
     pub fn logits(
         &self,
         parameters: &[Tensor<2>],
         x: Tensor<2>,
         dropout: Option<&mut ChaCha8Rng>,
-    ) -> Tensor<1> {
+    ) -> Tensor<2> {
         let features = self.features(parameters, x, dropout);
         let [.., weight, bias] = parameters else { unreachable!("the top layer has two parameters") };
-        (features.matmul(weight.clone()) + bias.clone()).flatten::<1>(0, 1)
+        features.matmul(weight.clone()) + bias.clone()
     }
 
-    /// The trained network in f64, without dropout, and the classification layer as a score of its features.
-    pub fn export(&self, parameters: &[Array2<f32>]) -> Result<(Network, LinearScore)> {
+    /// The trained network in f64, without dropout, and the classification layer as scores of its features.
+    pub fn export(&self, parameters: &[Array2<f32>]) -> Result<(Network, Vec<LinearScore>)> {
         let mut parameters = parameters.iter().map(|p| p.mapv(f64::from));
         let mut next = || parameters.next().expect("the blueprint counts its parameters");
         let mut layers = Vec::new();
@@ -194,7 +194,9 @@ impl Blueprint {
                 Step::Dropout { .. } => continue,
             });
         }
-        let top = LinearScore { weight: next().column(0).to_owned(), bias: next()[[0, 0]] };
+        let (weight, bias) = (next(), next());
+        let scores = weight.columns().into_iter().zip(&bias);
+        let top = scores.map(|(weight, &bias)| LinearScore { weight: weight.to_owned(), bias }).collect();
         Ok((Network::new(self.input_width, layers)?, top))
     }
 }
@@ -257,7 +259,7 @@ mod tests {
         )
         .unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(3);
-        let blueprint = Blueprint::new(&config, 6).unwrap();
+        let blueprint = Blueprint::new(&config, 6, 3).unwrap();
         let mut parameters = blueprint.draw(&mut rng);
         for (slot, parameter) in blueprint.slots().iter().zip(&mut parameters) {
             if slot.is_bias {
@@ -269,7 +271,9 @@ mod tests {
         let tensors: Vec<_> = parameters.iter().map(|p| tensor(p, &device)).collect();
         let logits = elements(blueprint.logits(&tensors, tensor(&x, &device), None));
         let (network, top) = blueprint.export(&parameters).unwrap();
-        let expected = top.of_rows(network.forward(x.mapv(f64::from).view()).unwrap().view());
+        let features = network.forward(x.mapv(f64::from).view()).unwrap();
+        let expected = crate::source::of_rows(&top, features.view());
+        assert_eq!((expected.dim(), logits.len()), ((5, 3), 15));
         for (got, expected) in logits.iter().zip(expected) {
             assert!((f64::from(*got) - expected).abs() < 1e-5, "{got} and {expected}");
         }

@@ -1,32 +1,51 @@
 //! What the public source tells a private head: projection, second moment and starting point.
 
 use cryptotl_model::{HeadInputs, LinearScore, Projection, RankStatistics, Records, SourceView, UNLABELED};
-use ndarray::{Array1, Array2, Axis, s};
+use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
 use crate::config::HeadConfig;
 use crate::error::{Result, TrainerError};
-use crate::linear::{principal_axes, weighted_gram, weighted_logistic_regression};
+use crate::head::scores_of;
+use crate::linear::{principal_axes, regression, weighted_gram};
 
-/// The rows of labeled records and their targets: 1 for the second label, 0 for the first.
-pub(crate) fn labeled(records: &Records) -> Result<(Vec<usize>, Array1<f64>)> {
+/// The rows of labeled records and their labels.
+pub(crate) fn labeled(records: &Records) -> Result<(Vec<usize>, Vec<u32>)> {
     let labels = records.require_labels()?;
     let rows: Vec<usize> = (0..labels.len()).filter(|&i| labels[i] != UNLABELED).collect();
-    let targets: Array1<f64> = rows.iter().map(|&i| f64::from(labels[i])).collect();
-    if targets.iter().all(|t| *t == 0.0) || targets.iter().all(|t| *t == 1.0) {
+    let labels: Vec<u32> = rows.iter().map(|&i| labels[i]).collect();
+    if labels.iter().all(|label| Some(label) == labels.first()) {
         return Err(TrainerError::training(
-            "the source does not have records of both labels",
-            "give a source with both, and check --labels",
+            "the source does not have records of two labels",
+            "give a source with records of each, and check --labels",
         ));
     }
-    Ok((rows, targets))
+    Ok((rows, labels))
 }
 
-/// Logistic regression on raw inputs with an intercept.
+/// Labels as targets of scores, `[records, scores]`: of two labels, 1 for the second and 0 for the first; of more, a column
+/// for each label, with 1 for a record's own.
+pub(crate) fn targets(labels: &[u32], n_labels: usize) -> Array2<f64> {
+    let scores = scores_of(n_labels);
+    let first = u32::from(scores == 1);
+    Array2::from_shape_fn((labels.len(), scores), |(i, k)| f64::from(labels[i] == k as u32 + first))
+}
+
+/// Logistic regression on raw inputs with an intercept: a score for each column of `targets`.
 ///
 /// # Errors
 /// [`TrainerError::Training`] when there is no record or no solution.
-pub fn linear_score(inputs: &Array2<f64>, targets: &Array1<f64>, ridge: f64) -> Result<LinearScore> {
-    weighted_linear_score(inputs, targets, &Array1::ones(targets.len()), ridge)
+pub fn linear_score(inputs: &Array2<f64>, targets: &Array2<f64>, ridge: f64) -> Result<Vec<LinearScore>> {
+    weighted_linear_score(inputs, targets, &Array1::ones(targets.nrows()), ridge)
+}
+
+/// The scores of rows, `[rows, scores]`.
+pub(crate) fn of_rows(scores: &[LinearScore], rows: ArrayView2<f64>) -> Array2<f64> {
+    let mut out = Array2::zeros((rows.nrows(), scores.len()));
+    out.columns_mut()
+        .into_iter()
+        .zip(scores)
+        .for_each(|(mut column, score)| column.assign(&score.of_rows(rows)));
+    out
 }
 
 /// The same where some records count more than others.
@@ -35,16 +54,16 @@ pub fn linear_score(inputs: &Array2<f64>, targets: &Array1<f64>, ridge: f64) -> 
 /// As for [`linear_score`].
 pub fn weighted_linear_score(
     inputs: &Array2<f64>,
-    targets: &Array1<f64>,
+    targets: &Array2<f64>,
     weights: &Array1<f64>,
     ridge: f64,
-) -> Result<LinearScore> {
+) -> Result<Vec<LinearScore>> {
     let width = inputs.ncols();
     let mut rows = Array2::ones((inputs.nrows(), width + 1));
     rows.slice_mut(s![.., ..width]).assign(inputs);
-    let solution =
-        weighted_logistic_regression(rows.view(), targets.view(), weights.view(), ridge, Some(width))?;
-    Ok(LinearScore::from_vector(&solution)?)
+    let solution = regression(rows.view(), targets.view(), weights.view(), ridge, Some(width))?;
+    let scores = solution.rows().into_iter().map(|row| Ok(LinearScore::from_vector(&row.to_owned())?));
+    scores.collect()
 }
 
 /// What a view is fitted to.
@@ -53,14 +72,14 @@ pub(crate) struct ViewSource<'a> {
     pub inputs: &'a Array2<f64>,
     /// How many of the first columns are the embedding (none for [`HeadInputs::Features`]).
     pub embedding_width: usize,
-    /// 1 for the second label, 0 for the first.
-    pub targets: &'a Array1<f64>,
+    /// `[records, scores]`, see [`targets`]; probabilities are targets too.
+    pub targets: &'a Array2<f64>,
     /// How much each record counts in the source's own heads.
     pub weights: &'a Array1<f64>,
 }
 
 /// Fits a view of the source for heads with these inputs, around the source's own `score`: by default the
-/// logistic regression on the inputs.
+/// logistic regression on the inputs. With more than two labels no row has a coordinate for it, and it is left zero.
 pub(crate) fn fit_view(
     kind: HeadInputs,
     source: &ViewSource,
@@ -83,10 +102,13 @@ pub(crate) fn fit_view(
     let rank = config.ranks.iter().copied().max().expect("checked: ranks are not empty");
     let axes = principal_axes(centered.view(), rank)?;
     drop(centered);
+    let has_one_score = targets.ncols() == 1;
     let score = match score {
-        Some(score) => score,
-        None => weighted_linear_score(inputs, targets, weights, config.source_ridge)?,
+        Some(score) => Some(score),
+        None if has_one_score => weighted_linear_score(inputs, targets, weights, config.source_ridge)?.pop(),
+        None => None,
     };
+    let score = score.unwrap_or_else(|| LinearScore { weight: Array1::zeros(inputs.ncols()), bias: 0.0 });
     let mut magnitudes: Vec<f64> = score.of_rows(inputs.view()).iter().map(|s| s.abs()).collect();
     magnitudes.sort_by(f64::total_cmp);
     let projection = Projection {
@@ -94,7 +116,7 @@ pub(crate) fn fit_view(
         mean,
         components: &axes * &units,
         bias_share: config.bias_share,
-        score_share: config.score_share,
+        score_share: if has_one_score { config.score_share } else { 0.0 },
         // The score of the 90th percentile counts as 1: the clamp is for outliers.
         score_scale: magnitudes[magnitudes.len() * 9 / 10].max(1e-6),
         score,
@@ -104,14 +126,8 @@ pub(crate) fn fit_view(
         let rows = projection.truncated(rank).apply(inputs.view())?;
         let gram =
             weighted_gram(rows.view(), Array1::from_elem(rows.nrows(), 1.0 / rows.nrows() as f64).view());
-        let start = weighted_logistic_regression(
-            rows.view(),
-            targets.view(),
-            weights.view(),
-            config.source_ridge,
-            None,
-        )?;
-        ranks.insert(rank, RankStatistics { gram, start });
+        let start = regression(rows.view(), targets.view(), weights.view(), config.source_ridge, None)?;
+        ranks.insert(rank, RankStatistics { gram, start: start.iter().copied().collect() });
     }
     Ok(SourceView { projection, ranks })
 }

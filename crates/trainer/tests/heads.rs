@@ -276,7 +276,7 @@ fn training_starts_at_the_zero_shot_head_with_a_share_of_the_sources_head() {
     let view = &public.views[&HeadInputs::Embedding];
     let found = space.projection.apply(inputs.view()).unwrap().dot(&space.start);
     let own = view.projection.apply(inputs.view()).unwrap().dot(&view.ranks[&WIDTH].start);
-    let zero_shot = public.zero_shot.of_rows(inputs.view());
+    let zero_shot = public.zero_shot[0].of_rows(inputs.view());
     for ((found, own), zero_shot) in found.iter().zip(&own).zip(&zero_shot) {
         // The other coordinates give up 0.01^2 of the squared norm; the score is clamped to its scale.
         assert!(

@@ -87,7 +87,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         validation_accuracy: Some(0.5),
         source_privacy: None,
         scaler: Scaler::new(array![0.0], array![1.0], 4.0)?,
-        zero_shot: score,
+        zero_shot: vec![score],
         views: BTreeMap::from([(HeadInputs::Embedding, view)]),
     }
     .write(&place("model_files", "public")?)?;

@@ -45,7 +45,7 @@ pub fn write_model(folder: &Path, name: &str, bias: f64) -> (LowerModel, Scaler)
         validation_accuracy: Some(0.5),
         source_privacy: None,
         scaler: scaler.clone(),
-        zero_shot: LinearScore { weight: Array1::zeros(2), bias: 0.0 },
+        zero_shot: vec![LinearScore { weight: Array1::zeros(2), bias: 0.0 }],
         views: BTreeMap::new(),
     };
     public.write(&folder.join(format!("{name}.public.safetensors"))).unwrap();

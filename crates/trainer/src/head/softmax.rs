@@ -5,7 +5,7 @@
 
 use ndarray::{ArrayView1, ArrayView2};
 
-use crate::linear::sigmoid;
+use crate::linear::{sigmoid, softmax};
 
 /// How many scores a head with this many labels has.
 pub fn scores_of(labels: usize) -> usize {
@@ -18,17 +18,10 @@ pub(super) fn residuals(scores: &mut [f64], label: u32) {
         *score = sigmoid(*score) - f64::from(label);
         return;
     }
-    softmax(scores);
+    softmax(scores.into());
     if let Some(own) = scores.get_mut(label as usize) {
         *own -= 1.0;
     }
-}
-
-fn softmax(scores: &mut [f64]) {
-    let largest = scores.iter().fold(f64::NEG_INFINITY, |largest, z| largest.max(*z));
-    scores.iter_mut().for_each(|z| *z = (*z - largest).exp());
-    let total: f64 = scores.iter().sum();
-    scores.iter_mut().for_each(|p| *p /= total);
 }
 
 /// Writes r z^T, score by score.
@@ -56,7 +49,7 @@ pub fn predict(rows: ArrayView2<f64>, weights: ArrayView1<f64>) -> Vec<(usize, f
         if row.len() == 1 {
             return (usize::from(row[0] > 0.0), sigmoid(row[0].abs()));
         }
-        softmax(row.as_slice_mut().expect("rows of a fresh matrix are contiguous"));
+        softmax(row.view_mut());
         row.iter().enumerate().fold((0, 0.0), |best, (label, &p)| if p > best.1 { (label, p) } else { best })
     };
     scores.rows_mut().into_iter().map(best).collect()

@@ -78,8 +78,9 @@ impl Space {
         let mut projection = Projection { score_share: SCORE_SHARE, ..self.projection };
         if projection.inputs != HeadInputs::Features {
             let mut weight = Array1::zeros(projection.mean.len());
-            weight.slice_mut(s![..public.zero_shot.width()]).assign(&public.zero_shot.weight);
-            projection.score = LinearScore { weight, bias: public.zero_shot.bias };
+            let zero_shot = &public.zero_shot[0];
+            weight.slice_mut(s![..zero_shot.width()]).assign(&zero_shot.weight);
+            projection.score = LinearScore { weight, bias: zero_shot.bias };
         }
         let (rank, dimension) = (projection.rank(), projection.dimension());
         let old = self.gram.nrows() - 1;

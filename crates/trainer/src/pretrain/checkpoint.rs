@@ -141,7 +141,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("c");
         let config = PretrainConfig::from_toml(CONFIG).unwrap();
-        let blueprint = Blueprint::new(&config, 2).unwrap();
+        let blueprint = Blueprint::new(&config, 2, 1).unwrap();
         let (state, ours) = (state(&blueprint), job(&config, Digest::of(b"sources")));
         write(&path, ours, &state).unwrap();
         assert_eq!(read(&path, ours, &blueprint, 2).unwrap(), state);
@@ -155,7 +155,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("c");
         let config = PretrainConfig::from_toml(CONFIG).unwrap();
-        let blueprint = Blueprint::new(&config, 2).unwrap();
+        let blueprint = Blueprint::new(&config, 2, 1).unwrap();
         let ours = job(&config, Digest::of(b"sources"));
         let refused = |change: &dyn Fn(&mut State), fact: &str| {
             let mut state = state(&blueprint);

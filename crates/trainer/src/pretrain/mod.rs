@@ -18,6 +18,7 @@ pub use self::training::{Epoch, SourceQuality};
 use self::training::{State, Training, stream};
 use crate::config::PretrainConfig;
 use crate::error::Result;
+use crate::head::scores_of;
 use crate::network::Blueprint;
 
 /// A trained model in its two halves.
@@ -62,7 +63,7 @@ pub fn pretrain(
     let scaler = Scaler::fit(train.view(), config.training.input_bound)?;
     drop(train);
     let scaled = scaler.apply(sources.embeddings.view())?.mapv(|x| x as f32);
-    let blueprint = Blueprint::new(config, scaled.ncols())?;
+    let blueprint = Blueprint::new(config, scaled.ncols(), scores_of(sources.n_labels()))?;
     let training = Training {
         config: &config.training,
         blueprint: &blueprint,

@@ -6,11 +6,10 @@ use cryptotl_model::{HeadInputs, Layer, LinearScore, LowerModel, Network, Public
 use ndarray::{Array1, Array2, Axis, concatenate};
 
 use super::sources::{Sources, Split};
-use super::training::SourceQuality;
+use super::training::{SourceQuality, qualities};
 use crate::config::HeadConfig;
 use crate::error::Result;
-use crate::metrics::Quality;
-use crate::source::{ViewSource, fit_view, weighted_linear_score};
+use crate::source::{ViewSource, fit_view, of_rows, weighted_linear_score};
 
 /// What a model is made of, apart from the statistics of its sources.
 pub(crate) struct Parts<'a> {
@@ -26,8 +25,8 @@ pub(crate) struct Parts<'a> {
     pub scaler: Scaler,
     /// The lower network.
     pub network: Network,
-    /// The score of its features that it was trained with, where that is known.
-    pub top: Option<LinearScore>,
+    /// The scores of its features that it was trained with, where they are known.
+    pub top: Option<Vec<LinearScore>>,
     /// What travels with the model for the data owner's head.
     pub head: &'a HeadConfig,
 }
@@ -63,31 +62,31 @@ pub(crate) fn publish(parts: Parts) -> Result<Published> {
     };
 
     let embeddings = sources.embeddings.mapv(f64::from);
-    let [train_targets, train_weights] = [&sources.targets, weights].map(|v| v.select(Axis(0), &split.train));
+    let targets = sources.targets();
     let zero_shot = weighted_linear_score(
         &embeddings.select(Axis(0), &split.train),
-        &train_targets,
-        &train_weights,
+        &targets.select(Axis(0), &split.train),
+        &weights.select(Axis(0), &split.train),
         head.source_ridge,
     )?;
-    let qualities = qualities(&zero_shot, &embeddings, sources, split);
+    let held_out = embeddings.select(Axis(0), &split.validation);
+    let qualities = qualities(&of_rows(&zero_shot, held_out.view()), sources, split);
+    drop(held_out);
     let right: f64 = qualities.iter().map(|q| q.quality.accuracy * q.quality.records as f64).sum();
     let validation_accuracy = right / split.validation.len() as f64;
 
     let width = embeddings.ncols();
     let mut views = BTreeMap::new();
     let mut fit = |kind, inputs: &Array2<f64>, embedding_width, score: Option<LinearScore>| -> Result<()> {
-        let source = ViewSource { inputs, embedding_width, targets: &sources.targets, weights };
+        let source = ViewSource { inputs, embedding_width, targets: &targets, weights };
         views.insert(kind, fit_view(kind, &source, score, head)?);
         Ok(())
     };
     fit(HeadInputs::Embedding, &embeddings, width, None)?;
     let both = concatenate(Axis(1), &[embeddings.view(), features.view()]).expect("one row a record");
     drop(embeddings);
-    let beside = top.as_ref().map(|top| LinearScore {
-        weight: std::iter::repeat_n(0.0, width).chain(top.weight.iter().copied()).collect(),
-        bias: top.bias,
-    });
+    let top = top.and_then(single);
+    let beside = top.as_ref().map(|top| beside(width, top));
     fit(HeadInputs::EmbeddingAndFeatures, &both, width, beside)?;
     drop(both);
     fit(HeadInputs::Features, &features, 0, top)?;
@@ -107,33 +106,26 @@ pub(crate) fn publish(parts: Parts) -> Result<Published> {
     Ok(Published { lower, public, zero_shot: qualities })
 }
 
-fn qualities(
-    score: &LinearScore,
-    embeddings: &Array2<f64>,
-    sources: &Sources,
-    split: &Split,
-) -> Vec<SourceQuality> {
-    let of = |source: usize| {
-        let held_out: Vec<usize> =
-            split.validation.iter().copied().filter(|&i| sources.source_of[i] == source).collect();
-        Quality::of(
-            held_out.iter().map(|&i| score.of(embeddings.row(i))),
-            held_out.iter().map(|&i| sources.targets[i]),
-        )
-    };
-    let names = sources.ids.iter().enumerate();
-    names.map(|(s, id)| SourceQuality { source: id.name.clone(), quality: of(s) }).collect()
+/// The only score, if there is one and not one for each label.
+pub(super) fn single(scores: Vec<LinearScore>) -> Option<LinearScore> {
+    <[LinearScore; 1]>::try_from(scores).ok().map(|[score]| score)
+}
+
+/// A score of the features as one of an embedding of this width and the features beside it.
+pub(super) fn beside(width: usize, score: &LinearScore) -> LinearScore {
+    let weight = std::iter::repeat_n(0.0, width).chain(score.weight.iter().copied()).collect();
+    LinearScore { weight, bias: score.bias }
 }
 
 /// Folds a shift and a common scale into the last layer, so that the source's features have mean 0 and a
 /// root mean square of 1: the encrypted circuit's headroom and the head's units then do not depend on
-/// how the training happened to end. The score of the features stays the same number. A network that does not
+/// how the training happened to end. The scores of the features stay the same numbers. A network that does not
 /// end in a dense layer is left as it is.
 pub(super) fn standardized(
     network: Network,
-    top: Option<LinearScore>,
+    top: Option<Vec<LinearScore>>,
     scaled: &Array2<f64>,
-) -> Result<(Network, Option<LinearScore>)> {
+) -> Result<(Network, Option<Vec<LinearScore>>)> {
     let features = network.forward(scaled.view())?;
     let mean = features.mean_axis(Axis(0)).expect("the split is not empty");
     let rms = (&features - &mean).mapv(|x| x * x).mean().unwrap_or(0.0).sqrt().max(Scaler::MIN_SCALE);
@@ -142,7 +134,9 @@ pub(super) fn standardized(
     let Some(Layer::Dense { weight, bias }) = layers.last_mut() else { return Ok((network, top)) };
     *weight /= rms;
     *bias = (&*bias - &mean) / rms;
-    let top = top.map(|top| LinearScore { bias: top.bias + top.weight.dot(&mean), weight: top.weight * rms });
+    let moved =
+        |top: LinearScore| LinearScore { bias: top.bias + top.weight.dot(&mean), weight: top.weight * rms };
+    let top = top.map(|top| top.into_iter().map(moved).collect());
     Ok((Network::new(input_width, layers)?, top))
 }
 
@@ -158,11 +152,11 @@ mod tests {
         let top = LinearScore { weight: array![0.3, -0.8], bias: 0.1 };
         let rows = Array2::from_shape_fn((50, 2), |(i, j)| ((3 * i + 5 * j) as f64).sin() + j as f64);
         let before = top.of_rows(network.forward(rows.view()).unwrap().view());
-        let (network, top) = standardized(network, Some(top), &rows).unwrap();
+        let (network, top) = standardized(network, Some(vec![top]), &rows).unwrap();
         let features = network.forward(rows.view()).unwrap();
         assert!(features.mean_axis(Axis(0)).unwrap().iter().all(|m| m.abs() < 1e-12));
         assert!((features.mapv(|x| x * x).mean().unwrap() - 1.0).abs() < 1e-12);
-        let after = top.unwrap().of_rows(features.view());
+        let after = single(top.unwrap()).unwrap().of_rows(features.view());
         assert!(before.iter().zip(&after).all(|(a, b)| (a - b).abs() < 1e-12));
     }
 }

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::config::Balance;
 use crate::error::{Result, TrainerError};
-use crate::source::labeled;
+use crate::source::{labeled, targets};
 
 /// One public source.
 #[derive(Debug, Clone)]
@@ -28,8 +28,8 @@ pub(crate) struct Sources {
     pub ids: Vec<SourceId>,
     /// `[records, width]`.
     pub embeddings: Array2<f32>,
-    /// 1 for the second label, 0 for the first.
-    pub targets: Array1<f64>,
+    /// Each record's label, by its place in `label_names`.
+    pub labels: Vec<u32>,
     /// Each record's source, by its place in `ids`.
     pub source_of: Vec<usize>,
 }
@@ -54,13 +54,13 @@ impl Sources {
             return Err(TrainerError::training("there is no source", "give at least one --source"));
         };
         let header = &first.records.header;
-        if header.label_names.len() != 2 {
+        if header.label_names.len() < 2 {
             return Err(TrainerError::training(
                 format!("the source declares {} labels", header.label_names.len()),
-                "embed it with --label-column and two --labels",
+                "embed it with --label-column and two or more --labels",
             ));
         }
-        let (mut blocks, mut targets) = (Vec::new(), Vec::new());
+        let (mut blocks, mut labels) = (Vec::new(), Vec::new());
         let (mut ids, mut source_of) = (Vec::<SourceId>::new(), Vec::new());
         for source in sources {
             let other = &source.records.header;
@@ -77,10 +77,10 @@ impl Sources {
                 ));
             }
             source.records.check_finite(&format!("the source {}", source.name))?;
-            let (rows, codes) = labeled(&source.records)?;
+            let (rows, own) = labeled(&source.records)?;
             blocks.push(source.records.embeddings.select(Axis(0), &rows));
             source_of.extend(std::iter::repeat_n(ids.len(), rows.len()));
-            targets.extend(codes);
+            labels.extend(own);
             ids.push(SourceId { name: source.name.clone(), records: rows.len() });
         }
         let views: Vec<_> = blocks.iter().map(|b| b.view()).collect();
@@ -92,14 +92,24 @@ impl Sources {
             label_names: header.label_names.clone(),
             ids,
             embeddings,
-            targets: Array1::from_vec(targets),
+            labels,
             source_of,
         })
     }
 
     /// How many labeled records.
     pub fn len(&self) -> usize {
-        self.targets.len()
+        self.labels.len()
+    }
+
+    /// How many labels are declared.
+    pub fn n_labels(&self) -> usize {
+        self.label_names.len()
+    }
+
+    /// What scores are trained to give, `[records, scores]`; see [`targets`].
+    pub fn targets(&self) -> Array2<f64> {
+        targets(&self.labels, self.n_labels())
     }
 
     /// What the records are, to tell whether a training's state belongs to them.
@@ -118,16 +128,16 @@ impl Sources {
 
     /// The number of the stratum a record belongs to: a label of a source.
     fn stratum(&self, record: usize) -> usize {
-        2 * self.source_of[record] + usize::from(self.targets[record] == 1.0)
+        self.n_labels() * self.source_of[record] + self.labels[record] as usize
     }
 
     /// A stratified split: the same share of each label of each source is held out, and at least one record of
-    /// each label where there are two.
+    /// a label of which there are two.
     ///
     /// # Errors
     /// [`TrainerError::Training`] when there are too few records of a label.
     pub fn split(&self, share: f64, rng: &mut ChaCha8Rng) -> Result<Split> {
-        let mut strata = vec![Vec::new(); 2 * self.ids.len()];
+        let mut strata = vec![Vec::new(); self.n_labels() * self.ids.len()];
         (0..self.len()).for_each(|record| strata[self.stratum(record)].push(record));
         let (mut train, mut validation) = (Vec::new(), Vec::new());
         for mut rows in strata {
@@ -137,12 +147,16 @@ impl Sources {
             validation.extend(rows.drain(..held_out));
             train.extend(rows);
         }
-        let has_both =
-            |rows: &[usize]| [0.0, 1.0].iter().all(|label| rows.iter().any(|&r| self.targets[r] == *label));
-        if !has_both(&train) || !has_both(&validation) {
+        let lacks = |rows: &[usize]| {
+            (0..self.n_labels() as u32).find(|label| rows.iter().all(|&r| self.labels[r] != *label))
+        };
+        if let Some(label) = lacks(&validation).or_else(|| lacks(&train)) {
             return Err(TrainerError::training(
-                "the source has too few records of a label for a validation split",
-                "give a source with at least a few dozen records of each label",
+                format!(
+                    "there are too few records of the label {} for a validation split",
+                    self.label_names[label as usize]
+                ),
+                "give sources with at least a few dozen records of each label together",
             ));
         }
         train.sort_unstable();
@@ -155,11 +169,11 @@ impl Sources {
     pub fn weights(&self, balance: Balance, among: &[usize]) -> Array1<f64> {
         let group = |record: usize| match balance {
             Balance::Records => 0,
-            Balance::Labels => usize::from(self.targets[record] == 1.0),
+            Balance::Labels => self.labels[record] as usize,
             Balance::Sources => self.source_of[record],
             Balance::LabelsOfSources => self.stratum(record),
         };
-        let mut counts = vec![0usize; 2 * self.ids.len()];
+        let mut counts = vec![0usize; self.n_labels() * self.ids.len()];
         among.iter().for_each(|&record| counts[group(record)] += 1);
         let groups = counts.iter().filter(|c| **c > 0).count();
         let share = among.len() as f64 / groups.max(1) as f64;
@@ -212,7 +226,7 @@ mod tests {
             let weights = sources.weights(balance, &all);
             assert!((weights.mean().unwrap() - 1.0).abs() < 1e-12, "{balance:?}");
             let first_source = total(&weights, &|r| r < 100);
-            let ones = total(&weights, &|r| sources.targets[r] == 1.0);
+            let ones = total(&weights, &|r| sources.labels[r] == 1);
             let both = matches!(balance, Balance::Sources | Balance::LabelsOfSources);
             assert_eq!((first_source - 60.0).abs() < 1e-9, both, "{balance:?}");
             let labels = matches!(balance, Balance::Labels | Balance::LabelsOfSources);
@@ -221,17 +235,45 @@ mod tests {
     }
 
     #[test]
+    fn of_three_labels_each_is_held_out_and_balanced() {
+        let mut with_three = source("a", 120, 30);
+        with_three.records.header.label_names.push("maybe".into());
+        let other = Source { name: "b".into(), ..with_three.clone() };
+        let labels = with_three.records.labels.as_mut().unwrap();
+        labels[110..].fill(2);
+        let sources = Sources::gather(&[with_three, other]).unwrap();
+        let split = sources.split(0.2, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+        let held_out = |s| split.validation.iter().filter(|r| sources.stratum(**r) == s).count();
+        assert_eq!([0, 1, 2, 3, 4, 5].map(held_out), [16, 6, 2, 18, 6, 0]);
+        let all: Vec<usize> = (0..sources.len()).collect();
+        let weights = sources.weights(Balance::Labels, &all);
+        let of =
+            |label| all.iter().filter(|r| sources.labels[**r] == label).map(|r| weights[*r]).sum::<f64>();
+        assert!([0, 1, 2].iter().all(|label| (of(*label) - 80.0).abs() < 1e-9));
+        let targets = sources.targets();
+        assert_eq!((targets.dim(), targets.sum()), ((240, 3), 240.0));
+        assert_eq!(targets.row(115).to_vec(), [0.0, 0.0, 1.0]);
+
+        // One source may lack a label, all of them together may not.
+        let mut without = source("a", 120, 30);
+        without.records.header.label_names.push("maybe".into());
+        let none = Sources::gather(&[without]).unwrap();
+        let error = none.split(0.2, &mut ChaCha8Rng::seed_from_u64(1)).unwrap_err().to_string();
+        assert!(error.contains("label maybe"), "{error}");
+    }
+
+    #[test]
     fn sources_that_cannot_be_told_apart_or_split_are_refused() {
         for (sources, fact) in [
             (vec![], "there is no source"),
             (vec![source("a", 9, 3), source("a", 9, 3)], "two sources are called a"),
-            (vec![source("a", 9, 9)], "both labels"),
+            (vec![source("a", 9, 9)], "of two labels"),
         ] {
             let error = Sources::gather(&sources).map(|_| ()).unwrap_err().to_string();
             assert!(error.contains(fact), "{error}");
         }
         let few = Sources::gather(&[source("a", 2, 1)]).unwrap();
         let error = few.split(0.2, &mut ChaCha8Rng::seed_from_u64(1)).unwrap_err().to_string();
-        assert!(error.contains("too few records of a label"), "{error}");
+        assert!(error.contains("too few records of the label"), "{error}");
     }
 }

@@ -3,8 +3,8 @@
 
 use burn::prelude::*;
 use burn::tensor::TensorData;
-use burn::tensor::activation::log_sigmoid;
-use ndarray::{Array1, Array2};
+use burn::tensor::activation::{log_sigmoid, log_softmax};
+use ndarray::{Array1, Array2, Axis};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::sources::{Sources, Split};
 use crate::config::TrainingConfig;
 use crate::error::{Result, TrainerError};
+use crate::head::scores_of;
 use crate::metrics::{Quality, cross_entropy};
 use crate::network::{Blueprint, elements, tensor};
 use crate::optimizer::AdamW;
@@ -147,19 +148,27 @@ impl Training<'_> {
         Ok(())
     }
 
-    /// One step of AdamW on the mean of `weight * -log sigmoid(+-logit)` over a batch; returns that mean.
+    /// One step of AdamW on the mean of `weight * -log p` over a batch, p being the probability of a record's label; returns
+    /// that mean.
     fn step(&self, state: &mut State, batch: &[usize], rate: f64, rng: &mut ChaCha8Rng) -> f64 {
         let device = Device::flex();
         let parameters: Vec<Tensor<2>> =
             state.parameters.iter().map(|p| tensor(p, &device).autodiff().require_grad()).collect();
         let logits = self.blueprint.logits(&parameters, self.rows(batch, &device).autodiff(), Some(rng));
-        let column = |f: &dyn Fn(usize) -> f64| {
-            let values: Vec<f32> = batch.iter().map(|&i| f(i) as f32).collect();
-            Tensor::<1>::from_data(TensorData::new(values, [batch.len()]), &device).autodiff()
+        let scores = logits.dims()[1];
+        let matrix = |columns: usize, f: &dyn Fn(usize, u32) -> f64| {
+            let of = |&i: &usize| (0..columns as u32).map(move |label| f(i, label) as f32);
+            let values: Vec<f32> = batch.iter().flat_map(of).collect();
+            Tensor::<2>::from_data(TensorData::new(values, [batch.len(), columns]), &device).autodiff()
         };
-        let signs = column(&|i| 2.0 * self.sources.targets[i] - 1.0);
-        let weights = column(&|i| -self.weights[i]);
-        let loss = (log_sigmoid(logits * signs) * weights).mean();
+        let labels = &self.sources.labels;
+        let loss = if scores == 1 {
+            let signs = matrix(1, &|i, _| 2.0 * f64::from(labels[i]) - 1.0);
+            (log_sigmoid(logits * signs) * matrix(1, &|i, _| -self.weights[i])).mean()
+        } else {
+            let own = matrix(scores, &|i, label| if labels[i] == label { -self.weights[i] } else { 0.0 });
+            (log_softmax(logits, 1) * own).sum() / batch.len() as f64
+        };
         let gradients = loss.backward();
         let mut step = state.optimizer.begin(rate);
         for (i, (slot, tensor)) in self.blueprint.slots().iter().zip(&parameters).enumerate() {
@@ -178,39 +187,44 @@ impl Training<'_> {
         Tensor::from_data(TensorData::new(x, [rows.len(), width]), device)
     }
 
-    /// The network's scores of records, without dropout.
-    pub fn scores(&self, parameters: &[Array2<f32>], rows: &[usize]) -> Vec<f64> {
+    /// The network's scores of records, `[rows, scores]`, without dropout.
+    pub fn scores(&self, parameters: &[Array2<f32>], rows: &[usize]) -> Array2<f64> {
         let device = Device::flex();
         let parameters: Vec<Tensor<2>> = parameters.iter().map(|p| tensor(p, &device)).collect();
         let batches = rows.chunks(EVALUATION_BATCH);
         let logits =
             batches.flat_map(|b| elements(self.blueprint.logits(&parameters, self.rows(b, &device), None)));
-        logits.map(f64::from).collect()
+        let logits: Vec<f64> = logits.map(f64::from).collect();
+        let scores = scores_of(self.sources.n_labels());
+        Array2::from_shape_vec((rows.len(), scores), logits).expect("each row has its scores")
     }
 
-    fn validation_loss(&self, scores: &[f64]) -> f64 {
-        let held_out = scores.iter().zip(&self.split.validation);
-        let (losses, weights) = held_out.fold((0.0, 0.0), |(losses, weights), (&z, &i)| {
+    fn validation_loss(&self, scores: &Array2<f64>) -> f64 {
+        let held_out = scores.rows().into_iter().zip(&self.split.validation);
+        let (losses, weights) = held_out.fold((0.0, 0.0), |(losses, weights), (scores, &i)| {
             let weight = self.weights[i];
-            (losses + weight * cross_entropy(z, self.sources.targets[i]), weights + weight)
+            (losses + weight * cross_entropy(scores, self.sources.labels[i]), weights + weight)
         });
         losses / weights
     }
 
     /// The quality of scores of the records held out, for each source.
-    pub fn qualities(&self, scores: &[f64]) -> Vec<SourceQuality> {
-        let of = |source: usize| {
-            let held_out = || {
-                scores
-                    .iter()
-                    .zip(&self.split.validation)
-                    .filter(move |(_, i)| self.sources.source_of[**i] == source)
-            };
-            Quality::of(held_out().map(|(z, _)| *z), held_out().map(|(_, i)| self.sources.targets[*i]))
-        };
-        let names = self.sources.ids.iter().enumerate();
-        names.map(|(s, id)| SourceQuality { source: id.name.clone(), quality: of(s) }).collect()
+    pub fn qualities(&self, scores: &Array2<f64>) -> Vec<SourceQuality> {
+        qualities(scores, self.sources, self.split)
     }
+}
+
+/// The quality of scores of the records held out, `[records held out, scores]`, for each source.
+pub(crate) fn qualities(scores: &Array2<f64>, sources: &Sources, split: &Split) -> Vec<SourceQuality> {
+    let of = |source: usize| {
+        let places: Vec<usize> = (0..split.validation.len())
+            .filter(|&place| sources.source_of[split.validation[place]] == source)
+            .collect();
+        let labels: Vec<u32> = places.iter().map(|&place| sources.labels[split.validation[place]]).collect();
+        Quality::of(scores.select(Axis(0), &places).view(), &labels)
+    };
+    let names = sources.ids.iter().enumerate();
+    names.map(|(s, id)| SourceQuality { source: id.name.clone(), quality: of(s) }).collect()
 }
 
 /// The generator of one pass; stream 0 draws the split and the initial parameters.

@@ -47,7 +47,7 @@ pub fn public(labels: usize) -> PublicModel {
         validation_accuracy: Some(0.5),
         source_privacy: None,
         scaler: Scaler::new(Array1::zeros(WIDTH), Array1::ones(WIDTH), 4.0).unwrap(),
-        zero_shot: LinearScore { weight: array![1.0, 0.0, 0.0, 0.0], bias: 0.1 },
+        zero_shot: vec![LinearScore { weight: array![1.0, 0.0, 0.0, 0.0], bias: 0.1 }; scores],
         views: BTreeMap::from([(
             HeadInputs::Embedding,
             SourceView { projection, ranks: BTreeMap::from([(WIDTH, statistics)]) },

@@ -69,7 +69,7 @@ impl PrivatePretraining {
                 "set training.balance to \"records\"",
             ));
         }
-        let blueprint = Blueprint::new(&config, outline.embedding_width)?;
+        let blueprint = Blueprint::new(&config, outline.embedding_width, 1)?;
         Ok(Self { config, source, outline, blueprint })
     }
 

@@ -11,7 +11,7 @@ use crate::config::PretrainConfig;
 use crate::error::Result;
 use crate::linear::sigmoid;
 use crate::network::Blueprint;
-use crate::pretrain::publish::standardized;
+use crate::pretrain::publish::{beside, single, standardized};
 use crate::pretrain::training::stream;
 use crate::source::{ViewSource, fit_view};
 
@@ -59,7 +59,7 @@ impl Transcript {
             Moments::of_sum(&moments.mapv(f64::from), config.private.row_norm, self.moments_noise())?;
         let stand = Stand::new(config, &moments)?;
         let width = zero_shot.width();
-        let (network, top) = Blueprint::new(config, width)?.export(parameters)?;
+        let (network, top) = Blueprint::new(config, width, 1)?.export(parameters)?;
         let (network, top) = standardized(network, Some(top), &stand.scaled)?;
         let features = network.forward(stand.scaled.view())?.mapv(|x| f64::from(x as f32));
         let lower = LowerModel {
@@ -71,11 +71,10 @@ impl Transcript {
         };
         let embeddings = stand.rows.mapv(f64::from);
         let both = concatenate(Axis(1), &[embeddings.view(), features.view()]).expect("one row a record");
-        let beside = top.as_ref().map(|top| LinearScore {
-            weight: std::iter::repeat_n(0.0, width).chain(top.weight.iter().copied()).collect(),
-            bias: top.bias,
-        });
-        let (targets, weights) = (stand.targets(zero_shot), Array1::ones(stand.rows.nrows()));
+        let top = top.and_then(single);
+        let beside = top.as_ref().map(|top| beside(width, top));
+        let targets = stand.targets(zero_shot).insert_axis(Axis(1));
+        let weights = Array1::ones(stand.rows.nrows());
         let mut views = BTreeMap::new();
         for (kind, inputs, embedding_width, score) in [
             (HeadInputs::Embedding, &embeddings, width, Some(zero_shot.clone())),
@@ -95,7 +94,7 @@ impl Transcript {
             validation_accuracy: None,
             source_privacy: Some(self.source_privacy()?),
             scaler: stand.scaler,
-            zero_shot: zero_shot.clone(),
+            zero_shot: vec![zero_shot.clone()],
             views,
         };
         Ok((lower, public))

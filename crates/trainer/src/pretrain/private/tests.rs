@@ -117,7 +117,7 @@ proptest! {
         layers in layers(), width in 3..8_usize, seed: u64, target in 0..2_u8,
     ) {
         // A pool may find one number only.
-        let Ok(blueprint) = Blueprint::new(&with_layers(&layers), width) else { return Ok(()) };
+        let Ok(blueprint) = Blueprint::new(&with_layers(&layers), width, 1) else { return Ok(()) };
         let (parameters, record) = drawn(seed, &blueprint, width);
         let mut factors = Factors::new(&factoring(&blueprint));
         let network = Recordwise::new(&blueprint, &parameters);
@@ -142,7 +142,7 @@ proptest! {
     ) {
         let taps = 2 * half + 1;
         let layers = format!("{{ kind = \"conv1d\", filters = {filters}, taps = {taps} }}");
-        let blueprint = Blueprint::new(&with_layers(&layers), width).unwrap();
+        let blueprint = Blueprint::new(&with_layers(&layers), width, 1).unwrap();
         let (parameters, record) = drawn(seed, &blueprint, width);
         let mut factors = Factors::new(&factoring(&blueprint));
         Recordwise::new(&blueprint, &parameters).gradient(&record, 1.0, &mut factors);
@@ -202,7 +202,7 @@ fn clipped_sums_are_those_of_burns_gradients_clipped_one_by_one() {
     let (width, n, clipping_norm) = (6, 40, 0.7);
     let layers = r#"{ kind = "conv1d", filters = 2, taps = 3 }, { kind = "dense", outputs = 4 },
         { kind = "activation", polynomial = "cubic-relu" }, { kind = "avg-pool1d", size = 2 }"#;
-    let blueprint = Blueprint::new(&with_layers(layers), width).unwrap();
+    let blueprint = Blueprint::new(&with_layers(layers), width, 1).unwrap();
     let shape = factoring(&blueprint);
     let Terms { epsilon, delta, unit, .. } = terms(&ledger(&folder, 4.0), 1e6);
     let plan = ReleasePlan::sequence(SequenceRequest {
@@ -341,7 +341,7 @@ fn with_next_to_no_noise_a_model_is_close_to_one_without_privacy() {
 
     let clean = test.embeddings.mapv(|x| if x.is_finite() { f64::from(x) } else { 0.0 });
     let expected = accuracy(&reference.of_rows(clean.view()), &test);
-    let zero_shot = accuracy(&public.zero_shot.of_rows(clean.view()), &test);
+    let zero_shot = accuracy(&public.zero_shot[0].of_rows(clean.view()), &test);
     assert!(expected > 0.8 && zero_shot > expected - 0.03, "{zero_shot} {expected}");
     // The network's own score, which the view of its features carries.
     let scaled = public.scaler.apply(test.embeddings.view()).unwrap();
@@ -460,7 +460,7 @@ fn what_would_have_to_look_at_the_source_is_refused() {
 #[test]
 fn a_record_moves_the_sums_by_its_own_contribution_and_nothing_else() {
     // Records are computed one by one, so that neighbors in the table cannot change each other's last bits.
-    let blueprint = Blueprint::new(&config(), WIDTH).unwrap();
+    let blueprint = Blueprint::new(&config(), WIDTH, 1).unwrap();
     let (parameters, _) = drawn(3, &blueprint, WIDTH);
     let network = Recordwise::new(&blueprint, &parameters);
     let of = |record: &[f64]| {

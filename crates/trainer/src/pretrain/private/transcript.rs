@@ -92,7 +92,7 @@ impl Transcript {
         let moments = document.take_matrix_f32("moments", path)?;
         let zero_shot = LinearScore::from_vector(&document.take_vector("zero_shot", path)?)?;
         let width = zero_shot.width();
-        let blueprint = Blueprint::new(&document.header.config, width)?;
+        let blueprint = Blueprint::new(&document.header.config, width, 1)?;
         let parameters = blueprint.slots().iter().enumerate().map(|(i, slot)| {
             let parameter = document.take_matrix_f32(&format!("parameters.{i}"), path)?;
             let fits = parameter.shape() == slot.shape && parameter.iter().all(|x| x.is_finite());
