@@ -16,7 +16,7 @@ use super::ledger::paid_status;
 use crate::cli::AuditArgs;
 use crate::exit::{Code, Failure, Result};
 use crate::output::Output;
-use crate::report::{self, BenchmarkRow, Evidence, Report, Verdict, quoted};
+use crate::report::{self, BenchmarkRow, Evidence, Report, Verdict, quoted, words};
 
 /// The largest table of a benchmark that is read.
 const MAX_TABLE_BYTES: u64 = 16 << 20;
@@ -39,8 +39,8 @@ impl fmt::Display for Audited {
         writeln!(
             f,
             "target epsilon {}, accounted {}, audited: {}",
-            report.target_epsilon,
-            report.accounted_epsilon,
+            words::loss(report.target_epsilon),
+            words::loss(report.accounted_epsilon),
             report.verdict.words()
         )?;
         match report.attack.evidence() {
@@ -50,7 +50,8 @@ impl fmt::Display for Audited {
         writeln!(
             f,
             "spent by all releases: epsilon {} of {}",
-            report.budget.epsilon_spent, report.budget.epsilon_cap
+            words::loss(report.budget.epsilon_spent),
+            words::cap(report.budget.epsilon_cap)
         )?;
         write!(f, "report in {}", self.place)
     }

@@ -29,7 +29,7 @@ mod setting;
 mod tests;
 mod utility;
 mod view;
-mod words;
+pub mod words;
 
 use cryptotl_privacy::AccountantError;
 use cryptotl_privacy::audit::AuditEvidence;

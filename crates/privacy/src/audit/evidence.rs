@@ -141,7 +141,7 @@ impl View {
     /// What this adversary knows, in words for the report.
     pub fn adversary(self) -> &'static str {
         match self {
-            View::Transcript => "sees every noisy sum of the training and knows all other records",
+            View::Transcript => "sees all noisy numbers of the training and knows all other records",
             View::Head => "sees the released head and knows all other records",
         }
     }

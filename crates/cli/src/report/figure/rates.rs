@@ -36,7 +36,7 @@ pub fn trade_off(report: &Report) -> Markup {
     };
     let caption = match transcript {
         Some(_) => {
-            "Below the curve is what the promise rules out. The marks are the attack with every noisy sum in sight, with 95 % \
+            "Below the curve is what the promise rules out. The marks are the attack with all noisy numbers in sight, with 95 % \
                     intervals of both rates. A mark wholly below the curve would contradict the promise."
         }
         None => "Below the curve is what the promise rules out.",
