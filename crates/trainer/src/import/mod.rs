@@ -78,7 +78,7 @@ pub fn import(
 
 impl Imported {
     fn fit_scaler(&self, sources: &Sources) -> Result<Scaler> {
-        let embeddings = &sources.embeddings;
+        let embeddings = sources.select(&(0..sources.len()).collect::<Vec<_>>());
         let width = embeddings.ncols();
         let scaler = match self.scaler {
             ScalerKind::Standard => {

@@ -9,7 +9,6 @@ pub(crate) mod training;
 use std::path::Path;
 
 use cryptotl_model::{LowerModel, PublicModel, Scaler};
-use ndarray::Axis;
 
 use self::publish::{Parts, Published, publish};
 pub use self::sources::Source;
@@ -59,16 +58,15 @@ pub fn pretrain(
     let mut rng = stream(config.training.seed, 0);
     let split = sources.split(config.training.validation_share, &mut rng)?;
     let weights = sources.weights(config.training.balance, &split.train);
-    let train = sources.embeddings.select(Axis(0), &split.train).mapv(f64::from);
+    let train = sources.select(&Sources::for_statistics(&split.train)).mapv(f64::from);
     let scaler = Scaler::fit(train.view(), config.training.input_bound)?;
     drop(train);
-    let scaled = scaler.apply(sources.embeddings.view())?.mapv(|x| x as f32);
-    let blueprint = Blueprint::new(config, scaled.ncols(), scores_of(sources.n_labels()))?;
+    let blueprint = Blueprint::new(config, sources.width(), scores_of(sources.n_labels()))?;
     let training = Training {
         config: &config.training,
         blueprint: &blueprint,
         sources: &sources,
-        scaled: &scaled,
+        scaler: &scaler,
         weights: &weights,
         split: &split,
     };
@@ -88,7 +86,6 @@ pub fn pretrain(
     })?;
 
     let network = training.qualities(&training.scores(&state.best, &split.validation));
-    drop(scaled);
     let (best_epoch, _) = state.best_epoch().expect("the first pass is the best so far");
     let (trained, top) = blueprint.export(&state.best)?;
     let parts = Parts {

@@ -11,12 +11,15 @@ use crate::config::HeadConfig;
 use crate::error::Result;
 use crate::source::{ViewSource, fit_view, of_rows, weighted_linear_score};
 
+/// Records whose features are computed at a time.
+const BLOCK: usize = 4096;
+
 /// What a model is made of, apart from the statistics of its sources.
 pub(crate) struct Parts<'a> {
     /// The model's name.
     pub name: &'a str,
     /// The sources.
-    pub sources: &'a Sources,
+    pub sources: &'a Sources<'a>,
     /// Which records the statistics may be fitted to, and which tell their quality.
     pub split: &'a Split,
     /// How much each record counts.
@@ -47,38 +50,50 @@ pub(crate) struct Published {
 /// [`crate::TrainerError::Training`] when a statistic has no solution.
 pub(crate) fn publish(parts: Parts) -> Result<Published> {
     let Parts { name, sources, split, weights, scaler, network, top, head } = parts;
-    let scaled = scaler.apply(sources.embeddings.view())?;
-    let (network, top) = standardized(network, top, &scaled.select(Axis(0), &split.train))?;
+    let all: Vec<usize> = (0..sources.len()).collect();
+    let train = Sources::for_statistics(&split.train);
+    let scaled = |records: &[usize]| scaler.apply(sources.select(records).view());
+    let (network, top) = standardized(network, top, &scaled(&train)?)?;
     // Records files hold features in f32; the statistics are fitted to what the data owner will see.
-    let features = network.forward(scaled.view())?.mapv(|x| f64::from(x as f32));
-    drop(scaled);
-    let feature_bound = features.iter().fold(f64::MIN_POSITIVE, |bound, x| bound.max(x.abs()));
+    let features_of = |records: &[usize]| -> Result<Array2<f64>> {
+        Ok(network.forward(scaled(records)?.view())?.mapv(|x| f64::from(x as f32)))
+    };
+    let mut feature_bound = f64::MIN_POSITIVE;
+    for block in all.chunks(BLOCK) {
+        feature_bound = features_of(block)?.iter().fold(feature_bound, |bound, x| bound.max(x.abs()));
+    }
+    let records = Sources::for_statistics(&all);
+    let features = features_of(&records)?;
     let lower = LowerModel {
         name: name.to_owned(),
         encoder: sources.encoder.clone(),
         input_bound: scaler.bound(),
         feature_bound,
-        network,
+        network: network.clone(),
     };
 
-    let embeddings = sources.embeddings.mapv(f64::from);
-    let targets = sources.targets();
+    let embeddings_of = |records: &[usize]| sources.select(records).mapv(f64::from);
     let zero_shot = weighted_linear_score(
-        &embeddings.select(Axis(0), &split.train),
-        &targets.select(Axis(0), &split.train),
-        &weights.select(Axis(0), &split.train),
+        &embeddings_of(&train),
+        &sources.targets(&train),
+        &weights.select(Axis(0), &train),
         head.source_ridge,
     )?;
-    let held_out = embeddings.select(Axis(0), &split.validation);
-    let qualities = qualities(&of_rows(&zero_shot, held_out.view()), sources, split);
-    drop(held_out);
+    let mut held_out = Array2::zeros((0, zero_shot.len()));
+    for block in split.validation.chunks(BLOCK) {
+        let scores = of_rows(&zero_shot, embeddings_of(block).view());
+        held_out.append(Axis(0), scores.view()).expect("rows of one width");
+    }
+    let qualities = qualities(&held_out, sources, split);
+    let embeddings = embeddings_of(&records);
+    let (targets, weights) = (sources.targets(&records), weights.select(Axis(0), &records));
     let right: f64 = qualities.iter().map(|q| q.quality.accuracy * q.quality.records as f64).sum();
     let validation_accuracy = right / split.validation.len() as f64;
 
     let width = embeddings.ncols();
     let mut views = BTreeMap::new();
     let mut fit = |kind, inputs: &Array2<f64>, embedding_width, score: Option<LinearScore>| -> Result<()> {
-        let source = ViewSource { inputs, embedding_width, targets: &targets, weights };
+        let source = ViewSource { inputs, embedding_width, targets: &targets, weights: &weights };
         views.insert(kind, fit_view(kind, &source, score, head)?);
         Ok(())
     };

@@ -1,8 +1,10 @@
 //! The public sources side by side: whose record is whose, what is held out, and how much each counts.
 
 use cryptotl_model::{Digest, EncoderId, Records, SourceId};
-use ndarray::{Array1, Array2, Axis, concatenate};
+use ndarray::{Array1, Array2};
+use rand::SeedableRng;
 use rand::seq::SliceRandom;
+use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
 
 use crate::config::Balance;
@@ -18,16 +20,21 @@ pub struct Source {
     pub records: Records,
 }
 
-/// All labeled records of all sources, source after source.
-pub(crate) struct Sources {
+/// The most records that statistics of the sources are fitted to: what they need in memory does not grow beyond this.
+const MOST_FOR_STATISTICS: usize = 1 << 15;
+
+/// All labeled records of all sources, source after source. Embeddings stay where they are.
+pub(crate) struct Sources<'a> {
     /// The encoder that all of them were embedded with.
     pub encoder: EncoderId,
     /// The label list that all of them declare.
     pub label_names: Vec<String>,
     /// Each source's name and number of labeled records.
     pub ids: Vec<SourceId>,
-    /// `[records, width]`.
-    pub embeddings: Array2<f32>,
+    /// Each source's embeddings, `[rows, width]`.
+    embeddings: Vec<&'a Array2<f32>>,
+    /// Each record's row in its source.
+    row_of: Vec<usize>,
     /// Each record's label, by its place in `label_names`.
     pub labels: Vec<u32>,
     /// Each record's source, by its place in `ids`.
@@ -43,13 +50,13 @@ pub(crate) struct Split {
     pub validation: Vec<usize>,
 }
 
-impl Sources {
+impl<'a> Sources<'a> {
     /// Puts the sources together.
     ///
     /// # Errors
     /// [`TrainerError::Training`] when there is none, two share a name, or they disagree on encoder or labels,
     /// lack labels, or hold a number that is not finite.
-    pub fn gather(sources: &[Source]) -> Result<Self> {
+    pub fn gather(sources: &'a [Source]) -> Result<Self> {
         let Some(first) = sources.first() else {
             return Err(TrainerError::training("there is no source", "give at least one --source"));
         };
@@ -60,7 +67,7 @@ impl Sources {
                 "embed it with --label-column and two or more --labels",
             ));
         }
-        let (mut blocks, mut labels) = (Vec::new(), Vec::new());
+        let (mut embeddings, mut row_of, mut labels) = (Vec::new(), Vec::new(), Vec::new());
         let (mut ids, mut source_of) = (Vec::<SourceId>::new(), Vec::new());
         for source in sources {
             let other = &source.records.header;
@@ -78,20 +85,24 @@ impl Sources {
             }
             source.records.check_finite(&format!("the source {}", source.name))?;
             let (rows, own) = labeled(&source.records)?;
-            blocks.push(source.records.embeddings.select(Axis(0), &rows));
+            if source.records.embeddings.ncols() != first.records.embeddings.ncols() {
+                return Err(TrainerError::training(
+                    "the sources differ in width",
+                    "embed them with one encoder",
+                ));
+            }
+            embeddings.push(&source.records.embeddings);
             source_of.extend(std::iter::repeat_n(ids.len(), rows.len()));
             labels.extend(own);
             ids.push(SourceId { name: source.name.clone(), records: rows.len() });
+            row_of.extend(rows);
         }
-        let views: Vec<_> = blocks.iter().map(|b| b.view()).collect();
-        let embeddings = concatenate(Axis(0), &views).map_err(|_| {
-            TrainerError::training("the sources differ in width", "embed them with one encoder")
-        })?;
         Ok(Self {
             encoder: header.encoder.clone(),
             label_names: header.label_names.clone(),
             ids,
             embeddings,
+            row_of,
             labels,
             source_of,
         })
@@ -107,9 +118,37 @@ impl Sources {
         self.label_names.len()
     }
 
-    /// What scores are trained to give, `[records, scores]`; see [`targets`].
-    pub fn targets(&self) -> Array2<f64> {
-        targets(&self.labels, self.n_labels())
+    /// How many numbers an embedding has.
+    pub fn width(&self) -> usize {
+        self.embeddings[0].ncols()
+    }
+
+    /// The embeddings of some records, `[records, width]`.
+    pub fn select(&self, records: &[usize]) -> Array2<f32> {
+        let mut out = Array2::zeros((records.len(), self.width()));
+        for (mut out, &record) in out.rows_mut().into_iter().zip(records) {
+            out.assign(&self.embeddings[self.source_of[record]].row(self.row_of[record]));
+        }
+        out
+    }
+
+    /// What scores are trained to give for some records, `[records, scores]`; see [`targets`].
+    pub fn targets(&self, records: &[usize]) -> Array2<f64> {
+        let labels: Vec<u32> = records.iter().map(|&record| self.labels[record]).collect();
+        targets(&labels, self.n_labels())
+    }
+
+    /// The records among these that statistics are fitted to, in ascending order: all of up to 32,768, or so many that are drawn,
+    /// always the same.
+    pub fn for_statistics(among: &[usize]) -> Vec<usize> {
+        if among.len() <= MOST_FOR_STATISTICS {
+            return among.to_vec();
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let drawn = sample(&mut rng, among.len(), MOST_FOR_STATISTICS);
+        let mut drawn: Vec<usize> = drawn.into_iter().map(|place| among[place]).collect();
+        drawn.sort_unstable();
+        drawn
     }
 
     /// What the records are, to tell whether a training's state belongs to them.
@@ -117,11 +156,11 @@ impl Sources {
         /// Records that are put into bytes at a time.
         const BLOCK: usize = 4096;
         let names: Vec<&[u8]> = self.ids.iter().map(|id| id.name.as_bytes()).collect();
-        let blocks = self.embeddings.axis_chunks_iter(Axis(0), BLOCK).enumerate();
-        blocks.fold(Digest::of_parts(names), |before, (i, block)| {
-            let embeddings: Vec<u8> = block.iter().flat_map(|x| x.to_le_bytes()).collect();
-            let records = (i * BLOCK..).take(block.nrows());
-            let strata: Vec<u8> = records.flat_map(|r| (self.stratum(r) as u64).to_le_bytes()).collect();
+        let all: Vec<usize> = (0..self.len()).collect();
+        all.chunks(BLOCK).fold(Digest::of_parts(names), |before, records| {
+            let embeddings: Vec<u8> = self.select(records).iter().flat_map(|x| x.to_le_bytes()).collect();
+            let strata: Vec<u8> =
+                records.iter().flat_map(|&r| (self.stratum(r) as u64).to_le_bytes()).collect();
             Digest::of_parts([before.as_bytes().as_slice(), &embeddings, &strata])
         })
     }
@@ -185,7 +224,6 @@ impl Sources {
 mod tests {
     use super::*;
     use cryptotl_model::RecordsHeader;
-    use rand::SeedableRng;
 
     fn source(name: &str, n: usize, ones: usize) -> Source {
         let records = Records {
@@ -205,7 +243,8 @@ mod tests {
 
     #[test]
     fn each_label_of_each_source_gives_its_share() {
-        let sources = Sources::gather(&[source("a", 100, 30), source("b", 20, 10)]).unwrap();
+        let both = [source("a", 100, 30), source("b", 20, 10)];
+        let sources = Sources::gather(&both).unwrap();
         let split = sources.split(0.2, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
         let count = |rows: &[usize], stratum| rows.iter().filter(|r| sources.stratum(**r) == stratum).count();
         assert_eq!([0, 1, 2, 3].map(|s| count(&split.validation, s)), [14, 6, 2, 2]);
@@ -217,7 +256,8 @@ mod tests {
 
     #[test]
     fn what_is_balanced_counts_equally() {
-        let sources = Sources::gather(&[source("a", 100, 30), source("b", 20, 10)]).unwrap();
+        let both = [source("a", 100, 30), source("b", 20, 10)];
+        let sources = Sources::gather(&both).unwrap();
         let all: Vec<usize> = (0..120).collect();
         let total = |weights: &Array1<f64>, keep: &dyn Fn(usize) -> bool| -> f64 {
             all.iter().filter(|r| keep(**r)).map(|r| weights[*r]).sum()
@@ -235,13 +275,40 @@ mod tests {
     }
 
     #[test]
+    fn records_are_found_in_their_sources_and_statistics_have_a_limit() {
+        let mut first = source("a", 5, 2);
+        first.records.labels.as_mut().unwrap()[1] = cryptotl_model::UNLABELED;
+        let both = [first, source("b", 4, 2)];
+        let sources = Sources::gather(&both).unwrap();
+        assert_eq!((sources.len(), sources.width()), (8, 2));
+        // The second row of the first source has no label.
+        let found = sources.select(&[1, 4, 7]);
+        let expected = [
+            both[0].records.embeddings.row(2),
+            both[1].records.embeddings.row(0),
+            both[1].records.embeddings.row(3),
+        ];
+        assert!(found.rows().into_iter().zip(expected).all(|(found, expected)| found == expected));
+
+        let few: Vec<usize> = (3..100).collect();
+        assert_eq!(Sources::for_statistics(&few), few);
+        let many: Vec<usize> = (0..200_000).map(|i| 2 * i).collect();
+        let drawn = Sources::for_statistics(&many);
+        assert_eq!((drawn.len(), &drawn), (MOST_FOR_STATISTICS, &Sources::for_statistics(&many)));
+        assert!(drawn.is_sorted() && drawn.iter().all(|record| record % 2 == 0));
+        let mean = drawn.iter().sum::<usize>() as f64 / drawn.len() as f64;
+        assert!((mean / 200_000.0 - 1.0).abs() < 0.02, "{mean}");
+    }
+
+    #[test]
     fn of_three_labels_each_is_held_out_and_balanced() {
         let mut with_three = source("a", 120, 30);
         with_three.records.header.label_names.push("maybe".into());
         let other = Source { name: "b".into(), ..with_three.clone() };
         let labels = with_three.records.labels.as_mut().unwrap();
         labels[110..].fill(2);
-        let sources = Sources::gather(&[with_three, other]).unwrap();
+        let both = [with_three, other];
+        let sources = Sources::gather(&both).unwrap();
         let split = sources.split(0.2, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
         let held_out = |s| split.validation.iter().filter(|r| sources.stratum(**r) == s).count();
         assert_eq!([0, 1, 2, 3, 4, 5].map(held_out), [16, 6, 2, 18, 6, 0]);
@@ -250,14 +317,15 @@ mod tests {
         let of =
             |label| all.iter().filter(|r| sources.labels[**r] == label).map(|r| weights[*r]).sum::<f64>();
         assert!([0, 1, 2].iter().all(|label| (of(*label) - 80.0).abs() < 1e-9));
-        let targets = sources.targets();
+        let targets = sources.targets(&all);
         assert_eq!((targets.dim(), targets.sum()), ((240, 3), 240.0));
         assert_eq!(targets.row(115).to_vec(), [0.0, 0.0, 1.0]);
 
         // One source may lack a label, all of them together may not.
         let mut without = source("a", 120, 30);
         without.records.header.label_names.push("maybe".into());
-        let none = Sources::gather(&[without]).unwrap();
+        let without = [without];
+        let none = Sources::gather(&without).unwrap();
         let error = none.split(0.2, &mut ChaCha8Rng::seed_from_u64(1)).unwrap_err().to_string();
         assert!(error.contains("label maybe"), "{error}");
     }
@@ -272,7 +340,8 @@ mod tests {
             let error = Sources::gather(&sources).map(|_| ()).unwrap_err().to_string();
             assert!(error.contains(fact), "{error}");
         }
-        let few = Sources::gather(&[source("a", 2, 1)]).unwrap();
+        let few = [source("a", 2, 1)];
+        let few = Sources::gather(&few).unwrap();
         let error = few.split(0.2, &mut ChaCha8Rng::seed_from_u64(1)).unwrap_err().to_string();
         assert!(error.contains("too few records of the label"), "{error}");
     }

@@ -4,6 +4,7 @@
 use burn::prelude::*;
 use burn::tensor::TensorData;
 use burn::tensor::activation::{log_sigmoid, log_softmax};
+use cryptotl_model::Scaler;
 use ndarray::{Array1, Array2, Axis};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -68,9 +69,9 @@ pub(crate) struct Training<'a> {
     /// The network's shape.
     pub blueprint: &'a Blueprint,
     /// On what.
-    pub sources: &'a Sources,
-    /// The scaled embeddings, `[records, width]`.
-    pub scaled: &'a Array2<f32>,
+    pub sources: &'a Sources<'a>,
+    /// What is done to an embedding first.
+    pub scaler: &'a Scaler,
     /// How much each record counts.
     pub weights: &'a Array1<f64>,
     /// Which records train.
@@ -181,10 +182,9 @@ impl Training<'_> {
     }
 
     fn rows(&self, rows: &[usize], device: &Device) -> Tensor<2> {
-        let width = self.scaled.ncols();
-        let mut x: Vec<f32> = Vec::with_capacity(rows.len() * width);
-        rows.iter().for_each(|&i| x.extend(&self.scaled.row(i)));
-        Tensor::from_data(TensorData::new(x, [rows.len(), width]), device)
+        let scaled = self.scaler.apply(self.sources.select(rows).view()).expect("fitted to these sources");
+        let x: Vec<f32> = scaled.iter().map(|x| *x as f32).collect();
+        Tensor::from_data(TensorData::new(x, [rows.len(), scaled.ncols()]), device)
     }
 
     /// The network's scores of records, `[rows, scores]`, without dropout.
