@@ -103,6 +103,25 @@ fn three_labels_go_from_the_sources_to_the_report() {
         "--json validate --head h --features test.f --ledger budget --epsilon 1 --output v.json",
     );
     assert_eq!(validated["labels"].as_array().map(Vec::len), Some(3), "{validated}");
+    let check = "verify h v.json --ledger budget";
+    let verified = run(path, check);
+    let words = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert!(verified.status.success() && words.contains("paid for this very file"), "{words}");
+    assert!(words.contains("every accuracy follows from the noisy cells"), "{words}");
+    // An embellished accuracy, and a file that is whole but not what was recorded.
+    let honest = std::fs::read_to_string(path.join("v.json")).unwrap();
+    let mut altered: serde_json::Value = serde_json::from_str(&honest).unwrap();
+    altered["accuracy"]["value"] = 0.999.into();
+    altered["accuracy"]["high"] = 1.0.into();
+    std::fs::write(path.join("v.json"), altered.to_string()).unwrap();
+    steps::refuse(path, check, 1, "not what the cells give");
+    std::fs::write(path.join("v.json"), honest.replace('\n', "\n ")).unwrap();
+    steps::refuse(path, check, 1, "the ledger recorded another release");
+    altered["version"] = 2.into();
+    std::fs::write(path.join("v.json"), altered.to_string()).unwrap();
+    steps::refuse(path, check, 1, "of version 2");
+    std::fs::write(path.join("v.json"), honest).unwrap();
+
     succeed(
         path,
         "--json audit --head h --ledger budget --model lower.public.safetensors --no-attack --output report",

@@ -17,19 +17,19 @@ use crate::output::Output;
 /// The validation file: what was paid for, and what is computed from it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Validation {
+pub(super) struct Validation {
     format: Format,
     version: u32,
-    head: Digest,
-    population: String,
-    guarantee: Guarantee,
-    witness: Witness,
-    labels: Vec<String>,
-    confusion: Confusion,
+    pub head: Digest,
+    pub population: String,
+    pub guarantee: Guarantee,
+    pub witness: Witness,
+    pub labels: Vec<String>,
+    pub confusion: Confusion,
     /// Null where the noise drowns the number of units.
-    accuracy: Option<Estimate>,
+    pub accuracy: Option<Estimate>,
     /// A label's own accuracy, one a label.
-    recalls: Vec<Option<Estimate>>,
+    pub recalls: Vec<Option<Estimate>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -39,6 +39,23 @@ enum Format {
 }
 
 const VERSION: u32 = 1;
+
+impl Validation {
+    /// Whether a JSON document says that it is one.
+    pub fn is_one(json: &serde_json::Value) -> bool {
+        json.get("format").is_some_and(|format| serde_json::from_value::<Format>(format.clone()).is_ok())
+    }
+
+    /// Reads a validation of this version.
+    pub fn parse(json: serde_json::Value) -> std::result::Result<Self, String> {
+        let found: Self =
+            serde_json::from_value(json).map_err(|e| format!("it is no validation of this version: {e}"))?;
+        match found.version {
+            VERSION => Ok(found),
+            other => Err(format!("it is of version {other}, and this program reads {VERSION}")),
+        }
+    }
+}
 
 #[derive(Serialize)]
 struct Validated {

@@ -8,7 +8,7 @@ use cryptotl_privacy::{Guarantee, LedgerError};
 use cryptotl_trainer::Head;
 
 use super::read::{Content, File, Given, OpenLedger};
-use super::{Check, Outcome, documents, protocol, source};
+use super::{Check, Outcome, documents, protocol, source, validation};
 use crate::command::ledger::paid_status;
 use crate::exit::Code;
 
@@ -24,6 +24,7 @@ pub fn all(file: &File, given: &Given) -> Vec<Check> {
         Content::Ledger(open) => ledger_checks(open),
         Content::BrokenLedger(error) => vec![broken(error)],
         Content::Report(report) => documents::report(report, given),
+        Content::Validation(found, digest) => validation::checks(found, *digest, given),
         Content::Page(report, page) => documents::page(report, page, given),
         Content::Card(card) => documents::card(card, &file.path, given),
         Content::Unusable(_, fact) => vec![Check::new("format", Outcome::Fail, fact.clone())],

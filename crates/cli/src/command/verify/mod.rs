@@ -5,6 +5,7 @@ mod documents;
 mod protocol;
 mod read;
 mod source;
+mod validation;
 
 use std::fmt;
 

@@ -11,6 +11,7 @@ use cryptotl_trainer::Head;
 
 use super::protocol;
 use crate::card::Card;
+use crate::command::validate::Validation;
 use crate::exit::{Failure, Result};
 use crate::report::{self, Report};
 
@@ -34,6 +35,8 @@ pub enum Content {
     Protocol(Envelope),
     Ledger(Box<OpenLedger>),
     Report(Box<Report>),
+    /// What `validate` measured, and the file's digest.
+    Validation(Box<Validation>, Digest),
     /// The report that the page carries, and the page.
     Page(Box<Report>, String),
     Card(Box<Card>),
@@ -115,6 +118,7 @@ impl File {
             Content::Protocol(envelope) => protocol::kind_name(envelope.kind),
             Content::Ledger(_) | Content::BrokenLedger(_) => "ledger",
             Content::Report(_) => "report",
+            Content::Validation(..) => "validation",
             Content::Page(..) => "report-page",
             Content::Card(_) => "model-card",
             Content::Unusable(kind, _) => kind,
@@ -147,11 +151,8 @@ fn read(path: &Path) -> Content {
         return read_page(path);
     }
     if text.trim_start().starts_with('{') {
-        let report = read_text(path).and_then(|text| parse_report(&text));
-        return report.map_or_else(
-            |fact| Content::Unusable("report", fact),
-            |report| Content::Report(Box::new(report)),
-        );
+        return read_text(path)
+            .map_or_else(|fact| Content::Unusable("report", fact), |text| read_json(&text));
     }
     read_safetensors(path)
 }
@@ -168,6 +169,18 @@ fn read_text(path: &Path) -> std::result::Result<String, String> {
         return Err(format!("it has {length} bytes"));
     }
     std::fs::read_to_string(path).map_err(|e| e.to_string())
+}
+
+/// A report, or a validation, which says so.
+fn read_json(text: &str) -> Content {
+    if let Some(json) = serde_json::from_str(text).ok().filter(Validation::is_one) {
+        return Validation::parse(json).map_or_else(
+            |fact| Content::Unusable("validation", fact),
+            |found| Content::Validation(Box::new(found), Digest::of(text.as_bytes())),
+        );
+    }
+    parse_report(text)
+        .map_or_else(|fact| Content::Unusable("report", fact), |report| Content::Report(Box::new(report)))
 }
 
 fn parse_report(text: &str) -> std::result::Result<Report, String> {
