@@ -14,6 +14,8 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+#[cfg(test)]
+mod alteration;
 pub mod audit;
 pub mod benchmark;
 pub mod config;

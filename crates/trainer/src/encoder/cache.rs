@@ -270,6 +270,8 @@ fn check_owner_only(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alteration::alterations;
+    use proptest::prelude::*;
 
     fn folder() -> tempfile::TempDir {
         tempfile::tempdir().unwrap()
@@ -329,6 +331,33 @@ mod tests {
         let mut cache = open(&folder.path().join("c"), "a").unwrap();
         assert_eq!(get(&mut cache, "three"), Some(vec![4.0; 3]));
         assert_eq!(get(&mut cache, "one"), Some(vec![5.0; 3]), "the later entry counts");
+    }
+
+    proptest! {
+        /// What an altered cache gives is what was put in, or nothing.
+        #[test]
+        fn an_altered_cache_gives_no_other_embedding(alteration in alterations()) {
+            let folder = folder();
+            let inside = folder.path().join("c");
+            let mut cache = open(&inside, "a").unwrap();
+            let texts = [("one", 1.0), ("two", 2.0), ("three", 3.0)];
+            texts.iter().for_each(|(text, x)| put(&mut cache, text, [*x; 3]));
+            let path = cache.path.clone();
+            drop(cache);
+            let whole = std::fs::read(&path).unwrap();
+            std::fs::write(&path, alteration.of(&whole)).unwrap();
+            match open(&inside, "a") {
+                Ok(mut cache) => {
+                    for (text, x) in texts {
+                        let found = get(&mut cache, text);
+                        prop_assert!(found.is_none() || found == Some(vec![x; 3]), "{text}: {found:?}");
+                    }
+                    put(&mut cache, "four", [4.0; 3]);
+                    prop_assert_eq!(get(&mut cache, "four"), Some(vec![4.0; 3]));
+                }
+                Err(error) => prop_assert!(error.to_string().contains("; "), "{error} has no remedy"),
+            }
+        }
     }
 
     #[test]

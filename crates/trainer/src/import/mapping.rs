@@ -294,7 +294,9 @@ impl Tensors<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alteration::alterations;
     use ndarray::array;
+    use proptest::prelude::*;
     use safetensors::tensor::TensorView;
 
     const MAPPING: &str = r#"
@@ -327,15 +329,18 @@ mod tests {
 
     fn read_both(tensors: &[Named], mapping: &str) -> Result<Imported> {
         let folder = tempfile::tempdir().unwrap();
-        let (weights, map) = (folder.path().join("w.safetensors"), folder.path().join("map.toml"));
+        read_both_at(tensors, mapping, &folder.path().join("w.safetensors"), &folder.path().join("map.toml"))
+    }
+
+    fn read_both_at(tensors: &[Named], mapping: &str, weights: &Path, map: &Path) -> Result<Imported> {
         let bytes: Vec<Vec<u8>> =
             tensors.iter().map(|(_, _, x)| x.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
         let views = tensors.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
             (*name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
         });
-        std::fs::write(&weights, safetensors::serialize(views, None).unwrap()).unwrap();
-        std::fs::write(&map, mapping).unwrap();
-        read(&weights, &map)
+        std::fs::write(weights, safetensors::serialize(views, None).unwrap()).unwrap();
+        std::fs::write(map, mapping).unwrap();
+        read(weights, map)
     }
 
     #[test]
@@ -403,6 +408,27 @@ mod tests {
         ] {
             let error = read_both(&tensors, &mapping).unwrap_err().to_string();
             assert!(error.contains(fact), "{error} lacks {fact}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn altered_files_are_a_network_or_refused(of_weights in alterations(), of_map in alterations(), both in any::<bool>()) {
+            let folder = tempfile::tempdir().unwrap();
+            let (weights, map) = (folder.path().join("w.safetensors"), folder.path().join("map.toml"));
+            read_both_at(&pytorch(), MAPPING, &weights, &map).unwrap();
+            let bytes = std::fs::read(&weights).unwrap();
+            std::fs::write(&weights, of_weights.of(&bytes)).unwrap();
+            if both {
+                std::fs::write(&map, of_map.of(MAPPING.as_bytes())).unwrap();
+            }
+            match read(&weights, &map) {
+                Ok(imported) => {
+                    let row = ndarray::Array2::from_elem((1, imported.network.input_width()), 0.5);
+                    prop_assert!(imported.network.forward(row.view()).is_ok());
+                }
+                Err(error) => prop_assert!(error.to_string().contains("; "), "{error} has no remedy"),
+            }
         }
     }
 

@@ -182,7 +182,9 @@ impl Lines<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alteration::alterations;
     use ndarray::array;
+    use proptest::prelude::*;
 
     /// What the program would write for these layers.
     fn text(kernel: &[f32], denses: &[(Array2<f32>, Array1<f32>)]) -> String {
@@ -224,6 +226,22 @@ mod tests {
         let expected = 3.0 * pooled[0] - pooled[1] + 0.125;
         let got = network.forward(array![[2.0, 4.0]].view()).unwrap()[[0, 0]];
         assert!((got - expected).abs() < 1e-12, "{got} and {expected}");
+    }
+
+    proptest! {
+        #[test]
+        fn an_altered_file_is_a_network_or_refused(alteration in alterations()) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("weights.txt");
+            std::fs::write(&path, alteration.of(small().as_bytes())).unwrap();
+            match read(&path, "small") {
+                Ok(imported) => {
+                    let row = ndarray::Array2::from_elem((1, imported.network.input_width()), 0.5);
+                    prop_assert!(imported.network.forward(row.view()).is_ok());
+                }
+                Err(error) => prop_assert!(error.to_string().contains("; "), "{error} has no remedy"),
+            }
+        }
     }
 
     #[test]

@@ -105,7 +105,9 @@ pub(super) fn read(path: &Path, expected: Digest, blueprint: &Blueprint, max_epo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alteration::alterations;
     use crate::pretrain::training::stream;
+    use proptest::prelude::*;
 
     const CONFIG: &str = r#"
         version = 1
@@ -148,6 +150,24 @@ mod tests {
         let other = job(&config, Digest::of(b"other sources"));
         let error = read(&path, other, &blueprint, 2).unwrap_err().to_string();
         assert!(error.contains("another configuration or other sources"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn an_altered_checkpoint_is_a_state_or_refused(alteration in alterations()) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("c");
+            let config = PretrainConfig::from_toml(CONFIG).unwrap();
+            let blueprint = Blueprint::new(&config, 2, 1).unwrap();
+            let ours = job(&config, Digest::of(b"sources"));
+            write(&path, ours, &state(&blueprint)).unwrap();
+            let whole = std::fs::read(&path).unwrap();
+            std::fs::write(&path, alteration.of(&whole)).unwrap();
+            match read(&path, ours, &blueprint, 2) {
+                Ok(state) => prop_assert!(state.best_epoch().is_some()),
+                Err(error) => prop_assert!(error.to_string().contains("; "), "{error} has no remedy"),
+            }
+        }
     }
 
     #[test]
