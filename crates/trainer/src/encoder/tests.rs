@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::transformer::{Transformer, TransformerConfig};
 use super::*;
+use crate::alteration::{Alteration, alterations};
 
 /// Small random encoders with the vectors that sentence-transformers gives; `scripts/encoder_fixtures.py` made
 /// them.
@@ -245,4 +246,43 @@ fn a_cache_gives_the_same_embeddings_and_computes_each_text_once() {
         open().embed(&encoder, &texts, &|_| panic!("nothing is left to compute")).unwrap(),
         (plain, 4)
     );
+}
+
+/// An encoder whose `file` was altered is one that embeds finite numbers, or is refused in words.
+fn altered_file_is_an_encoder_or_refused(
+    name: &str,
+    file: &str,
+    alteration: &Alteration,
+) -> std::result::Result<(), TestCaseError> {
+    let folder = copy(name);
+    let path = folder.path().join(file);
+    let altered = alteration.of(&std::fs::read(&path).unwrap());
+    std::fs::write(&path, altered).unwrap();
+    match Encoder::load(folder.path()) {
+        Ok(encoder) => {
+            let embedded = encoder.embed(&["a few words"], &|_| ());
+            prop_assert!(embedded.is_err() || embedded.is_ok_and(|e| e.ncols() == encoder.width()));
+        }
+        Err(error) => prop_assert!(error.to_string().contains("; "), "{error} has no remedy"),
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn altered_safetensors_are_refused_or_harmless(alteration in alterations()) {
+        altered_file_is_an_encoder_or_refused("bert-cls", "model.safetensors", &alteration)?;
+    }
+
+    #[test]
+    fn altered_pickles_are_refused_or_harmless(alteration in alterations()) {
+        altered_file_is_an_encoder_or_refused("bert-pooling", "0_Transformer/pytorch_model.bin", &alteration)?;
+    }
+
+    #[test]
+    fn altered_tokenizers_and_configurations_are_refused_or_harmless(alteration in alterations(), which in 0..4_usize) {
+        let file = ["tokenizer.json", "config.json", "modules.json", "1_Pooling/config.json"][which];
+        altered_file_is_an_encoder_or_refused("bert-cls", file, &alteration)?;
+    }
 }

@@ -2,9 +2,9 @@
 //!
 //! One plan, one charge, three runs of noisy sums, each chosen with what the ones before released:
 //!
-//! 1. [`moments`]: count, mean and covariance of the embeddings, from one sum over all units;
-//! 2. [`zero_shot`]: the linear head on the embedding, from noisy gradients over all units;
-//! 3. [`descent`]: the lower network, by DP-SGD on Poisson samples, with per-record gradients that are clipped by their ghost norms.
+//! 1. `moments`: count, mean and covariance of the embeddings, from one sum over all units;
+//! 2. `zero_shot`: the linear head on the embedding, from noisy gradients over all units;
+//! 3. `descent`: the lower network, by DP-SGD on Poisson samples, with per-record gradients that are clipped by their ghost norms.
 //!
 //! Everything else is computed from their results: the scaler, the axes and starts of the public half, and where the network
 //! begins, from records that are made up from the moments. There is no validation split, no early stopping, no choice
