@@ -67,7 +67,8 @@ fn simulated(target: &Target, mechanism: Defect, n_runs: usize, seed: u64) -> bo
             })
             .collect();
         let horizon = settings.runs / 2;
-        let crowd = Crowd { thresholds: &thresholds, canaries, horizon, pairs: &pairs, delta };
+        let crowd =
+            Crowd { losses: claim.losses, thresholds: &thresholds, canaries, horizon, pairs: &pairs, delta };
         contradicts(claim, crowd.mu(alpha), crowd.epsilon(alpha))
     });
     let mut single = |mu: f64| -> Vec<Vec<f64>> {
@@ -75,7 +76,14 @@ fn simulated(target: &Target, mechanism: Defect, n_runs: usize, seed: u64) -> bo
     };
     let (with, without) = (single(views[0]), single(0.0));
     let selection = with.len() / 4;
-    let single = Single { names: &SINGLE_SCORES, with: &with, without: &without, selection, delta };
+    let single = Single {
+        losses: claim.losses,
+        names: &SINGLE_SCORES,
+        with: &with,
+        without: &without,
+        selection,
+        delta,
+    };
     let (mu, epsilon) = single.mu_and_epsilon(alpha);
     in_views || contradicts(claim, mu, epsilon)
 }

@@ -63,14 +63,16 @@ pub struct Bounds<'a>(pub &'a AuditEvidence);
 impl fmt::Display for Bounds<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let evidence = self.0;
+        let own = evidence.claim.losses.theory();
         writeln!(
             f,
-            "lower bounds on epsilon at 95 / 99 % confidence, by Gaussian DP and by the definition alone:"
+            "lower bounds on epsilon at 95 / 99 % confidence, by the theory of {} and by the definition alone:",
+            own.words()
         )?;
         let mut line = |name: &str, epsilon: &dyn Fn(Theory, f64) -> f64| {
-            let [gaussian, definition] = [Theory::GaussianDp, Theory::EpsilonDelta]
+            let [own, definition] = [own, Theory::EpsilonDelta]
                 .map(|theory| format!("{:.3} / {:.3}", epsilon(theory, 0.95), epsilon(theory, 0.99)));
-            writeln!(f, "  {name:64} {gaussian:>15} {definition:>15}")
+            writeln!(f, "  {name:64} {own:>15} {definition:>15}")
         };
         for view in &evidence.views {
             line(view.view.adversary(), &|theory, confidence| {

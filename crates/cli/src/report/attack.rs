@@ -183,7 +183,7 @@ fn assessed(report: &Report, evidence: &AuditEvidence, blocks: &mut Vec<Block>) 
     let one_run = |field: &str, confidence: f64, bound: f64| {
         vec![
             "one training, many canaries".into(),
-            "(epsilon, delta)".into(),
+            Theory::EpsilonDelta.words().into(),
             words::percent(confidence).into(),
             Cell::figure(at(&format!("one_run/{field}")), words::at_least(bound)),
         ]
@@ -218,17 +218,13 @@ fn controls_table(controls: &[Control]) -> Block {
 }
 
 fn bound_row(adversary: &str, bound: &LowerBound, pointer: String) -> Vec<Cell> {
-    let theory = match bound.theory {
-        Theory::GaussianDp => "Gaussian DP",
-        Theory::EpsilonDelta => "(epsilon, delta)",
-    };
     let interval = match bound.interval {
         Interval::ClopperPearson => "Clopper-Pearson",
         Interval::Betting => "betting",
     };
     vec![
         adversary.into(),
-        format!("{theory}, {interval}").into(),
+        format!("{}, {interval}", bound.theory.words()).into(),
         words::percent(bound.confidence).into(),
         Cell::figure(format!("{pointer}/epsilon"), words::at_least(bound.epsilon)),
     ]

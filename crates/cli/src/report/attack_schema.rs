@@ -56,10 +56,24 @@ struct AttackedClaim {
     noise_multiplier: f64,
     /// What was charged.
     guarantee: ChargedGuarantee,
-    /// The mu of Gaussian DP that the charge stands for.
+    /// The family of losses that the mechanism's theorem is about. Reports of before there were several are about Gaussian DP.
+    losses: Option<LossFamily>,
+    /// The mu of that family that the charge stands for.
     mu: f64,
     /// The epsilon of that mu at the same delta.
     exact_epsilon: f64,
+}
+
+/// What the loss can be, up to mu.
+#[derive(JsonSchema)]
+#[schemars(tag = "family", rename_all = "kebab-case", deny_unknown_fields)]
+enum LossFamily {
+    /// Gaussian sums over all units.
+    GaussianDp,
+    /// Gaussian sums over Poisson samples; mu is that of the same sums without sampling.
+    SampledGaussian { sampling_rate: f64, steps: u32 },
+    /// zCDP; mu is that of the Gaussian mechanism with the same rho.
+    Zcdp,
 }
 
 /// What was charged.
@@ -144,11 +158,13 @@ struct EpsilonBound {
     epsilon: f64,
 }
 
-/// Gaussian DP for some mu, or the definition of (epsilon, delta)-DP alone.
+/// The claim's family of losses for some mu, or the definition of (epsilon, delta)-DP alone.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "kebab-case")]
 enum BoundTheory {
     GaussianDp,
+    SampledGaussian,
+    Zcdp,
     EpsilonDelta,
 }
 

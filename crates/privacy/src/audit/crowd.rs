@@ -12,7 +12,8 @@ use super::betting::Bettor;
 use super::evidence::{
     CONFIDENCES, Interval, LowFprPoint, LowerBound, Rate, Theory, TradeOffPoint, View, ViewAudit,
 };
-use super::trade_off::{epsilon_of_errors, epsilon_of_mu, mu_of_mean_error, tpr_of_mu};
+use super::losses::Losses;
+use super::trade_off::epsilon_of_errors;
 use crate::accountant::normal::{survival, upper_quantile};
 use crate::guarantee::Delta;
 
@@ -106,14 +107,16 @@ impl PairErrors {
 /// The lower bound on mu from the mean errors of pairs, wrong with probability at most `alpha`.
 ///
 /// `horizon` is how many pairs were planned.
-pub fn mu_of_pairs(mean_errors: &[f64], canaries: usize, horizon: usize, alpha: f64) -> f64 {
+pub fn mu_of_pairs(losses: Losses, mean_errors: &[f64], canaries: usize, horizon: usize, alpha: f64) -> f64 {
     let bettor = Bettor { horizon, variance: 0.125 / canaries.max(1) as f64 };
-    mu_of_mean_error(bettor.upper(mean_errors.iter().copied(), alpha))
+    losses.mu_of_mean_error(bettor.upper(mean_errors.iter().copied(), alpha))
 }
 
 /// All pairs of one view, ready to be evaluated.
 #[derive(Clone, Copy, Debug)]
 pub struct Crowd<'a> {
+    /// What the loss is taken to be, up to mu.
+    pub losses: Losses,
     /// Where the scores were cut.
     pub thresholds: &'a Thresholds,
     /// The canaries of one training.
@@ -130,7 +133,7 @@ impl Crowd<'_> {
     /// The lower bound on mu, wrong with probability at most `alpha`.
     pub fn mu(&self, alpha: f64) -> f64 {
         let errors: Vec<f64> = self.pairs.iter().map(|pair| pair.mean_error(self.thresholds)).collect();
-        mu_of_pairs(&errors, self.canaries, self.horizon, alpha)
+        mu_of_pairs(self.losses, &errors, self.canaries, self.horizon, alpha)
     }
 
     /// The lower bound on epsilon by definition alone, wrong with probability at most `alpha`.
@@ -145,7 +148,7 @@ impl Crowd<'_> {
         let low_fpr = LOW_RATES.map(|target| {
             let TradeOffPoint { fpr, fnr } = point(self.thresholds.at_rate(target));
             let tpr = Rate { estimate: 1.0 - fnr.estimate, low: 1.0 - fnr.high, high: 1.0 - fnr.low };
-            LowFprPoint { target, fpr, tpr, tpr_of_claim: tpr_of_mu(claimed_mu, target) }
+            LowFprPoint { target, fpr, tpr, tpr_of_claim: self.losses.tpr(claimed_mu, target) }
         });
         ViewAudit {
             view,
@@ -162,7 +165,7 @@ impl Crowd<'_> {
         let bound =
             |theory, mu, epsilon| LowerBound { theory, interval: Interval::Betting, confidence, mu, epsilon };
         [
-            bound(Theory::GaussianDp, Some(mu), epsilon_of_mu(mu, self.delta)),
+            bound(self.losses.theory(), Some(mu), self.losses.epsilon(mu, self.delta)),
             bound(Theory::EpsilonDelta, None, self.epsilon(1.0 - confidence)),
         ]
     }
@@ -195,6 +198,7 @@ impl Crowd<'_> {
 mod tests {
     use super::*;
     use crate::audit::testkit::Uniform;
+    use crate::audit::trade_off::{epsilon_of_mu, tpr_of_mu};
 
     fn delta() -> Delta {
         Delta::new(1e-4).unwrap()
@@ -223,8 +227,14 @@ mod tests {
         for mu in [0.3, 2.0] {
             let thresholds = Thresholds::new(mu);
             let pairs = pairs(&mut random, &thresholds, 600, 100, mu);
-            let crowd =
-                Crowd { thresholds: &thresholds, canaries: 100, horizon: 600, pairs: &pairs, delta: delta() };
+            let crowd = Crowd {
+                losses: Losses::GaussianDp,
+                thresholds: &thresholds,
+                canaries: 100,
+                horizon: 600,
+                pairs: &pairs,
+                delta: delta(),
+            };
             let audit = crowd.evaluate(View::Transcript, mu);
             let truth = epsilon_of_mu(mu, delta());
             for confidence in CONFIDENCES {
@@ -265,6 +275,7 @@ mod tests {
                 })
                 .collect();
             let crowd = Crowd {
+                losses: Losses::GaussianDp,
                 thresholds: &thresholds,
                 canaries: 100,
                 horizon: 100,
@@ -280,7 +291,14 @@ mod tests {
     #[test]
     fn nothing_run_and_nothing_found_are_bounds_of_zero() {
         let thresholds = Thresholds::new(1.0);
-        let none = Crowd { thresholds: &thresholds, canaries: 10, horizon: 10, pairs: &[], delta: delta() };
+        let none = Crowd {
+            losses: Losses::GaussianDp,
+            thresholds: &thresholds,
+            canaries: 10,
+            horizon: 10,
+            pairs: &[],
+            delta: delta(),
+        };
         assert_eq!((none.mu(0.05), none.epsilon(0.05)), (0.0, 0.0));
         let blind = PairErrors::count(&thresholds, &[f64::NAN; 10], &[f64::NAN; 10]);
         assert!(blind.false_negatives.iter().all(|&share| share == 1.0));

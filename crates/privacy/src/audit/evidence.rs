@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::losses::Losses;
 use crate::guarantee::{Adjacency, Epsilon, Guarantee, PrivacyUnit};
 
 /// The version of [`Audit`] in files.
@@ -68,13 +69,16 @@ pub struct AuditedClaim {
     pub clipping_norm: f64,
     /// T.
     pub steps: u32,
-    /// sigma, the standard deviation of the DP noise over the sensitivity.
+    /// sigma, the standard deviation of the DP noise over the sensitivity; of that on the objective, if there is noise on it.
     pub noise_multiplier: f64,
     /// The guarantee that was charged: unit, adjacency, rho, and the *claimed* epsilon at delta.
     pub guarantee: Guarantee,
-    /// The mu of Gaussian DP that the charge stands for.
+    /// The family of losses that the mechanism's theorem is about. Files without it are of Gaussian sums.
+    #[serde(default)]
+    pub losses: Losses,
+    /// The mu of that family that the charge stands for.
     pub mu: f64,
-    /// The epsilon of that mu at the same delta. It is below the charged epsilon, whose theory (zCDP) is coarser:
+    /// The epsilon of that mu at the same delta. It is not above the charged epsilon, whose theory may be coarser:
     /// no attack can get above this against a correct mechanism.
     pub exact_epsilon: Epsilon,
 }
@@ -187,8 +191,26 @@ pub enum Theory {
     /// That its loss is that of Gaussian DP for some mu: bounds mu, and states the epsilon of that mu. Right for
     /// Gaussian sums, and the sharper one.
     GaussianDp,
+    /// That its loss is that of Gaussian sums over Poisson samples at the stated rate and number of steps, for some
+    /// noise: bounds mu, as [`Losses`] defines it, and states the epsilon of that.
+    SampledGaussian,
+    /// That it is rho-zCDP for some rho, and that there is nothing better to say: bounds mu = sqrt(2 rho), and states the epsilon that the
+    /// ledger would charge for that.
+    Zcdp,
     /// Nothing: the definition of (epsilon, delta)-DP.
     EpsilonDelta,
+}
+
+impl Theory {
+    /// Its name in reports.
+    pub fn words(self) -> &'static str {
+        match self {
+            Theory::GaussianDp => "Gaussian DP",
+            Theory::SampledGaussian => "sampled Gaussian sums",
+            Theory::Zcdp => "zCDP",
+            Theory::EpsilonDelta => "(epsilon, delta)",
+        }
+    }
 }
 
 /// How the error rates behind a bound are bounded.
@@ -250,7 +272,7 @@ pub struct LowFprPoint {
     pub fpr: Rate,
     /// The measured true positive rate.
     pub tpr: Rate,
-    /// The largest true positive rate that the claim's mu allows at `target`.
+    /// The largest true positive rate that the claim's mu and family allow at `target`.
     pub tpr_of_claim: f64,
 }
 
@@ -358,12 +380,12 @@ impl Verdict {
 
 impl AuditEvidence {
     /// The figure that stands beside the target and the accounted epsilon: the transcript adversary's lower
-    /// bound by Gaussian DP, at 95 %. Fixed in advance, so that it is not the best of several.
+    /// bound by the claim's family, at 95 %. Fixed in advance, so that it is not the best of several.
     pub fn headline(&self) -> Option<&LowerBound> {
         self.views
             .iter()
             .find(|view| view.view == View::Transcript)?
-            .bound(Theory::GaussianDp, HEADLINE_CONFIDENCE)
+            .bound(self.claim.losses.theory(), HEADLINE_CONFIDENCE)
     }
 }
 

@@ -7,6 +7,7 @@ pub mod betting;
 pub mod clopper_pearson;
 pub mod crowd;
 mod evidence;
+pub mod losses;
 pub mod one_run;
 pub mod power;
 pub mod single;
@@ -20,4 +21,5 @@ pub use evidence::{
     HEADLINE_CONFIDENCE, Interval, LowFprPoint, LowerBound, OneRunAudit, Preset, Rate, SingleAudit, Theory,
     TradeOffPoint, Verdict, View, ViewAudit,
 };
+pub use losses::Losses;
 pub use verdict::{VERDICT_CONFIDENCE, contradicts, verdict, verdict_alpha};

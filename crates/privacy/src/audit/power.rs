@@ -1,25 +1,23 @@
 //! How many trainings an audit needs, before any is run.
 //!
-//! A pair of trainings with m canaries each has a mean error over 2m guesses. Guesses on a mechanism of mu are wrong with
-//! probability e = Phi(-mu/2), so that the pair's mean error has the variance v = e (1 - e) / 2m. From n pairs, the bound of
+//! A pair of trainings with m canaries each has a mean error over 2m guesses. Where those are wrong with
+//! probability e, the pair's mean error has the variance v = e (1 - e) / 2m. From n pairs, the bound of
 //! [`super::betting`] ends about `sqrt(2 ln(1/alpha) v / n) + ln(1/alpha) / n` above their mean, which itself lies within
-//! `2.33 sqrt(v / n)` of e in 99 of 100 audits. Both together must fit between e and the error Phi(-mu'/2) that still shows mu'.
+//! `2.33 sqrt(v / n)` of e in 99 of 100 audits. Both together must fit between e and the error that still shows what is wanted, such as
+//! Phi(-mu/2) for a mu of Gaussian DP.
 //!
 //! This decides how much is run and nothing else: bounds hold for any number of trainings.
-
-use crate::accountant::normal::survival;
 
 /// The quantile of the normal distribution at 99 %.
 const CHANCE: f64 = 2.33;
 /// What the bets lose against the formula above; see the test of [`super::betting`].
 const BETS: f64 = 1.1;
 
-/// The pairs of trainings, with so many canaries each, that show at least `shown` of a mechanism whose scores are `mu` standard
-/// deviations apart, in 99 of 100 audits, with a bound that is wrong with probability at most `alpha`; `None` if
-/// no number does, because `shown` is not below `mu`.
-pub fn pairs_to_show(shown: f64, mu: f64, canaries: usize, alpha: f64) -> Option<usize> {
-    let error = survival(mu / 2.0);
-    let room = survival(shown / 2.0) - error;
+/// The pairs of trainings, with so many canaries each, that show a mean error of at most `shown` where guesses have a mean error of
+/// `error`, in 99 of 100 audits, with a bound that is wrong with probability at most `alpha`; `None` if
+/// no number does, because `error` is not below `shown`.
+pub fn pairs_to_show(shown: f64, error: f64, canaries: usize, alpha: f64) -> Option<usize> {
+    let room = shown - error;
     if room.is_nan() || room <= 0.0 {
         return None;
     }
@@ -34,6 +32,8 @@ pub fn pairs_to_show(shown: f64, mu: f64, canaries: usize, alpha: f64) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accountant::normal::survival;
+    use crate::audit::Losses;
     use crate::audit::crowd::mu_of_pairs;
     use crate::audit::testkit::Uniform;
 
@@ -43,8 +43,8 @@ mod tests {
         for (shown, mu, canaries, alpha) in
             [(0.26, 0.3, 128, 0.05), (1.7, 1.8, 64, 0.05), (0.3, 0.6, 32, 1e-4)]
         {
-            let pairs = pairs_to_show(shown, mu, canaries, alpha).unwrap();
             let error = survival(mu / 2.0);
+            let pairs = pairs_to_show(survival(shown / 2.0), error, canaries, alpha).unwrap();
             let mut missed = 0;
             for _ in 0..100 {
                 let errors: Vec<f64> = (0..pairs)
@@ -53,7 +53,8 @@ mod tests {
                         wrong as f64 / (2 * canaries) as f64
                     })
                     .collect();
-                missed += usize::from(mu_of_pairs(&errors, canaries, pairs, alpha) < shown);
+                missed +=
+                    usize::from(mu_of_pairs(Losses::GaussianDp, &errors, canaries, pairs, alpha) < shown);
             }
             // One is expected; seven have a probability below 1e-4.
             assert!(missed < 7, "{shown} of {mu}: {missed} of 100 audits of {pairs} pairs");
@@ -62,10 +63,11 @@ mod tests {
 
     #[test]
     fn nobody_shows_more_than_there_is() {
-        assert_eq!(pairs_to_show(0.3, 0.3, 128, 0.05), None);
-        assert_eq!(pairs_to_show(f64::NAN, 0.3, 128, 0.05), None);
+        assert_eq!(pairs_to_show(0.45, 0.45, 128, 0.05), None);
+        assert_eq!(pairs_to_show(f64::NAN, 0.45, 128, 0.05), None);
         // A quarter of the room takes up to 16 times the pairs, and 4 times where the second term rules.
-        let [near, far] = [0.29, 0.26].map(|shown| pairs_to_show(shown, 0.3, 128, 0.05).unwrap());
+        let [near, far] = [0.29, 0.26]
+            .map(|shown: f64| pairs_to_show(survival(shown / 2.0), survival(0.15), 128, 0.05).unwrap());
         assert!(near > 4 * far && near < 16 * far, "{near} {far}");
     }
 }

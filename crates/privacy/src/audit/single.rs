@@ -7,7 +7,8 @@
 
 use super::clopper_pearson;
 use super::evidence::{CONFIDENCES, Interval, LowerBound, Rate, SingleAudit, Theory, TradeOffPoint};
-use super::trade_off::{epsilon_of_errors, epsilon_of_mu, mu_of_errors};
+use super::losses::Losses;
+use super::trade_off::{epsilon_of_errors, mu_of_errors};
 use crate::guarantee::Delta;
 
 /// The thresholds that are tried for a score, as quantiles of all its values.
@@ -16,6 +17,8 @@ const QUANTILES: usize = 40;
 /// The scores of all trainings: for each training, one number for each kind of score.
 #[derive(Clone, Copy, Debug)]
 pub struct Single<'a> {
+    /// What the loss is taken to be, up to mu.
+    pub losses: Losses,
     /// What each kind of score is, in words.
     pub names: &'a [&'a str],
     /// The trainings with the canary.
@@ -83,7 +86,7 @@ impl Single<'_> {
         let (fp, fn_) = rule.errors(with, without);
         let upper = |wrong, runs: &[Vec<f64>]| clopper_pearson::upper(wrong, runs.len() as u64, alpha / 2.0);
         let (fpr, fnr) = (upper(fp, without), upper(fn_, with));
-        (mu_of_errors(fpr, fnr), epsilon_of_errors(fpr, fnr, self.delta))
+        (self.losses.mu_of_errors(fpr, fnr), epsilon_of_errors(fpr, fnr, self.delta))
     }
 
     fn bounds(&self, rule: Rule, confidence: f64) -> [LowerBound; 2] {
@@ -96,7 +99,7 @@ impl Single<'_> {
             epsilon,
         };
         [
-            bound(Theory::GaussianDp, Some(mu), epsilon_of_mu(mu, self.delta)),
+            bound(self.losses.theory(), Some(mu), self.losses.epsilon(mu, self.delta)),
             bound(Theory::EpsilonDelta, None, epsilon),
         ]
     }
@@ -107,7 +110,8 @@ impl Single<'_> {
         (&self.with[from(self.with)..], &self.without[from(self.without)..])
     }
 
-    /// The rule that shows the largest mu on the first part, with its confidence.
+    /// The rule that shows the largest mu of Gaussian DP on the first part, with its confidence. Any rule is valid, and what
+    /// shows a lot by one family does by the others.
     fn choose(&self) -> Rule {
         let part = |runs: &[Vec<f64>]| self.selection.min(runs.len());
         let (with, without) = (&self.with[..part(self.with)], &self.without[..part(self.without)]);
@@ -148,7 +152,15 @@ mod tests {
     fn found(random: &mut Uniform, mu: f64, width: f64) -> SingleAudit {
         let (with, without) = (runs(random, 1000, mu, width), runs(random, 1000, 0.0, 1.0));
         let delta = Delta::new(1e-4).unwrap();
-        Single { names: &NAMES, with: &with, without: &without, selection: 250, delta }.evaluate()
+        Single {
+            losses: Losses::GaussianDp,
+            names: &NAMES,
+            with: &with,
+            without: &without,
+            selection: 250,
+            delta,
+        }
+        .evaluate()
     }
 
     #[test]
@@ -178,7 +190,15 @@ mod tests {
     #[test]
     fn without_runs_there_is_no_loss() {
         let delta = Delta::new(1e-4).unwrap();
-        let none = Single { names: &NAMES, with: &[], without: &[], selection: 5, delta }.evaluate();
+        let none = Single {
+            losses: Losses::GaussianDp,
+            names: &NAMES,
+            with: &[],
+            without: &[],
+            selection: 5,
+            delta,
+        }
+        .evaluate();
         assert_eq!(none.runs_with, 0);
         assert!(none.bounds.iter().all(|bound| bound.epsilon == 0.0));
     }

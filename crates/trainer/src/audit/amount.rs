@@ -5,7 +5,6 @@
 //! far fewer at 8. It also has a limit on the numbers with DP noise that are drawn, which is what takes the time.
 
 use cryptotl_privacy::Epsilon;
-use cryptotl_privacy::accountant::gdp::Mu;
 use cryptotl_privacy::audit::power::pairs_to_show;
 use cryptotl_privacy::audit::{AuditSettings, HEADLINE_CONFIDENCE, Preset, verdict_alpha};
 
@@ -13,7 +12,7 @@ use super::target::Target;
 
 /// The fewest trainings of a control: the bets on 300 pairs tell a mean error from another that is 0.03 off.
 const CONTROL_RUNS: usize = 600;
-/// A bound is not asked to come closer to what can be seen than this share of mu.
+/// A bound is not asked to come closer to what can be seen than this share of its mu.
 const CLOSEST: f64 = 0.96;
 
 /// What a preset aims at.
@@ -35,15 +34,16 @@ const QUICK: Goal = Goal { share: 0.7, fewest: 500, single: 300, most_draws: 5_0
 pub fn preset(preset: Preset, target: &Target, seed: u64) -> AuditSettings {
     let goal = if preset == Preset::Quick { QUICK } else { DEFAULT };
     let (claim, canaries) = (target.claim(), target.made_up().canaries());
-    let visible = target.visible_mu();
+    let losses = claim.losses;
     let wanted = Epsilon::new(goal.share * claim.guarantee.epsilon.get())
-        .ok()
-        .and_then(|epsilon| Mu::largest(epsilon, claim.guarantee.delta).ok())
-        .map_or(f64::INFINITY, Mu::get);
-    let shown = wanted.min(CLOSEST * visible);
-    let pairs = |shown, mu, alpha| pairs_to_show(shown, mu, canaries, alpha).unwrap_or(usize::MAX / 4);
-    let main = (2 * pairs(shown, visible, 1.0 - HEADLINE_CONFIDENCE)).max(goal.fewest);
-    let half_noise = (2 * pairs(claim.mu, 2.0 * visible, verdict_alpha())).max(CONTROL_RUNS).min(main);
+        .map_or(f64::INFINITY, |epsilon| losses.mu_of_epsilon(epsilon, claim.guarantee.delta));
+    let visible = |noise| target.signal().mean_error(noise);
+    let shown = wanted.min(CLOSEST * losses.mu_of_mean_error(visible(1.0)));
+    let pairs = |mu: f64, noise: f64, alpha| {
+        pairs_to_show(losses.mean_error(mu), visible(noise), canaries, alpha).unwrap_or(usize::MAX / 4)
+    };
+    let main = (2 * pairs(shown, 1.0, 1.0 - HEADLINE_CONFIDENCE)).max(goal.fewest);
+    let half_noise = (2 * pairs(claim.mu, 0.5, verdict_alpha())).max(CONTROL_RUNS).min(main);
     // All parts shrink alike if they would take too long together.
     let total = main.saturating_add(half_noise).saturating_add(goal.single) as f64;
     let share = (goal.most_draws as f64 / (total * target.draws() as f64)).min(1.0);

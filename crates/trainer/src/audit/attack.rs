@@ -11,8 +11,7 @@ use cryptotl_privacy::audit::crowd::{Crowd, PairErrors, Thresholds, mu_of_pairs}
 use cryptotl_privacy::audit::single::Single;
 use cryptotl_privacy::audit::{
     AUDIT_VERSION, AuditEvidence, AuditSettings, Control, ControlAudit, HEADLINE_CONFIDENCE, Interval,
-    LowerBound, OneRunAudit, Theory, VERDICT_CONFIDENCE, View, contradicts, one_run, trade_off, verdict,
-    verdict_alpha,
+    Losses, LowerBound, OneRunAudit, VERDICT_CONFIDENCE, View, contradicts, one_run, verdict, verdict_alpha,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -90,9 +89,27 @@ impl Positions {
         let canaries = target.made_up().canaries();
         let train =
             |is_in: bool| target.train(Defect::NoNoise, target.made_up().crowd(&vec![is_in; canaries]));
-        let (is_in, is_out) = (train(true)?, train(false)?);
+        // Where units are sampled, a canary is in some steps, and the mean over trainings and axes, which are all alike,
+        // is where it lies. Without samples all trainings are the same.
+        let (trainings, is_sampled) = match target.claim().losses {
+            Losses::SampledGaussian { .. } => (PLACING_PAIRS, true),
+            _ => (1, false),
+        };
+        let place = |is_in: bool| -> Result<[Vec<f64>; 2]> {
+            let trained: Vec<Released> =
+                (0..trainings).into_par_iter().map(|_| train(is_in)).collect::<Result<_>>()?;
+            Ok(View::ALL.map(|view| {
+                let mean = |axis: usize| {
+                    trained.iter().map(|released| axes(released, view)[axis]).sum::<f64>() / trainings as f64
+                };
+                let places: Vec<f64> = (0..canaries).map(mean).collect();
+                let pooled = places.iter().sum::<f64>() / canaries as f64;
+                if is_sampled { vec![pooled; canaries] } else { places }
+            }))
+        };
+        let (is_in, is_out) = (place(true)?, place(false)?);
         let positions = View::ALL.map(|view| {
-            let (ins, outs) = (axes(&is_in, view), axes(&is_out, view));
+            let (ins, outs) = (&is_in[view as usize], &is_out[view as usize]);
             outs.iter().zip(ins).map(|(&out, &is_in)| (out, is_in)).collect::<Vec<_>>()
         });
         if positions.iter().flatten().any(|(out, is_in)| !(is_in - out).is_normal()) {
@@ -306,7 +323,7 @@ fn train_once(sitting: &Sitting, positions: &Positions, deviation: f64) -> Resul
 fn evidence(sitting: &Sitting, state: &State, completed: bool) -> AuditEvidence {
     let &Sitting { target, settings, .. } = sitting;
     let (claim, canaries) = (target.claim(), target.made_up().canaries());
-    let (delta, alpha) = (claim.guarantee.delta, verdict_alpha());
+    let (losses, delta, alpha) = (claim.losses, claim.guarantee.delta, verdict_alpha());
     let mut contradicted = false;
     let mut views = Vec::new();
     for view in View::ALL {
@@ -314,13 +331,13 @@ fn evidence(sitting: &Sitting, state: &State, completed: bool) -> AuditEvidence 
         let thresholds = Thresholds::new(1.0 / deviation);
         let pairs: Vec<PairErrors> = state.crowd.iter().map(|pair| pair[view as usize].clone()).collect();
         let horizon = settings.runs / 2;
-        let crowd = Crowd { thresholds: &thresholds, canaries, horizon, pairs: &pairs, delta };
+        let crowd = Crowd { losses, thresholds: &thresholds, canaries, horizon, pairs: &pairs, delta };
         contradicted |= contradicts(claim, crowd.mu(alpha), crowd.epsilon(alpha));
         views.push(crowd.evaluate(view, claim.mu));
     }
     let [with, without] = &state.single;
     let selection = settings.single_runs / 2 / SELECTION;
-    let single = Single { names: &SINGLE_SCORES, with, without, selection, delta };
+    let single = Single { losses, names: &SINGLE_SCORES, with, without, selection, delta };
     let (mu, epsilon) = single.mu_and_epsilon(alpha);
     contradicted |= contradicts(claim, mu, epsilon);
     let controls = vec![
@@ -345,13 +362,14 @@ fn evidence(sitting: &Sitting, state: &State, completed: bool) -> AuditEvidence 
 
 fn control(target: &Target, control: Control, errors: &[f64], planned: usize) -> ControlAudit {
     let claim = target.claim();
-    let mu = |alpha| mu_of_pairs(errors, target.made_up().canaries(), planned / 2, alpha);
+    let mu = |alpha| mu_of_pairs(claim.losses, errors, target.made_up().canaries(), planned / 2, alpha);
+    let shown = mu(1.0 - HEADLINE_CONFIDENCE);
     let bound = LowerBound {
-        theory: Theory::GaussianDp,
+        theory: claim.losses.theory(),
         interval: Interval::Betting,
         confidence: HEADLINE_CONFIDENCE,
-        mu: Some(mu(1.0 - HEADLINE_CONFIDENCE)),
-        epsilon: trade_off::epsilon_of_mu(mu(1.0 - HEADLINE_CONFIDENCE), claim.guarantee.delta),
+        mu: Some(shown),
+        epsilon: claim.losses.epsilon(shown, claim.guarantee.delta),
     };
     ControlAudit {
         control,
@@ -364,6 +382,7 @@ fn control(target: &Target, control: Control, errors: &[f64], planned: usize) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cryptotl_privacy::audit::trade_off;
     use cryptotl_privacy::{Accountant, Adjacency, Delta, Epsilon, PrivacyUnit, ReleasePlan, SumRequest};
 
     /// 20 steps of 65 numbers at epsilon 1.

@@ -1,9 +1,10 @@
 //! What is attacked: a released head's mechanism and training, without the head's records.
 
-use cryptotl_privacy::accountant::gdp;
-use cryptotl_privacy::audit::AuditedClaim;
+use cryptotl_privacy::accountant::gdp::Mu;
+use cryptotl_privacy::audit::{AuditedClaim, Losses};
 use cryptotl_privacy::{
-    AuditMinimum, AuditSums, Defect, Description, Event, Guarantee, MinimumEvent, PublicData, SumEvent,
+    AuditMinimum, AuditSums, Defect, Description, Epsilon, Event, Guarantee, MinimumEvent, PublicData,
+    SampledSumEvent, SumEvent,
 };
 
 use super::made_up::{MadeUp, Table};
@@ -22,7 +23,7 @@ pub struct Target {
     settings: HeadSettings,
     made_up: MadeUp,
     space: Space,
-    visible: f64,
+    signal: Signal,
 }
 
 /// What one training released.
@@ -64,24 +65,19 @@ impl Target {
     ) -> std::result::Result<Self, NotCovered> {
         let method = description.get("method").map_or("unnamed", String::as_str).to_owned();
         let not_covered = |reason: &str| NotCovered { method: method.clone(), reason: reason.to_owned() };
-        let settings = HeadSettings::of_release(description, event).ok_or_else(|| {
-            not_covered(match event {
-                Event::GaussianSum(_) => "the attack does not know how this method trains",
-                _ => "the attack's bounds are by Gaussian DP, and no theorem puts this method's loss below that of Gaussian DP",
-            })
-        })?;
+        let settings = HeadSettings::of_release(description, event)
+            .ok_or_else(|| not_covered("the attack does not know how this method trains"))?;
         let traits = match event {
             Event::GaussianSum(sum) => Traits::of_sums(sum, guarantee),
+            Event::SampledGaussianSum(sum) => Traits::of_sampled_sums(sum),
             Event::PerturbedMinimum(minimum) => Traits::of_minimum(minimum, guarantee),
             _ => None,
         };
-        let Some(traits) = traits else {
-            return Err(not_covered("Gaussian DP has no figure for its DP noise"));
+        let exact = traits.as_ref().map(|traits| traits.losses.epsilon(traits.mu, guarantee.delta));
+        let (Some(traits), Some(Ok(exact_epsilon))) = (traits, exact.map(Epsilon::new)) else {
+            return Err(not_covered("there is no figure for so much, or so little, DP noise"));
         };
-        let Ok(exact_epsilon) = gdp::epsilon(traits.mu, guarantee.delta) else {
-            return Err(not_covered("Gaussian DP has no figure for its DP noise"));
-        };
-        let Traits { dimension, clipping_norm, steps, noise_multiplier, mu, visible } = traits;
+        let Traits { dimension, clipping_norm, steps, noise_multiplier, losses, mu, signal } = traits;
         let columns = dimension / scores_of(labels).max(1);
         if columns < 3 || dimension > MAX_DIMENSION {
             return Err(not_covered(
@@ -98,11 +94,14 @@ impl Target {
             steps,
             noise_multiplier,
             guarantee: guarantee.clone(),
-            mu: mu.get(),
+            losses,
+            mu,
             exact_epsilon,
         };
         let made_up = MadeUp::new(columns, labels, clipping_norm, guarantee.unit, guarantee.adjacency);
-        Ok(Self { claim, event: event.clone(), settings, made_up, space: made_up.space(), visible })
+        let along = made_up.share_of_own_axis();
+        let signal = Signal { distance: along * signal.distance, sampling: along * signal.sampling };
+        Ok(Self { claim, event: event.clone(), settings, made_up, space: made_up.space(), signal })
     }
 
     /// How many numbers with DP noise one training draws.
@@ -110,10 +109,9 @@ impl Target {
         self.claim.dimension * self.claim.steps as usize
     }
 
-    /// The mu that a canary can show: that of the claim, less the axis that canaries share and less what else the DP noise
-    /// covers.
-    pub fn visible_mu(&self) -> f64 {
-        self.claim.mu * self.visible * self.made_up.share_of_own_axis()
+    /// What the transcript shows of a canary.
+    pub fn signal(&self) -> Signal {
+        self.signal
     }
 
     /// What is claimed.
@@ -164,37 +162,77 @@ impl Target {
     }
 }
 
-/// What the attack takes from an event whose loss is that of Gaussian DP.
+/// What the transcript shows of a canary on its own axis, in standard deviations of the DP noise there.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Signal {
+    /// How far the means with the canary and without it are apart: the mu of Gaussian DP that can be seen, where nothing is
+    /// sampled.
+    pub distance: f64,
+    /// The standard deviation that sampling adds when the canary is in.
+    pub sampling: f64,
+}
+
+impl Signal {
+    /// The mean of both errors of a guess at the middle, with the DP noise times `noise`.
+    pub fn mean_error(&self, noise: f64) -> f64 {
+        let half = self.distance / 2.0;
+        let error = |deviation: f64| Losses::GaussianDp.mean_error(2.0 * half / deviation);
+        (error(noise) + error(noise.hypot(self.sampling))) / 2.0
+    }
+}
+
+/// What the attack takes from an event.
 struct Traits {
     dimension: usize,
     clipping_norm: f64,
     steps: u32,
     noise_multiplier: f64,
-    mu: gdp::Mu,
-    /// The share of the sensitivity that one unit's own contribution makes up.
-    visible: f64,
+    losses: Losses,
+    mu: f64,
+    /// For a canary that is wholly on its own axis.
+    signal: Signal,
 }
 
 impl Traits {
     fn of_sums(sum: &SumEvent, guarantee: &Guarantee) -> Option<Self> {
         let SumEvent { dimension, clipping_norm, steps, noise_multiplier, slack, .. } = *sum;
-        let mu = gdp::Mu::of_sums(noise_multiplier, steps).ok()?;
+        let mu = Mu::of_sums(noise_multiplier, steps).ok()?.get();
+        // The share of the sensitivity that one unit's own contribution makes up.
         let own = guarantee.adjacency.contributions_changed() as f64 * clipping_norm;
-        Some(Self { dimension, clipping_norm, steps, noise_multiplier, mu, visible: own / (own + slack) })
+        let signal = Signal { distance: mu * own / (own + slack), sampling: 0.0 };
+        let losses = Losses::GaussianDp;
+        Some(Self { dimension, clipping_norm, steps, noise_multiplier, losses, mu, signal })
     }
 
-    /// With noise on the answer alone, one minimum is one Gaussian release: rows have norm 1, and the sensitivity
-    /// is that of the minimizer and of what the optimizer leaves.
+    /// A canary adds C in a number of steps that is binomial.
+    fn of_sampled_sums(sum: &SampledSumEvent) -> Option<Self> {
+        let SampledSumEvent { dimension, clipping_norm, steps, noise_multiplier, sampling_rate, .. } = *sum;
+        let mu = Mu::of_sums(noise_multiplier, steps).ok()?.get();
+        let spread = (sampling_rate * (1.0 - sampling_rate)).sqrt();
+        let signal = Signal { distance: sampling_rate * mu, sampling: spread / noise_multiplier };
+        let losses = Losses::SampledGaussian { sampling_rate, steps };
+        Some(Self { dimension, clipping_norm, steps, noise_multiplier, losses, mu, signal })
+    }
+
+    /// Rows have norm 1. With noise on the answer alone, one minimum is one Gaussian release, and the sensitivity
+    /// is that of the minimizer and of what the optimizer leaves. With noise on the objective, the theorem is one of zCDP; where a
+    /// canary's gradient does not change, as here, its minimizer moves against that noise as in a Gaussian release.
     fn of_minimum(minimum: &MinimumEvent, guarantee: &Guarantee) -> Option<Self> {
-        let sensitivity = minimum.sensitivity(guarantee.adjacency);
         let own = guarantee.adjacency.contributions_changed() as f64 * minimum.gradient_bound();
+        let on_answer = minimum.output_noise * minimum.sensitivity(guarantee.adjacency) * minimum.convexity;
+        let (losses, mu) = match minimum.objective_noise {
+            None => (Losses::GaussianDp, Mu::of_sums(minimum.output_noise, 1).ok()?),
+            Some(_) => (Losses::Zcdp, Mu::from_rho(minimum.rho)),
+        };
+        let on_objective = minimum.objective_noise.unwrap_or(0.0) * minimum.gradient_bound();
         Some(Self {
             dimension: minimum.weights(),
             clipping_norm: 1.0,
             steps: 1,
-            noise_multiplier: minimum.output_noise,
-            mu: gdp::Mu::of_sums(minimum.output_noise, 1).ok()?,
-            visible: own / minimum.convexity / sensitivity,
+            noise_multiplier: minimum.objective_noise.unwrap_or(minimum.output_noise),
+            losses,
+            mu: mu.get(),
+            signal: Signal { distance: own / on_answer.hypot(on_objective), sampling: 0.0 },
         })
     }
 }

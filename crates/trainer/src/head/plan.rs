@@ -3,7 +3,7 @@
 use cryptotl_model::{HeadInputs, PublicModel};
 use cryptotl_privacy::{
     Accountant, Adjacency, Delta, Description, Epsilon, Event, MinimumRequest, Order, PerturbedBy,
-    PrivacyUnit, ReleasePlan, SampledSumRequest, SumEvent, SumRequest,
+    PrivacyUnit, ReleasePlan, SampledSumEvent, SampledSumRequest, SumEvent, SumRequest,
 };
 
 use super::{DpFc, DpGd, DpSgd, HeadSettings, Method, Objective, Output, Parameters, Space};
@@ -101,8 +101,7 @@ impl HeadSettings {
         })
     }
 
-    /// The settings of a release by noisy sums over all units, or by a minimum with DP noise on the answer, from what was
-    /// recorded of it; `None` if it was made by another method.
+    /// The settings of a release, from what was recorded of it; `None` if it was made by another method than these.
     pub fn of_release(description: &Description, event: &Event) -> Option<Self> {
         let word = |key: &str| description.get(key).map(String::as_str);
         let number = |key: &str| word(key)?.parse::<f64>().ok().filter(|number| number.is_finite());
@@ -115,6 +114,20 @@ impl HeadSettings {
             (Method::DpGd, &Event::GaussianSum(SumEvent { steps, clipping_norm, slack, .. })) => {
                 let (learning_rate, momentum) = (number("learning-rate")?, number("momentum")?);
                 (Parameters::DpGd(DpGd { steps, clipping_norm, learning_rate, momentum }), slack)
+            }
+            (
+                Method::DpSgd,
+                &Event::SampledGaussianSum(SampledSumEvent { steps, clipping_norm, sampling_rate, .. }),
+            ) => {
+                let (learning_rate, momentum) = (number("learning-rate")?, number("momentum")?);
+                (
+                    Parameters::DpSgd(DpSgd { steps, sampling_rate, clipping_norm, learning_rate, momentum }),
+                    0.0,
+                )
+            }
+            (Method::ObjectivePerturbation, Event::PerturbedMinimum(minimum)) => {
+                minimum.objective_noise?;
+                (Parameters::Objective(Objective { ridge: minimum.convexity }), 0.0)
             }
             (Method::OutputPerturbation, Event::PerturbedMinimum(minimum))
                 if minimum.objective_noise.is_none() =>

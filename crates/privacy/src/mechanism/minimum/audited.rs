@@ -16,7 +16,7 @@ pub struct AuditMinimum {
 }
 
 impl AuditMinimum {
-    /// The mechanism that was released as `event` under `guarantee`, with DP noise on the answer alone, and with a defect.
+    /// The mechanism that was released as `event` under `guarantee`, with a defect.
     ///
     /// # Errors
     /// [`MechanismError::Inconsistent`] if the two do not describe such a minimum, or it cannot have this defect.
@@ -28,15 +28,19 @@ impl AuditMinimum {
     ) -> Result<AuditMinimum, MechanismError> {
         let mut minimum = Minimum::of(event, guarantee)?;
         let inconsistent = |fact: &str| MechanismError::Inconsistent { fact: fact.to_owned() };
-        if minimum.event.objective_noise.is_some() {
-            return Err(inconsistent("its DP noise is on the objective as well"));
-        }
         match defect {
-            Defect::None | Defect::NoNoise => {}
-            Defect::HalfNoise => minimum.event.output_noise /= 2.0,
+            Defect::None => {}
+            // The noise on the answer is left out below.
+            Defect::NoNoise => minimum.event.objective_noise = None,
+            Defect::HalfNoise => {
+                minimum.event.output_noise /= 2.0;
+                minimum.event.objective_noise = minimum.event.objective_noise.map(|noise| noise / 2.0);
+            }
             // Nearly half: what the optimizer leaves is in the sensitivity as well.
             Defect::HalfSensitivity if guarantee.adjacency == Adjacency::Replace => {
                 minimum.adjacency = Adjacency::AddRemove;
+                // That of the objective is one unit's in any case, and its loss is that of a group of two.
+                minimum.event.objective_noise = minimum.event.objective_noise.map(|noise| noise / 2.0);
             }
             _ => return Err(inconsistent("it has no such defect")),
         }

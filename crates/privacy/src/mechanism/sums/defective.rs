@@ -20,6 +20,8 @@ pub enum Defect {
     NoNoise,
     /// Half the DP noise.
     HalfNoise,
+    /// The sampling was forgotten: every unit takes part in every step.
+    NotSampled,
     /// The composition was forgotten: each step has the DP noise of a release of one step.
     ForgottenComposition,
     /// Contributions are not clipped, or only to eight times C; the DP noise is that for C.
@@ -56,6 +58,7 @@ impl AuditSums {
         let mut sums = Sums::of(event, guarantee)?;
         match defect {
             Defect::None | Defect::NoNoise | Defect::DividedByPrivateCount => {}
+            Defect::NotSampled => sums.sampling_rate = 1.0,
             Defect::HalfNoise => sums.noise_multiplier /= 2.0,
             Defect::ForgottenComposition => sums.noise_multiplier /= f64::from(sums.steps).sqrt(),
             Defect::NoClipping => {
