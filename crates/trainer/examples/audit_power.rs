@@ -4,6 +4,7 @@
 //! cargo run --release --workspace --example audit_power -- real half 100 250   # 100 audits of 250 trainings
 //! cargo run --release --workspace --example audit_power -- simulated correct 1000 8000
 //! cargo run --release --workspace --example audit_power -- default 4            # one audit of the default settings, and its time
+//! cargo run --release --workspace --example audit_power -- default 4 dp-sgd     # the same of another method
 //! ```
 //!
 //! `real` trains. `simulated` draws the scores from the normal distributions that the scores of real trainings have, which is
@@ -13,7 +14,11 @@
 use cryptotl_privacy::audit::crowd::{Crowd, PairErrors, Thresholds};
 use cryptotl_privacy::audit::single::Single;
 use cryptotl_privacy::audit::{AuditSettings, Preset, Verdict, contradicts, verdict_alpha};
-use cryptotl_privacy::{Accountant, Adjacency, Defect, Delta, Epsilon, PrivacyUnit, ReleasePlan, SumRequest};
+use cryptotl_privacy::calibrate::largest_rho;
+use cryptotl_privacy::{
+    Accountant, Adjacency, Defect, Delta, Epsilon, MinimumRequest, Order, PerturbedBy, PrivacyUnit,
+    ReleasePlan, SampledSumRequest, SumRequest,
+};
 use cryptotl_trainer::audit::attack::SINGLE_SCORES;
 use cryptotl_trainer::audit::{Sitting, State, Target, preset, run, runs};
 use rand::SeedableRng;
@@ -21,27 +26,67 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-fn target(epsilon: f64) -> Target {
+/// The method that is attacked where none is named.
+const METHOD: &str = "dp-fc";
+
+fn target(epsilon: f64, method: &str) -> Target {
     let words = [
-        ("method", "dp-fc"),
+        ("method", method),
+        ("momentum", "0.9"),
         ("inputs", "embedding"),
         ("rank", "128"),
         ("lambda", "0.0236"),
         ("learning-rate", "1"),
         ("public-size", "3000"),
     ];
-    let plan = ReleasePlan::gaussian_sums(SumRequest {
-        epsilon: Epsilon::new(epsilon).expect("a usable epsilon"),
-        delta: Delta::new(1.5e-4).expect("a usable delta"),
-        accountant: Accountant::Zcdp,
-        dimension: 129,
-        clipping_norm: 0.5,
-        slack: 0.0,
-        steps: 20,
-        unit: PrivacyUnit::Record,
-        adjacency: Adjacency::AddRemove,
-        description: words.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
-    })
+    let description = words.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let (epsilon, delta) =
+        (Epsilon::new(epsilon).expect("a usable epsilon"), Delta::new(1.5e-4).expect("a usable delta"));
+    let (dimension, clipping_norm, unit) = (129, 0.5, PrivacyUnit::Record);
+    let adjacency = Adjacency::AddRemove;
+    let rho = largest_rho(epsilon, delta).expect("a usable rho");
+    let minimum = |perturbed_by, description| {
+        // The ridge of `--method auto`, about.
+        let convexity = 2.0 / rho.to_f64_rounding_up().sqrt();
+        ReleasePlan::perturbed_minimum(MinimumRequest {
+            epsilon,
+            delta,
+            classes: 2,
+            columns: dimension,
+            convexity,
+            perturbed_by,
+            unit,
+            adjacency,
+            description,
+        })
+    };
+    let plan = match method {
+        "dp-fc" | "dp-gd" => ReleasePlan::gaussian_sums(SumRequest {
+            epsilon,
+            delta,
+            accountant: Accountant::Zcdp,
+            dimension,
+            clipping_norm,
+            slack: 0.0,
+            steps: 20,
+            unit,
+            adjacency,
+            description,
+        }),
+        "dp-sgd" => ReleasePlan::sampled_gaussian_sums(SampledSumRequest {
+            epsilon,
+            delta,
+            dimension,
+            clipping_norm,
+            sampling_rate: 0.25,
+            steps: 100,
+            order: Order::sufficient_for(rho, delta).unwrap_or(Order::MIN),
+            unit,
+            description,
+        }),
+        "objective-perturbation" => minimum(PerturbedBy::Objective, description),
+        _ => minimum(PerturbedBy::Output, description),
+    }
     .expect("a usable plan");
     Target::new(plan.event(), plan.guarantee(), plan.description(), 2).expect("a method that is covered")
 }
@@ -97,15 +142,18 @@ fn real(target: &Target, mechanism: Defect, n_runs: usize, seed: u64) -> bool {
 }
 
 /// One audit with the settings of a preset, and what it showed.
-fn one(amount: Preset, epsilon: f64) {
-    let target = target(epsilon);
+fn one(amount: Preset, epsilon: f64, method: &str) {
+    let target = target(epsilon, method);
     let settings = preset(amount, &target, 1);
     let (mechanism, on_progress) = (Defect::None, &|_| {});
     let sitting = Sitting { target: &target, mechanism, settings: &settings, on_progress, save: &|_| Ok(()) };
     let evidence = run(&sitting, &mut State::default()).expect("an audit that runs");
     let shown = evidence.headline().map_or(0.0, |bound| bound.epsilon);
+    for control in &evidence.controls {
+        println!("  {}: found out: {}", control.control.words(), control.found_out);
+    }
     println!(
-        "epsilon {epsilon} (exact {:.3}): at least {shown:.3} = {:.3} of it, {:?}, {} + {} + {} trainings in {:.1} s",
+        "{method}, epsilon {epsilon} (exact {:.3}): at least {shown:.3} = {:.3} of it, {:?}, {} + {} + {} trainings in {:.1} s",
         target.claim().exact_epsilon.get(),
         shown / epsilon,
         evidence.verdict,
@@ -119,18 +167,19 @@ fn one(amount: Preset, epsilon: f64) {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    if let [amount @ ("default" | "quick"), epsilon] = words[..] {
+    if let [amount @ ("default" | "quick"), epsilon, ref method @ ..] = words[..] {
         let amount = if amount == "quick" { Preset::Quick } else { Preset::Default };
-        return one(amount, epsilon.parse().expect("a number"));
+        return one(amount, epsilon.parse().expect("a number"), method.first().unwrap_or(&METHOD));
     }
     let (how, what, repetitions, n_runs) = match words[..] {
         [how @ ("real" | "simulated"), what @ ("half" | "correct"), repetitions, n_runs] => {
             (how, what, repetitions.parse::<u64>(), n_runs.parse::<usize>())
         }
-        _ => panic!("give default|quick EPSILON, or real|simulated half|correct REPETITIONS RUNS"),
+        _ => panic!("give default|quick EPSILON [METHOD], or real|simulated half|correct REPETITIONS RUNS"),
     };
     let (repetitions, n_runs) = (repetitions.expect("a number"), n_runs.expect("a number"));
-    let (target, mechanism) = (target(1.0), if what == "half" { Defect::HalfNoise } else { Defect::None });
+    let (target, mechanism) =
+        (target(1.0, METHOD), if what == "half" { Defect::HalfNoise } else { Defect::None });
     let falsified = if how == "real" {
         (0..repetitions).filter(|&seed| real(&target, mechanism, n_runs, seed)).count()
     } else {

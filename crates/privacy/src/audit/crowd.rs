@@ -20,7 +20,7 @@ use crate::guarantee::Delta;
 /// The false positive rates at which a curve is measured, and mirrored as false negative rates.
 const RATES: [f64; 13] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8];
 /// The low false positive rates of [`ViewAudit::low_fpr`].
-const LOW_RATES: [f64; 2] = [0.001, 0.01];
+pub const LOW_RATES: [f64; 2] = [0.001, 0.01];
 
 /// Thresholds on scores that are about N(0, 1) for a canary that is out and N(mu, 1) for one that is in.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,13 +142,15 @@ impl Crowd<'_> {
         epsilon_of_errors(self.fpr(k, alpha).high, self.fnr(k, alpha).high, self.delta)
     }
 
-    /// Everything that the report says of this view.
-    pub fn evaluate(&self, view: View, claimed_mu: f64) -> ViewAudit {
+    /// Everything that the report says of this view. `allowed` is the largest true positive rate that the claim allows at each of
+    /// [`LOW_RATES`].
+    pub fn evaluate(&self, view: View, allowed: [f64; 2]) -> ViewAudit {
         let point = |k| TradeOffPoint { fpr: self.fpr(k, 0.05), fnr: self.fnr(k, 0.05) };
-        let low_fpr = LOW_RATES.map(|target| {
+        let low_fpr = [0, 1].map(|i| {
+            let (target, tpr_of_claim) = (LOW_RATES[i], allowed[i]);
             let TradeOffPoint { fpr, fnr } = point(self.thresholds.at_rate(target));
             let tpr = Rate { estimate: 1.0 - fnr.estimate, low: 1.0 - fnr.high, high: 1.0 - fnr.low };
-            LowFprPoint { target, fpr, tpr, tpr_of_claim: self.losses.tpr(claimed_mu, target) }
+            LowFprPoint { target, fpr, tpr, tpr_of_claim }
         });
         ViewAudit {
             view,
@@ -235,7 +237,7 @@ mod tests {
                 pairs: &pairs,
                 delta: delta(),
             };
-            let audit = crowd.evaluate(View::Transcript, mu);
+            let audit = crowd.evaluate(View::Transcript, LOW_RATES.map(|rate| tpr_of_mu(mu, rate)));
             let truth = epsilon_of_mu(mu, delta());
             for confidence in CONFIDENCES {
                 let gaussian = audit.bound(Theory::GaussianDp, confidence).unwrap();

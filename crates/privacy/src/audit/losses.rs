@@ -147,7 +147,8 @@ impl Losses {
                     (epsilon.exp() * fpr + delta).min(complement)
                 };
                 let at_zero = fpr + pld::delta(&[releases], Epsilon::ZERO);
-                (1..=40).map(|step| allowed(0.005 * 1.25_f64.powi(step))).fold(at_zero.min(1.0), f64::min)
+                // delta is convex in e^epsilon, so there is one valley; from 1/fpr on nothing is ruled out.
+                least(-fpr.ln(), allowed).min(at_zero).min(1.0)
             }
             // Rises from `fpr`, of which nothing can be told.
             Losses::Zcdp => {
@@ -215,6 +216,27 @@ fn largest(end: f64, holds: impl Fn(f64) -> bool) -> f64 {
         if holds(middle) { low = middle } else { high = middle }
     }
     low
+}
+
+/// The least value of a figure with one valley between 0 and `end`, by golden section: any point of it is valid, and the
+/// valley is flat.
+fn least(end: f64, figure: impl Fn(f64) -> f64) -> f64 {
+    const SHARE: f64 = 0.618_033_988_749_895;
+    let (mut low, mut high) = (0.0, end);
+    let (mut left, mut right) = (high - SHARE * (high - low), low + SHARE * (high - low));
+    let (mut at_left, mut at_right) = (figure(left), figure(right));
+    for _ in 0..12 {
+        if at_left < at_right {
+            (high, right, at_right) = (right, left, at_left);
+            left = high - SHARE * (high - low);
+            at_left = figure(left);
+        } else {
+            (low, left, at_left) = (left, right, at_right);
+            right = low + SHARE * (high - low);
+            at_right = figure(right);
+        }
+    }
+    at_left.min(at_right)
 }
 
 /// The least rho with errors of at most `alpha` and `beta`; 0 for guesses no better than chance.

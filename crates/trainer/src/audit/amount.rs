@@ -28,7 +28,7 @@ struct Goal {
 }
 
 const DEFAULT: Goal = Goal { share: 0.85, fewest: 2000, single: 1000, most_draws: 40_000_000 };
-const QUICK: Goal = Goal { share: 0.7, fewest: 500, single: 300, most_draws: 5_000_000 };
+const QUICK: Goal = Goal { share: 0.7, fewest: 500, single: 300, most_draws: 8_000_000 };
 
 /// The amount of work of a preset for this target.
 pub fn preset(preset: Preset, target: &Target, seed: u64) -> AuditSettings {
@@ -44,15 +44,18 @@ pub fn preset(preset: Preset, target: &Target, seed: u64) -> AuditSettings {
     };
     let main = (2 * pairs(shown, 1.0, 1.0 - HEADLINE_CONFIDENCE)).max(goal.fewest);
     let half_noise = (2 * pairs(claim.mu, 0.5, verdict_alpha())).max(CONTROL_RUNS).min(main);
-    // All parts shrink alike if they would take too long together.
-    let total = main.saturating_add(half_noise).saturating_add(goal.single) as f64;
-    let share = (goal.most_draws as f64 / (total * target.draws() as f64)).min(1.0);
+    // If all of it would take too long, the control keeps up to half of the time, as without it there is no verdict, and the other
+    // parts shrink alike.
+    let most = goal.most_draws / target.draws().max(1);
+    let half_noise = half_noise.min(most / 2);
+    let total = main.saturating_add(goal.single) as f64;
+    let share = ((most - half_noise) as f64 / total).min(1.0);
     let part = |runs: usize| even((runs as f64 * share) as usize);
     AuditSettings {
         preset,
         runs: part(main),
         single_runs: part(goal.single),
-        half_noise_runs: part(half_noise),
+        half_noise_runs: even(half_noise),
         no_noise_runs: CONTROL_RUNS,
         seed,
         time_budget_seconds: None,

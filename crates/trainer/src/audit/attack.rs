@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use cryptotl_privacy::Defect;
-use cryptotl_privacy::audit::crowd::{Crowd, PairErrors, Thresholds, mu_of_pairs};
+use cryptotl_privacy::audit::crowd::{Crowd, LOW_RATES, PairErrors, Thresholds, mu_of_pairs};
 use cryptotl_privacy::audit::single::Single;
 use cryptotl_privacy::audit::{
     AUDIT_VERSION, AuditEvidence, AuditSettings, Control, ControlAudit, HEADLINE_CONFIDENCE, Interval,
@@ -326,6 +326,7 @@ fn evidence(sitting: &Sitting, state: &State, completed: bool) -> AuditEvidence 
     let (losses, delta, alpha) = (claim.losses, claim.guarantee.delta, verdict_alpha());
     let mut contradicted = false;
     let mut views = Vec::new();
+    let allowed = LOW_RATES.map(|rate| losses.tpr(claim.mu, rate));
     for view in View::ALL {
         let deviation = state.deviations.map_or(1.0, |deviations| deviations[view as usize]);
         let thresholds = Thresholds::new(1.0 / deviation);
@@ -333,7 +334,7 @@ fn evidence(sitting: &Sitting, state: &State, completed: bool) -> AuditEvidence 
         let horizon = settings.runs / 2;
         let crowd = Crowd { losses, thresholds: &thresholds, canaries, horizon, pairs: &pairs, delta };
         contradicted |= contradicts(claim, crowd.mu(alpha), crowd.epsilon(alpha));
-        views.push(crowd.evaluate(view, claim.mu));
+        views.push(crowd.evaluate(view, allowed));
     }
     let [with, without] = &state.single;
     let selection = settings.single_runs / 2 / SELECTION;
