@@ -1,0 +1,161 @@
+//! What stands before the tensors' elements: the typed header, and each tensor's type, shape and place.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use serde::{Deserialize, Serialize};
+
+use super::{Header, MAX_HEADER_BYTES, MAX_TENSORS, malformed, unwritable};
+use crate::error::{ModelError, Result};
+
+const METADATA_KEY: &str = "cryptotl";
+
+#[derive(Serialize)]
+struct EnvelopeOut<'a, H> {
+    kind: &'a str,
+    version: u32,
+    #[serde(flatten)]
+    header: &'a H,
+}
+
+#[derive(Deserialize)]
+struct EnvelopeIn {
+    kind: String,
+    version: u32,
+}
+
+/// What a file's first bytes say, without its tensors' elements.
+#[derive(Debug, Clone)]
+pub struct Outline<H> {
+    /// The typed header.
+    pub header: H,
+    /// Each tensor's shape.
+    pub shapes: BTreeMap<String, Vec<usize>>,
+}
+
+impl<H: Header> Outline<H> {
+    /// Reads only the header of a file: its typed fields and the tensors' shapes.
+    pub fn read(path: &Path) -> Result<Self> {
+        let io = |e| ModelError::io("read", path, e);
+        let mut file = File::open(path).map_err(io)?;
+        let Start { header, metadata, end } = Start::<H>::read(&mut file, path)?;
+        // A file cut short shows here already, before anything is paid for or read.
+        let (found, stated) = (file.metadata().map_err(io)?.len(), end + metadata.data_len() as u64);
+        if found != stated {
+            return malformed::<H, _>(path, format!("it has {found} bytes and its header states {stated}"));
+        }
+        let shapes = metadata.tensors().into_iter().map(|(name, info)| (name, info.shape.clone())).collect();
+        Ok(Self { header, shapes })
+    }
+}
+
+/// What stands before the tensors' elements.
+pub(super) struct Start<H> {
+    pub header: H,
+    /// The tensors' types, shapes and places.
+    pub metadata: Metadata,
+    /// Where the elements begin.
+    pub end: u64,
+}
+
+impl<H: Header> Start<H> {
+    pub fn read(input: &mut impl Read, path: &Path) -> Result<Self> {
+        let io = |e| ModelError::io("read", path, e);
+        let mut bytes = Vec::new();
+        input.take(8).read_to_end(&mut bytes).map_err(io)?;
+        let length = header_length::<H>(&bytes, path)?;
+        bytes.clear();
+        input.take(length).read_to_end(&mut bytes).map_err(io)?;
+        if bytes.len() as u64 != length {
+            return malformed::<H, _>(path, "it ends inside its header".into());
+        }
+        // The library's own reader wants the tensors' bytes as well. This checks the same: that tensors follow each other
+        // without a gap, and that each is as long as its shape says.
+        let metadata: Metadata = serde_json::from_slice(&bytes)
+            .or_else(|e| malformed::<H, _>(path, format!("it is not safetensors ({e})")))?;
+        let n_tensors = metadata.offset_keys().len();
+        if n_tensors > MAX_TENSORS {
+            return malformed::<H, _>(path, format!("it has {n_tensors} tensors, more than {MAX_TENSORS}"));
+        }
+        let header = typed_header::<H>(metadata.metadata().as_ref(), path)?;
+        Ok(Self { header, metadata, end: 8 + length })
+    }
+}
+
+/// The kind of a file by its first bytes, or `None` when it is none of ours.
+///
+/// # Errors
+/// [`ModelError::Io`] when it cannot be read.
+pub fn kind_of(path: &Path) -> Result<Option<String>> {
+    let io = |e| ModelError::io("read", path, e);
+    let mut file = File::open(path).map_err(io)?;
+    let mut bytes = Vec::new();
+    (&mut file).take(8).read_to_end(&mut bytes).map_err(io)?;
+    let length = bytes.first_chunk().map(|start| u64::from_le_bytes(*start));
+    let Some(length) = length.filter(|length| *length <= MAX_HEADER_BYTES) else { return Ok(None) };
+    bytes.clear();
+    file.take(length).read_to_end(&mut bytes).map_err(io)?;
+    let metadata = serde_json::from_slice::<safetensors::tensor::Metadata>(&bytes).ok();
+    let text = metadata.as_ref().and_then(|m| m.metadata().as_ref()?.get(METADATA_KEY));
+    Ok(text.and_then(|text| Some(serde_json::from_str::<EnvelopeIn>(text).ok()?.kind)))
+}
+
+/// The first bytes of a file whose tensors' elements are written after them, in the order given. Every reader
+/// takes any order; that of [`Document::to_bytes`] is by element type, then by name.
+pub(crate) fn start_of_file<H: Header>(header: &H, tensors: &[(&str, Dtype, Vec<usize>)]) -> Result<Vec<u8>> {
+    let mut end = 0;
+    let infos = tensors.iter().map(|(name, dtype, shape)| {
+        let start = end;
+        end += shape.iter().product::<usize>() * dtype.bitsize() / 8;
+        let info = TensorInfo { dtype: *dtype, shape: shape.clone(), data_offsets: (start, end) };
+        ((*name).to_owned(), info)
+    });
+    let metadata = Metadata::new(Some(metadata_of(header)?), infos.collect()).map_err(unwritable::<H>)?;
+    let mut json = serde_json::to_vec(&metadata).map_err(unwritable::<H>)?;
+    json.resize(json.len().next_multiple_of(8), b' ');
+    Ok([&(json.len() as u64).to_le_bytes(), json.as_slice()].concat())
+}
+
+fn metadata_of<H: Header>(header: &H) -> Result<HashMap<String, String>> {
+    let envelope = EnvelopeOut { kind: H::KIND, version: H::VERSION, header };
+    let text = serde_json::to_string(&envelope).map_err(unwritable::<H>)?;
+    Ok([(METADATA_KEY.to_owned(), text)].into())
+}
+
+fn header_length<H: Header>(bytes: &[u8], path: &Path) -> Result<u64> {
+    let Some(first) = bytes.first_chunk::<8>() else {
+        return malformed::<H, _>(path, format!("it has only {} bytes", bytes.len()));
+    };
+    let length = u64::from_le_bytes(*first);
+    if length > MAX_HEADER_BYTES {
+        return malformed::<H, _>(path, "it is not safetensors (impossible header length)".into());
+    }
+    Ok(length)
+}
+
+fn typed_header<H: Header>(metadata: Option<&HashMap<String, String>>, path: &Path) -> Result<H> {
+    let Some(text) = metadata.and_then(|m| m.get(METADATA_KEY)) else {
+        return malformed::<H, _>(path, "it was not written by cryptotl".into());
+    };
+    let envelope: EnvelopeIn = serde_json::from_str(text)
+        .or_else(|e| malformed::<H, _>(path, format!("its header is not readable ({e})")))?;
+    if envelope.kind != H::KIND {
+        return malformed::<H, _>(path, format!("it is a {} file", printable(&envelope.kind)));
+    }
+    if envelope.version != H::VERSION {
+        return malformed::<H, _>(
+            path,
+            format!("it has version {}, this program reads version {}", envelope.version, H::VERSION),
+        );
+    }
+    serde_json::from_str(text)
+        .or_else(|e| malformed::<H, _>(path, format!("its header is not readable ({e})")))
+}
+
+/// At most 40 visible characters of a foreign string.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(40).collect()
+}
