@@ -118,6 +118,18 @@ fn a_cache_changes_nothing_but_the_time() {
 }
 
 #[test]
+fn each_text_keeps_the_source_that_its_table_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = ["text,from", "the cat,films", "a dog,shops", "the dog,", "a cat,films"];
+    let output = embed_lines(folder.path(), &tiny(), &lines, &["--source-column", "from"]);
+    let sources = read(folder.path(), &output).1.sources.unwrap();
+    assert_eq!(sources.names, ["films", "shops"]);
+    assert_eq!(sources.of_record, [Some(0), Some(1), None, Some(0)]);
+    let output = embed_lines(folder.path(), &tiny(), &lines, &[]);
+    assert_eq!(read(folder.path(), &output).1.sources, None);
+}
+
+#[test]
 fn an_encoder_of_the_hub_is_fetched_once_and_then_needs_no_network() {
     let folder = tempfile::tempdir().unwrap();
     let endpoint = hub::serve(&tiny());

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use cryptotl_model::{LowerModel, PublicModel};
+use cryptotl_model::{LowerModel, PublicModel, SourceColumn};
 
 use main_job::{CONFIG, records};
 
@@ -132,6 +132,27 @@ fn each_source_has_a_name_and_figures_of_its_own() {
         "two sources are called x",
     );
     assert!(!path.join("m.safetensors").exists());
+}
+
+#[test]
+fn one_table_may_hold_several_sources() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("model.toml"), CONFIG).unwrap();
+    let mut all = records(500, 1);
+    let names = vec!["films".to_owned(), "shops".to_owned()];
+    let of_record = (0..500).map(|i| [Some(0), Some(1), None][i % 3]).collect();
+    all.sources = Some(SourceColumn { names, of_record });
+    all.write(&path.join("reviews.safetensors")).unwrap();
+    let pretrain =
+        "--json pretrain --config model.toml --source reviews.safetensors --output lower.safetensors";
+    let trained = succeed(path, pretrain);
+    let sources = trained["sources"].as_array().unwrap();
+    let found: Vec<_> =
+        sources.iter().map(|s| (s["source"].as_str().unwrap(), s["records"].as_u64().unwrap())).collect();
+    assert_eq!(found, [("reviews/films", 167), ("reviews/shops", 167), ("reviews", 166)]);
+    let (public, _) = PublicModel::read(&path.join("lower.public.safetensors")).unwrap();
+    assert_eq!(public.sources.len(), 3);
 }
 
 #[test]

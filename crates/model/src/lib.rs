@@ -47,7 +47,8 @@ pub use polynomial::Polynomial;
 pub use projection::{LinearScore, Projection};
 pub use public::{PublicModel, RankStatistics, SourceId, SourceView};
 pub use records::{
-    BlockCoupling, EncoderId, Extraction, HeadInputs, Records, RecordsHeader, RecordsOutline, UNLABELED,
+    BlockCoupling, EncoderId, Extraction, HeadInputs, Records, RecordsHeader, RecordsOutline, SourceColumn,
+    UNLABELED,
 };
 pub use records_writer::RecordsWriter;
 pub use scaler::Scaler;

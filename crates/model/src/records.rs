@@ -1,5 +1,6 @@
 //! Records: what `embed` and `extract` write and every later stage reads.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use ndarray::{Array2, ArrayView2, Axis, concatenate};
@@ -108,6 +109,27 @@ impl HeadInputs {
     }
 }
 
+/// Which source each record came from, where one table holds records of several.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceColumn {
+    /// The sources' names, in the order of first appearance.
+    pub names: Vec<String>,
+    /// Each record's source, by its place in `names`; `None` where the table does not say.
+    pub of_record: Vec<Option<u32>>,
+}
+
+impl SourceColumn {
+    /// The most sources of a table. More are a column of something else.
+    pub const MAX_SOURCES: usize = 1024;
+    /// The most bytes of a source's name.
+    pub const MAX_NAME_BYTES: usize = 256;
+
+    /// Whether a source may have this name: it is shown in models and reports.
+    pub fn is_name(name: &str) -> bool {
+        !name.is_empty() && name.len() <= Self::MAX_NAME_BYTES && !name.chars().any(char::is_control)
+    }
+}
+
 /// Records of one population: embeddings, and where known server features and labels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Records {
@@ -124,10 +146,43 @@ pub struct Records {
     /// Whose record it is: the person's number in the order of first appearance, or `None` where the table
     /// does not say.
     pub persons: Option<Vec<Option<u32>>>,
+    /// Which public source it came from.
+    pub sources: Option<SourceColumn>,
 }
 
-/// The number that stands in a file for a record whose person is unknown.
-pub(crate) const NOBODY: u32 = u32::MAX;
+/// The number that stands in a file for a record whose person or source is unknown.
+pub(crate) const UNKNOWN: u32 = u32::MAX;
+
+/// Strings in a file: all their bytes, and where each ends.
+#[derive(Default)]
+pub(crate) struct Strings {
+    pub bytes: Vec<u8>,
+    pub ends: Vec<u64>,
+}
+
+impl Strings {
+    pub fn push(&mut self, string: &str) {
+        self.bytes.extend_from_slice(string.as_bytes());
+        self.ends.push(self.bytes.len() as u64);
+    }
+
+    pub fn of(strings: &[String]) -> Self {
+        let mut all = Self::default();
+        strings.iter().for_each(|string| all.push(string));
+        all
+    }
+
+    /// The strings; `None` if an end is out of order, or the bytes are not UTF-8.
+    fn split(&self) -> Option<Vec<String>> {
+        let mut start = 0usize;
+        let string = |&end: &u64| {
+            let string = std::str::from_utf8(self.bytes.get(start..usize::try_from(end).ok()?)?).ok()?;
+            start += string.len();
+            Some(string.to_owned())
+        };
+        self.ends.iter().map(string).collect()
+    }
+}
 
 impl Records {
     /// How many records.
@@ -196,6 +251,10 @@ impl Records {
             features: self.features.as_ref().map(|f| f.select(Axis(0), rows)),
             labels: self.labels.as_ref().map(|l| rows.iter().map(|&r| l[r]).collect()),
             persons: self.persons.as_ref().map(|p| rows.iter().map(|&r| p[r]).collect()),
+            sources: self.sources.as_ref().map(|sources| SourceColumn {
+                names: sources.names.clone(),
+                of_record: rows.iter().map(|&r| sources.of_record[r]).collect(),
+            }),
         }
     }
 
@@ -212,15 +271,10 @@ impl Records {
 
     /// Writes a records file.
     pub fn write(&self, path: &Path) -> Result<Digest> {
-        let mut id_ends = Vec::with_capacity(self.ids.len());
-        let mut id_bytes = Vec::new();
-        for id in &self.ids {
-            id_bytes.extend_from_slice(id.as_bytes());
-            id_ends.push(id_bytes.len() as u64);
-        }
+        let ids = Strings::of(&self.ids);
         let mut document = Document::new(self.header.clone())
-            .with("ids.bytes", Data::U8(id_bytes))
-            .with("ids.ends", Data::U64(id_ends))
+            .with("ids.bytes", Data::U8(ids.bytes))
+            .with("ids.ends", Data::U64(ids.ends))
             .with("embeddings", &self.embeddings);
         if let Some(features) = &self.features {
             document = document.with("features", features);
@@ -228,9 +282,16 @@ impl Records {
         if let Some(labels) = &self.labels {
             document = document.with("labels", Data::U32(labels.clone()));
         }
+        let numbers = |known: &[Option<u32>]| Data::U32(known.iter().map(|n| n.unwrap_or(UNKNOWN)).collect());
         if let Some(persons) = &self.persons {
-            let numbers = persons.iter().map(|person| person.unwrap_or(NOBODY)).collect();
-            document = document.with("persons", Data::U32(numbers));
+            document = document.with("persons", numbers(persons));
+        }
+        if let Some(sources) = &self.sources {
+            let names = Strings::of(&sources.names);
+            document = document
+                .with("source-names.bytes", Data::U8(names.bytes))
+                .with("source-names.ends", Data::U64(names.ends))
+                .with("sources", numbers(&sources.of_record));
         }
         document.write(path)
     }
@@ -259,14 +320,7 @@ impl Records {
             remedy: "write it again with `cryptotl embed` or `extract`".to_owned(),
         };
         let embeddings = document.take_matrix_f32("embeddings", path)?;
-        let bytes = document.take_list("ids.bytes", path, |d| match d {
-            Data::U8(v) => Some(v),
-            _ => None,
-        })?;
-        let ends = document.take_list("ids.ends", path, |d| match d {
-            Data::U64(v) => Some(v),
-            _ => None,
-        })?;
+        let ids = take_strings(&mut document, "ids", path)?;
         let features = match document.tensors.contains_key("features") {
             true => Some(document.take_matrix_f32("features", path)?),
             false => None,
@@ -280,36 +334,63 @@ impl Records {
                 .map(Some),
             false => Ok(None),
         };
-        let (labels, persons) = (codes("labels")?, codes("persons")?);
+        let (labels, persons, sources) = (codes("labels")?, codes("persons")?, codes("sources")?);
+        let source_names = match sources {
+            Some(_) => take_strings(&mut document, "source-names", path)?,
+            None => Strings::default(),
+        };
         let header = document.finish(path)?;
         let n_records = embeddings.nrows();
-        if ends.len() != n_records
+        if ids.ends.len() != n_records
             || features.as_ref().is_some_and(|f| f.nrows() != n_records)
-            || [&labels, &persons].into_iter().flatten().any(|codes| codes.len() != n_records)
+            || [&labels, &persons, &sources].into_iter().flatten().any(|codes| codes.len() != n_records)
         {
             return Err(malformed("its columns do not have one entry a record"));
         }
         if features.is_some() != header.extraction.is_some() {
             return Err(malformed("server features and their provenance do not come together"));
         }
-        let mut ids = Vec::with_capacity(n_records);
-        let mut start = 0usize;
-        for end in ends {
-            let id = usize::try_from(end)
-                .ok()
-                .and_then(|end| bytes.get(start..end))
-                .and_then(|id| std::str::from_utf8(id).ok())
-                .ok_or_else(|| malformed("its identifiers are damaged"))?;
-            ids.push(id.to_owned());
-            start += id.len();
-        }
+        let ids = ids.split().ok_or_else(|| malformed("its identifiers are damaged"))?;
         let n_labels = header.label_names.len() as u32;
         let labels =
             labels.map(|codes| codes.into_iter().map(|c| if c < n_labels { c } else { UNLABELED }).collect());
-        let persons =
-            persons.map(|numbers| numbers.into_iter().map(|n| Some(n).filter(|&n| n != NOBODY)).collect());
-        Ok(Self { header, ids, embeddings, features, labels, persons })
+        let known =
+            |numbers: Vec<u32>| numbers.into_iter().map(|n| Some(n).filter(|&n| n != UNKNOWN)).collect();
+        let persons = persons.map(known);
+        let sources = match sources.map(known) {
+            Some(of_record) => {
+                let sources = source_column(&source_names, of_record);
+                Some(sources.ok_or_else(|| malformed("its sources are damaged"))?)
+            }
+            None => None,
+        };
+        Ok(Self { header, ids, embeddings, features, labels, persons, sources })
     }
+}
+
+fn take_strings(document: &mut Document<RecordsHeader>, name: &str, path: &Path) -> Result<Strings> {
+    let bytes = document.take_list(&format!("{name}.bytes"), path, |d| match d {
+        Data::U8(v) => Some(v),
+        _ => None,
+    })?;
+    let ends = document.take_list(&format!("{name}.ends"), path, |d| match d {
+        Data::U64(v) => Some(v),
+        _ => None,
+    })?;
+    Ok(Strings { bytes, ends })
+}
+
+/// The column, if its names are names, few and different, and each record's is one of them.
+fn source_column(names: &Strings, of_record: Vec<Option<u32>>) -> Option<SourceColumn> {
+    if names.ends.len() > SourceColumn::MAX_SOURCES {
+        return None;
+    }
+    let names = names.split()?;
+    let different: BTreeSet<&String> = names.iter().collect();
+    let is_whole = different.len() == names.len()
+        && names.iter().all(|name| SourceColumn::is_name(name))
+        && of_record.iter().flatten().all(|&source| (source as usize) < names.len());
+    is_whole.then_some(SourceColumn { names, of_record })
 }
 
 /// What a records file's header says, without a single record.
@@ -357,6 +438,7 @@ mod tests {
             features: None,
             labels: Some(vec![0, UNLABELED, 1]),
             persons: Some(vec![Some(0), None, Some(1)]),
+            sources: None,
         };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("r.safetensors");
@@ -373,5 +455,48 @@ mod tests {
         unknown.write(&path).unwrap();
         assert!(!RecordsOutline::read(&path).unwrap().has_persons);
         assert_eq!(Records::read(&path).unwrap(), unknown);
+    }
+
+    #[test]
+    fn sources_survive_the_file_and_damaged_ones_are_refused() {
+        let encoder = EncoderId { name: "tiny".into(), digest: Digest::of(b"tiny") };
+        let sources = SourceColumn {
+            names: vec!["films".into(), "shops".into()],
+            of_record: vec![Some(1), None, Some(0)],
+        };
+        let records = Records {
+            header: RecordsHeader { encoder, label_names: vec!["no".into(), "yes".into()], extraction: None },
+            ids: vec!["a".into(), "b".into(), "c".into()],
+            embeddings: array![[1.0], [3.0], [5.0]],
+            features: None,
+            labels: None,
+            persons: None,
+            sources: Some(sources.clone()),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.safetensors");
+        records.write(&path).unwrap();
+        assert_eq!(Records::read(&path).unwrap(), records);
+        assert_eq!(records.select(&[2, 1]).sources.unwrap().of_record, [Some(0), None]);
+
+        let long = "x".repeat(SourceColumn::MAX_NAME_BYTES + 1);
+        for (names, of_record, fact) in [
+            (vec!["films"], vec![Some(1), None, Some(0)], "sources are damaged"),
+            (vec!["films", "films"], vec![Some(1), None, Some(0)], "sources are damaged"),
+            (vec!["films", "a\tb"], vec![Some(1), None, Some(0)], "sources are damaged"),
+            (vec!["films", ""], vec![Some(1), None, Some(0)], "sources are damaged"),
+            (vec!["films", &long], vec![Some(1), None, Some(0)], "sources are damaged"),
+            (vec!["films", "shops"], vec![Some(1), None], "one entry a record"),
+        ] {
+            let names = names.into_iter().map(str::to_owned).collect();
+            let damaged = Records { sources: Some(SourceColumn { names, of_record }), ..records.clone() };
+            damaged.write(&path).unwrap();
+            let error = Records::read(&path).unwrap_err().to_string();
+            assert!(error.contains(fact), "{error}");
+        }
+        let names: Vec<String> = (0..=SourceColumn::MAX_SOURCES).map(|i| i.to_string()).collect();
+        let many = Records { sources: Some(SourceColumn { names, ..sources }), ..records };
+        many.write(&path).unwrap();
+        assert!(Records::read(&path).unwrap_err().to_string().contains("sources are damaged"));
     }
 }

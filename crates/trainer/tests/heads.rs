@@ -36,6 +36,7 @@ fn records(n: usize, labels: usize, seed: u64) -> Records {
         features: None,
         labels: Some(labels_of),
         persons: None,
+        sources: None,
     }
 }
 

@@ -27,6 +27,7 @@ fn records(n: usize) -> Records {
         embeddings,
         features: None,
         persons: Some((0..n).map(|i| Some(i as u32 / 2)).collect()),
+        sources: None,
     }
 }
 

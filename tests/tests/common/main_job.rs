@@ -60,5 +60,6 @@ pub fn records(n: usize, seed: u64) -> Records {
         features: None,
         labels: Some(labels),
         persons: None,
+        sources: None,
     }
 }

@@ -61,5 +61,6 @@ pub fn records(n: usize, encoder_name: &str) -> Records {
         features: None,
         labels: None,
         persons: None,
+        sources: None,
     }
 }

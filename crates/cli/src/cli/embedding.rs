@@ -27,6 +27,9 @@ pub struct EmbedArgs {
     /// The column that says whose record it is, for a ledger that protects persons
     #[arg(long, value_name = "COLUMN")]
     pub unit_column: Option<String>,
+    /// The column that says which public source a record is from, where one table holds several
+    #[arg(long, value_name = "COLUMN")]
+    pub source_column: Option<String>,
     /// The column that identifies a record [default: number the records]
     #[arg(long, value_name = "COLUMN")]
     pub id_column: Option<String>,

@@ -80,7 +80,7 @@ enum Answer {
 
 /// Runs the verb.
 pub fn run(args: BenchEncoderArgs, output: &Output) -> Result<()> {
-    let columns = Columns { text: args.text_column, label: None, id: None, person: None };
+    let columns = Columns { text: args.text_column, label: None, id: None, person: None, source: None };
     let table = read_texts(&args.input, &columns, &[])?;
     let texts: Vec<&str> = table.texts.iter().take(args.texts as usize).map(String::as_str).collect();
     let folder = args.encoder.folder()?;

@@ -42,12 +42,25 @@ pub fn run(args: ClassifyArgs) -> Result<()> {
 }
 
 fn embedded(args: &ClassifyArgs, encoder: &Encoder, text_column: &str) -> Result<Records> {
-    let columns =
-        Columns { text: text_column.to_owned(), label: None, id: args.id_column.clone(), person: None };
+    let columns = Columns {
+        text: text_column.to_owned(),
+        label: None,
+        id: args.id_column.clone(),
+        person: None,
+        source: None,
+    };
     let texts = read_texts(&args.input, &columns, &[])?;
     let embeddings = Embedder::new(encoder, texts.texts.len()).embed(&texts.texts)?;
     let header = RecordsHeader { encoder: encoder.id().clone(), label_names: Vec::new(), extraction: None };
-    Ok(Records { header, ids: texts.ids, embeddings, features: None, labels: None, persons: None })
+    Ok(Records {
+        header,
+        ids: texts.ids,
+        embeddings,
+        features: None,
+        labels: None,
+        persons: None,
+        sources: None,
+    })
 }
 
 /// A head that reads server features gets them from the model, when it is given.

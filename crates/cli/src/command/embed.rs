@@ -45,6 +45,7 @@ pub fn run(args: EmbedArgs, output: &Output) -> Result<()> {
         label: args.label_column,
         id: args.id_column,
         person: args.unit_column,
+        source: args.source_column,
     };
     let table = Table::open(&args.input, &columns, &args.labels)?;
     let encoder = args.encoder.load()?;
@@ -55,9 +56,10 @@ pub fn run(args: EmbedArgs, output: &Output) -> Result<()> {
     let header = RecordsHeader { encoder: encoder.id().clone(), label_names: args.labels, extraction: None };
     let mut writer: Option<RecordsWriter> = None;
     for chunk in table.chunks()? {
-        let Texts { ids, texts, labels, persons } = chunk?;
+        let Texts { ids, texts, labels, persons, sources } = chunk?;
         let embeddings = embedder.embed(&texts)?;
-        let records = Records { header: header.clone(), ids, embeddings, features: None, labels, persons };
+        let records =
+            Records { header: header.clone(), ids, embeddings, features: None, labels, persons, sources };
         match &mut writer {
             Some(writer) => writer.push(&records)?,
             None => writer = Some(RecordsWriter::create(&args.output, &records)?),

@@ -9,15 +9,33 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::config::Balance;
 use crate::error::{Result, TrainerError};
-use crate::source::{labeled, targets};
+use crate::source::{labeled_among, targets};
 
-/// One public source.
+/// One public source, or several in one table.
 #[derive(Debug, Clone)]
 pub struct Source {
     /// A name for reports.
     pub name: String,
-    /// Its records, with labels.
+    /// Its records, with labels. If they have a column of sources, each of these is a source of its own, called
+    /// `name/source`; records without one are of the source `name`.
     pub records: Records,
+}
+
+impl Source {
+    /// The sources in it: the name of each, and its rows.
+    fn parts(&self) -> Vec<(String, Vec<usize>)> {
+        let Some(column) = &self.records.sources else {
+            return vec![(self.name.clone(), (0..self.records.len()).collect())];
+        };
+        let names = column.names.iter().map(|source| format!("{}/{source}", self.name));
+        let mut parts: Vec<(String, Vec<usize>)> =
+            names.chain([self.name.clone()]).map(|name| (name, Vec::new())).collect();
+        for (row, source) in column.of_record.iter().enumerate() {
+            parts[source.map_or(column.names.len(), |source| source as usize)].1.push(row);
+        }
+        parts.retain(|(_, rows)| !rows.is_empty());
+        parts
+    }
 }
 
 /// The most records that statistics of the sources are fitted to: what they need in memory does not grow beyond this.
@@ -77,25 +95,28 @@ impl<'a> Sources<'a> {
                     "embed them with one encoder and one --labels list",
                 ));
             }
-            if ids.iter().any(|id| id.name == source.name) {
-                return Err(TrainerError::training(
-                    format!("two sources are called {}", source.name),
-                    "name them apart with --source NAME=FILE",
-                ));
-            }
             source.records.check_finite(&format!("the source {}", source.name))?;
-            let (rows, own) = labeled(&source.records)?;
             if source.records.embeddings.ncols() != first.records.embeddings.ncols() {
                 return Err(TrainerError::training(
                     "the sources differ in width",
                     "embed them with one encoder",
                 ));
             }
-            embeddings.push(&source.records.embeddings);
-            source_of.extend(std::iter::repeat_n(ids.len(), rows.len()));
-            labels.extend(own);
-            ids.push(SourceId { name: source.name.clone(), records: rows.len() });
-            row_of.extend(rows);
+            for (name, rows) in source.parts() {
+                if ids.iter().any(|id| id.name == name) {
+                    return Err(TrainerError::training(
+                        format!("two sources are called {name}"),
+                        "name them apart with --source NAME=FILE",
+                    ));
+                }
+                let (rows, own) =
+                    labeled_among(&source.records, rows.into_iter(), &format!("the source {name}"))?;
+                embeddings.push(&source.records.embeddings);
+                source_of.extend(std::iter::repeat_n(ids.len(), rows.len()));
+                labels.extend(own);
+                ids.push(SourceId { name, records: rows.len() });
+                row_of.extend(rows);
+            }
         }
         Ok(Self {
             encoder: header.encoder.clone(),
@@ -223,7 +244,7 @@ impl<'a> Sources<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cryptotl_model::RecordsHeader;
+    use cryptotl_model::{RecordsHeader, SourceColumn};
 
     fn source(name: &str, n: usize, ones: usize) -> Source {
         let records = Records {
@@ -237,6 +258,7 @@ mod tests {
             features: None,
             labels: Some((0..n).map(|i| u32::from(i < ones)).collect()),
             persons: None,
+            sources: None,
         };
         Source { name: name.into(), records }
     }
@@ -298,6 +320,44 @@ mod tests {
         assert!(drawn.is_sorted() && drawn.iter().all(|record| record % 2 == 0));
         let mean = drawn.iter().sum::<usize>() as f64 / drawn.len() as f64;
         assert!((mean / 200_000.0 - 1.0).abs() < 0.02, "{mean}");
+    }
+
+    #[test]
+    fn a_table_with_a_column_of_sources_is_as_good_as_a_table_for_each() {
+        let (first, second) = (source("films", 60, 20), source("shops", 40, 10));
+        // All rows of both in one table, one of each in turn, and two of no source in between.
+        let rows: Vec<(usize, usize)> =
+            (0..60).flat_map(|i| [(0, i), (1, i)]).filter(|&(s, i)| s == 0 || i < 40).collect();
+        let of = |s: usize| if s == 0 { &first.records } else { &second.records };
+        let label = |&(s, i): &(usize, usize)| of(s).labels.as_ref().unwrap()[i];
+        let mut table = first.records.select(&vec![0; rows.len()]);
+        table.labels = Some(rows.iter().map(label).collect());
+        for (to, &(s, i)) in rows.iter().enumerate() {
+            table.embeddings.row_mut(to).assign(&of(s).embeddings.row(i));
+        }
+        let of_record = rows.iter().map(|&(s, _)| Some(s as u32)).collect();
+        table.sources = Some(SourceColumn { names: vec!["films".into(), "shops".into()], of_record });
+        let both = [Source { name: "all".into(), records: table.clone() }];
+        let apart =
+            [Source { name: "all/films".into(), ..first }, Source { name: "all/shops".into(), ..second }];
+        let (together, apart) = (Sources::gather(&both).unwrap(), Sources::gather(&apart).unwrap());
+        assert_eq!(together.ids, apart.ids);
+        assert_eq!((&together.labels, &together.source_of), (&apart.labels, &apart.source_of));
+        let all: Vec<usize> = (0..together.len()).collect();
+        assert_eq!(together.select(&all), apart.select(&all));
+        assert_eq!(together.digest(), apart.digest());
+
+        // What the column does not name is of the table itself.
+        let column = table.sources.as_mut().unwrap();
+        column.of_record[..4].fill(None);
+        column.of_record[60..64].fill(None);
+        let both = [Source { name: "all".into(), records: table.clone() }];
+        let names: Vec<String> = Sources::gather(&both).unwrap().ids.into_iter().map(|id| id.name).collect();
+        assert_eq!(names, ["all/films", "all/shops", "all"]);
+        table.labels.as_mut().unwrap().fill(0);
+        let one_label = [Source { name: "all".into(), records: table }];
+        let error = Sources::gather(&one_label).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("the source all/films does not have records of two labels"), "{error}");
     }
 
     #[test]

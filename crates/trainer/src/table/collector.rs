@@ -3,11 +3,44 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use cryptotl_model::UNLABELED;
+use cryptotl_model::{SourceColumn, UNLABELED};
 
 use super::{Columns, Fields, MAX_FIELD_BYTES, Texts};
 
-/// Collects the records of one chunk after the other. Identifiers and persons are numbered through the whole
+/// Names, numbered in the order of first appearance.
+#[derive(Default)]
+pub(super) struct Numbers {
+    names: Vec<String>,
+    numbers: HashMap<String, u32>,
+}
+
+impl Numbers {
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The number of what a field names; `None` if it is empty.
+    fn of(&mut self, field: &[u8]) -> Option<u32> {
+        let name = characters(field);
+        let name = name.trim();
+        if name.is_empty() {
+            return None;
+        }
+        if let Some(&number) = self.numbers.get(name) {
+            return Some(number);
+        }
+        let number = self.names.len() as u32;
+        self.names.push(name.to_owned());
+        self.numbers.insert(name.to_owned(), number);
+        Some(number)
+    }
+}
+
+/// Collects the records of one chunk after the other. Identifiers, persons and sources are numbered through the whole
 /// table.
 pub(super) struct Collector<'a> {
     texts: Texts,
@@ -15,18 +48,20 @@ pub(super) struct Collector<'a> {
     label_names: &'a [String],
     /// Records before those in `texts`.
     n_before: usize,
-    persons: HashMap<String, u32>,
+    persons: Numbers,
+    sources: Numbers,
 }
 
 impl<'a> Collector<'a> {
     pub fn new(columns: &'a Columns, label_names: &'a [String]) -> Self {
         let texts = empty(columns);
-        Self { texts, columns, label_names, n_before: 0, persons: HashMap::new() }
+        let (persons, sources) = Default::default();
+        Self { texts, columns, label_names, n_before: 0, persons, sources }
     }
 
     /// Adds a record and tells how many bytes it takes.
     pub fn push(&mut self, fields: &Fields) -> usize {
-        let [text, _, id, person] = fields;
+        let [text, _, id, person, _] = fields;
         self.texts.texts.push(characters(text).into_owned());
         if let Some(labels) = &mut self.texts.labels {
             labels.push(label_code(fields, self.label_names));
@@ -37,11 +72,10 @@ impl<'a> Collector<'a> {
             None => number.to_string(),
         });
         if let Some(persons) = &mut self.texts.persons {
-            let next = self.persons.len() as u32;
-            persons.push(match characters(person).trim() {
-                "" => None,
-                name => Some(*self.persons.entry(name.to_owned()).or_insert(next)),
-            });
+            persons.push(self.persons.of(person));
+        }
+        if let Some(sources) = &mut self.texts.sources {
+            sources.of_record.push(source(fields, &mut self.sources));
         }
         text.len() + id.len()
     }
@@ -49,6 +83,9 @@ impl<'a> Collector<'a> {
     /// The records since the last call.
     pub fn take(&mut self) -> Texts {
         self.n_before += self.texts.ids.len();
+        if let Some(sources) = &mut self.texts.sources {
+            sources.names.extend_from_slice(self.sources.names());
+        }
         std::mem::replace(&mut self.texts, empty(self.columns))
     }
 }
@@ -56,7 +93,13 @@ impl<'a> Collector<'a> {
 fn empty(columns: &Columns) -> Texts {
     let labels = columns.label.is_some().then(Vec::new);
     let persons = columns.person.is_some().then(Vec::new);
-    Texts { labels, persons, ..Texts::default() }
+    let sources = columns.source.is_some().then(SourceColumn::default);
+    Texts { labels, persons, sources, ..Texts::default() }
+}
+
+/// The number of a record's source.
+pub(super) fn source(fields: &Fields, sources: &mut Numbers) -> Option<u32> {
+    sources.of(&fields[4])
 }
 
 /// The place of a record's label in the declared list.

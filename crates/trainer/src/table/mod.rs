@@ -10,13 +10,15 @@
 //! | a label that is not in the declared list | the code [`UNLABELED`] |
 //! | an identifier that another record has | both are kept |
 //! | an empty unit field | nobody's record |
+//! | an empty source field | a record of the table's own source |
 //! | bytes that are not UTF-8 | the field is read as Latin-1; in JSON the line |
 //! | a field longer than [`MAX_FIELD_BYTES`] | it is cut there; in JSON the line is no object |
 //! | in JSON: a line that is no object | all its fields are empty |
 //! | nothing: a blank line | no record |
 //!
 //! What concerns the table as a whole is refused: an unknown format, a missing or doubled column, UTF-16, damaged
-//! compression, a damaged Parquet file, no record, or not one declared label, which is a mistaken label list.
+//! compression, a damaged Parquet file, no record, or not one declared label, which is a mistaken label list. So are more
+//! sources than [`SourceColumn::MAX_SOURCES`], and what cannot be a source's name: that column is of something else.
 
 mod collector;
 mod input;
@@ -26,9 +28,9 @@ mod separated;
 
 use std::path::{Path, PathBuf};
 
-use cryptotl_model::UNLABELED;
+use cryptotl_model::{SourceColumn, UNLABELED};
 
-use self::collector::Collector;
+use self::collector::{Collector, Numbers};
 use self::input::{Format, open};
 use crate::error::{Result, TrainerError};
 
@@ -50,12 +52,15 @@ pub struct Columns {
     pub id: Option<String>,
     /// Whose record it is, where persons are the unit of privacy.
     pub person: Option<String>,
+    /// Which public source it is from.
+    pub source: Option<String>,
 }
 
 impl Columns {
     /// The names, in the order of [`Fields`].
     fn names(&self) -> [Option<&str>; N_FIELDS] {
-        [Some(self.text.as_str()), self.label.as_deref(), self.id.as_deref(), self.person.as_deref()]
+        let Self { text, label, id, person, source } = self;
+        [Some(text.as_str()), label.as_deref(), id.as_deref(), person.as_deref(), source.as_deref()]
     }
 
     /// The place of each wanted column among those that the table has.
@@ -79,9 +84,9 @@ impl Columns {
 }
 
 /// How many columns can be wanted.
-const N_FIELDS: usize = 4;
+const N_FIELDS: usize = 5;
 
-/// The bytes of one record's wanted fields: text, label, identifier and person. Those that are not wanted or
+/// The bytes of one record's wanted fields: text, label, identifier, person and source. Those that are not wanted or
 /// not there are empty.
 type Fields = [Vec<u8>; N_FIELDS];
 
@@ -103,6 +108,8 @@ pub struct Texts {
     /// One number a record: its person's place in the order of first appearance, or `None` where the field
     /// is empty.
     pub persons: Option<Vec<Option<u32>>>,
+    /// Each record's source; the names are all of the table's so far.
+    pub sources: Option<SourceColumn>,
 }
 
 /// A table that was read through once and found usable.
@@ -135,11 +142,17 @@ impl Table {
             n_records: 0,
         };
         let mut n_labeled = 0;
+        let mut sources = Numbers::default();
         let mut rows = table.rows()?;
         let mut fields = Fields::default();
         while next(&mut *rows, &mut fields)? {
             table.n_records += 1;
             n_labeled += usize::from(collector::label_code(&fields, label_names) != UNLABELED);
+            let n_before = sources.len();
+            collector::source(&fields, &mut sources);
+            if sources.len() > n_before {
+                table.check_source(&sources)?;
+            }
         }
         if table.n_records == 0 {
             return Err(TrainerError::table(path, "it has no records", "give a table with at least one"));
@@ -152,6 +165,20 @@ impl Table {
             ));
         }
         Ok(table)
+    }
+
+    /// Refuses a column that is of something else than sources, at the newest name.
+    fn check_source(&self, sources: &Numbers) -> Result<()> {
+        let (most, longest) = (SourceColumn::MAX_SOURCES, SourceColumn::MAX_NAME_BYTES);
+        let fact = if sources.len() > most {
+            format!("it has more than {most} sources")
+        } else if !sources.names().last().is_some_and(|name| SourceColumn::is_name(name)) {
+            format!("a source's name is longer than {longest} bytes or has control characters")
+        } else {
+            return Ok(());
+        };
+        let remedy = "give the column that names each record's source, or none";
+        Err(TrainerError::table(&self.path, fact, remedy))
     }
 
     /// How many records it has.
@@ -232,11 +259,16 @@ pub fn read_texts(path: &Path, columns: &Columns, label_names: &[String]) -> Res
     let table = Table::open(path, columns, label_names)?;
     let mut all = Texts::default();
     for chunk in table.chunks()? {
-        let Texts { ids, texts, labels, persons } = chunk?;
+        let Texts { ids, texts, labels, persons, sources } = chunk?;
         all.ids.extend(ids);
         all.texts.extend(texts);
         extend(&mut all.labels, labels);
         extend(&mut all.persons, persons);
+        if let Some(SourceColumn { names, of_record }) = sources {
+            let all = all.sources.get_or_insert_default();
+            all.names = names;
+            all.of_record.extend(of_record);
+        }
     }
     Ok(all)
 }

@@ -8,7 +8,13 @@ use ::parquet::schema::parser::parse_message_type;
 use super::*;
 
 fn columns(id: Option<&str>) -> Columns {
-    Columns { text: "text".into(), label: Some("label".into()), id: id.map(Into::into), person: None }
+    Columns {
+        text: "text".into(),
+        label: Some("label".into()),
+        id: id.map(Into::into),
+        person: None,
+        source: None,
+    }
 }
 
 fn labels() -> Vec<String> {
@@ -74,6 +80,7 @@ fn all_formats_give_the_same_texts() {
         texts: vec!["good, really".into(), String::new()],
         labels: Some(vec![1, UNLABELED]),
         persons: None,
+        sources: None,
     };
     for (name, content) in [
         ("t.csv", csv.as_bytes().to_vec()),
@@ -158,7 +165,7 @@ fn parquet_fields_have_the_same_outcomes() {
     assert_eq!(read.texts, ["", "\u{e9}", "c"]);
     assert_eq!(read.labels.unwrap(), [1, UNLABELED, 0]);
     // A column of numbers, wanted for two purposes.
-    let numbers = Columns { text: "n".into(), label: None, id: Some("n".into()), person: None };
+    let numbers = Columns { text: "n".into(), label: None, id: Some("n".into()), person: None, source: None };
     let read = read_texts(&path, &numbers, &[]).unwrap();
     assert_eq!(read.texts, ["7", "-1", &i64::MIN.to_string()]);
     assert_eq!(read.ids, read.texts);
@@ -245,4 +252,38 @@ fn persons_are_numbered_as_they_appear() {
     }
     let (_folder, path) = write("t.csv", b"text\na\n");
     assert!(read_texts(&path, &columns, &[]).unwrap_err().to_string().contains("no column `who`"));
+}
+
+#[test]
+fn sources_are_numbered_through_the_table_and_a_column_of_something_else_is_refused() {
+    let columns = Columns { source: Some("from".into()), label: None, ..columns(None) };
+    let row = |i: usize| format!("text {i},{}\n", ["films", " shops ", ""][i % 3]);
+    // The last chunk alone has the third source.
+    let table: String = std::iter::once("text,from\n".to_owned())
+        .chain((0..20_000).map(row))
+        .chain(["last,news\n".to_owned()])
+        .collect();
+    let (_folder, path) = write("t.csv", table.as_bytes());
+    let table = Table::open(&path, &columns, &[]).unwrap();
+    let chunks: Vec<_> = table.chunks().unwrap().map(|chunk| chunk.unwrap().sources.unwrap()).collect();
+    assert_eq!(chunks[0].names, ["films", "shops"]);
+    assert_eq!(chunks[0].of_record[..4], [Some(0), Some(1), None, Some(0)]);
+    assert_eq!(chunks[1].names, ["films", "shops", "news"]);
+    let whole = read_texts(&path, &columns, &[]).unwrap().sources.unwrap();
+    assert_eq!(whole.names, chunks[1].names);
+    assert_eq!((whole.of_record.len(), whole.of_record[20_000]), (20_001, Some(2)));
+
+    let many: String = (0..1025).map(|i| format!("text,{i}\n")).collect();
+    let long = format!("a,{}\n", "x".repeat(257));
+    for (rows, fact) in [
+        (many.as_str(), "more than 1024 sources"),
+        (&long, "longer than 256 bytes or has control characters"),
+        ("a,b\x1bc\n", "control characters"),
+    ] {
+        let (_folder, path) = write("t.csv", format!("text,from\n{rows}").as_bytes());
+        let error = Table::open(&path, &columns, &[]).unwrap_err().to_string();
+        assert!(error.contains(fact) && error.contains("names each record's source"), "{error}");
+    }
+    let (_folder, path) = write("t.csv", format!("text,from\n{}", &many[..many.len() - 10]).as_bytes());
+    assert!(Table::open(&path, &columns, &[]).is_ok());
 }

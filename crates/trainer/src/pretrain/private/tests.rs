@@ -280,6 +280,7 @@ fn source(n: usize, rng: &mut ChaCha8Rng) -> Records {
         features: None,
         labels: Some(labels),
         persons: None,
+        sources: None,
     }
 }
 
