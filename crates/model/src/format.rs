@@ -24,7 +24,7 @@ use crate::error::{ModelError, Result};
 use crate::output_file::OutputFile;
 pub use crate::output_file::{check_writable, write_atomically};
 pub use elements::Data;
-use start::Start;
+pub(crate) use start::Start;
 pub(crate) use start::start_of_file;
 pub use start::{Outline, kind_of};
 
@@ -127,7 +127,7 @@ impl<H: Header> Document<H> {
     /// that elements are aligned.
     fn put(&self, mut out: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let mut tensors: Vec<(&String, &Tensor)> = self.tensors.iter().collect();
-        tensors.sort_by(|(_, a), (_, b)| b.data.dtype().cmp(&a.data.dtype()));
+        tensors.sort_by_key(|(_, tensor)| std::cmp::Reverse(tensor.data.dtype()));
         let about: Vec<(&str, Dtype, Vec<usize>)> =
             tensors.iter().map(|(name, t)| (name.as_str(), t.data.dtype(), t.shape.clone())).collect();
         out(&start_of_file(&self.header, &about)?)?;
@@ -155,14 +155,13 @@ impl<H: Header> Document<H> {
 
     fn read_from(input: impl Read, length: Option<u64>, path: &Path) -> Result<(Self, Digest)> {
         let mut input = Hashing { input, digest: Sha256::new() };
-        let Start { header, metadata, end } = Start::read(&mut input, path)?;
-        let stated = end + metadata.data_len() as u64;
+        let start = Start::read(&mut input, path)?;
+        let stated = start.length();
         if stated > MAX_FILE_BYTES {
             return malformed::<H, _>(path, format!("it is larger than {MAX_FILE_BYTES} bytes"));
         }
-        if let Some(found) = length.filter(|found| *found != stated) {
-            return malformed::<H, _>(path, format!("it has {found} bytes and its header states {stated}"));
-        }
+        length.map_or(Ok(()), |found| start.check_length(found, path))?;
+        let Start { header, metadata, .. } = start;
         let mut tensors = BTreeMap::new();
         for name in metadata.offset_keys() {
             let Some(info) = metadata.info(&name) else { continue };

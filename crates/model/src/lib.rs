@@ -34,6 +34,7 @@ pub mod polynomial;
 pub mod projection;
 pub mod public;
 pub mod records;
+pub mod records_file;
 pub mod records_writer;
 pub mod scaler;
 
@@ -50,5 +51,6 @@ pub use records::{
     BlockCoupling, EncoderId, Extraction, HeadInputs, Records, RecordsHeader, RecordsOutline, SourceColumn,
     UNLABELED,
 };
+pub use records_file::RecordsFile;
 pub use records_writer::RecordsWriter;
 pub use scaler::Scaler;

@@ -1,14 +1,18 @@
 //! Records: what `embed` and `extract` write and every later stage reads.
 
-use std::collections::BTreeSet;
+mod columns;
+
 use std::path::Path;
 
-use ndarray::{Array2, ArrayView2, Axis, concatenate};
+use ndarray::{Array2, Axis, concatenate};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::error::{ModelError, Result};
 use crate::format::{Data, Document, Header, Outline};
+
+pub use columns::SourceColumn;
+pub(crate) use columns::{Strings, UNKNOWN, check_finite, declared, known, require_labels, source_column};
 
 /// The code of a record whose label is missing or not in the declared list. It is fixed before any data
 /// is read, so that no label's content can make a stage fail; such a record contributes nothing.
@@ -109,27 +113,6 @@ impl HeadInputs {
     }
 }
 
-/// Which source each record came from, where one table holds records of several.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SourceColumn {
-    /// The sources' names, in the order of first appearance.
-    pub names: Vec<String>,
-    /// Each record's source, by its place in `names`; `None` where the table does not say.
-    pub of_record: Vec<Option<u32>>,
-}
-
-impl SourceColumn {
-    /// The most sources of a table. More are a column of something else.
-    pub const MAX_SOURCES: usize = 1024;
-    /// The most bytes of a source's name.
-    pub const MAX_NAME_BYTES: usize = 256;
-
-    /// Whether a source may have this name: it is shown in models and reports.
-    pub fn is_name(name: &str) -> bool {
-        !name.is_empty() && name.len() <= Self::MAX_NAME_BYTES && !name.chars().any(char::is_control)
-    }
-}
-
 /// Records of one population: embeddings, and where known server features and labels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Records {
@@ -148,40 +131,6 @@ pub struct Records {
     pub persons: Option<Vec<Option<u32>>>,
     /// Which public source it came from.
     pub sources: Option<SourceColumn>,
-}
-
-/// The number that stands in a file for a record whose person or source is unknown.
-pub(crate) const UNKNOWN: u32 = u32::MAX;
-
-/// Strings in a file: all their bytes, and where each ends.
-#[derive(Default)]
-pub(crate) struct Strings {
-    pub bytes: Vec<u8>,
-    pub ends: Vec<u64>,
-}
-
-impl Strings {
-    pub fn push(&mut self, string: &str) {
-        self.bytes.extend_from_slice(string.as_bytes());
-        self.ends.push(self.bytes.len() as u64);
-    }
-
-    pub fn of(strings: &[String]) -> Self {
-        let mut all = Self::default();
-        strings.iter().for_each(|string| all.push(string));
-        all
-    }
-
-    /// The strings; `None` if an end is out of order, or the bytes are not UTF-8.
-    fn split(&self) -> Option<Vec<String>> {
-        let mut start = 0usize;
-        let string = |&end: &u64| {
-            let string = std::str::from_utf8(self.bytes.get(start..usize::try_from(end).ok()?)?).ok()?;
-            start += string.len();
-            Some(string.to_owned())
-        };
-        self.ends.iter().map(string).collect()
-    }
 }
 
 impl Records {
@@ -223,23 +172,13 @@ impl Records {
     /// # Errors
     /// [`ModelError::Mismatch`] when the file has no labels.
     pub fn require_labels(&self) -> Result<&[u32]> {
-        self.labels.as_deref().ok_or_else(|| {
-            ModelError::mismatch("the records have no labels", "embed them with --label-column and --labels")
-        })
+        require_labels(self.labels.as_deref())
     }
 
     /// Fails when an embedding or a feature is not finite; `name` says whose records these are.
     pub fn check_finite(&self, name: &str) -> Result<()> {
-        fn finite(rows: ArrayView2<f32>) -> bool {
-            rows.iter().all(|x| x.is_finite())
-        }
-        if finite(self.embeddings.view()) && self.features.as_ref().is_none_or(|f| finite(f.view())) {
-            return Ok(());
-        }
-        Err(ModelError::mismatch(
-            format!("{name} holds NaN or infinity"),
-            "embed the texts again and check the encoder's files",
-        ))
+        check_finite(&self.embeddings, name)?;
+        self.features.as_ref().map_or(Ok(()), |features| check_finite(features, name))
     }
 
     /// The records at `rows`, in that order.
@@ -313,12 +252,7 @@ impl Records {
     }
 
     fn open(mut document: Document<RecordsHeader>, path: &Path) -> Result<Self> {
-        let malformed = |fact: &str| ModelError::Malformed {
-            path: path.to_owned(),
-            kind: RecordsHeader::KIND,
-            fact: fact.to_owned(),
-            remedy: "write it again with `cryptotl embed` or `extract`".to_owned(),
-        };
+        let malformed = |fact: &str| malformed(path, fact.to_owned());
         let embeddings = document.take_matrix_f32("embeddings", path)?;
         let ids = take_strings(&mut document, "ids", path)?;
         let features = match document.tensors.contains_key("features") {
@@ -351,11 +285,7 @@ impl Records {
             return Err(malformed("server features and their provenance do not come together"));
         }
         let ids = ids.split().ok_or_else(|| malformed("its identifiers are damaged"))?;
-        let n_labels = header.label_names.len() as u32;
-        let labels =
-            labels.map(|codes| codes.into_iter().map(|c| if c < n_labels { c } else { UNLABELED }).collect());
-        let known =
-            |numbers: Vec<u32>| numbers.into_iter().map(|n| Some(n).filter(|&n| n != UNKNOWN)).collect();
+        let labels = labels.map(|codes| declared(codes, &header));
         let persons = persons.map(known);
         let sources = match sources.map(known) {
             Some(of_record) => {
@@ -368,6 +298,11 @@ impl Records {
     }
 }
 
+pub(crate) fn malformed(path: &Path, fact: String) -> ModelError {
+    let remedy = "write it again with `cryptotl embed` or `extract`".to_owned();
+    ModelError::Malformed { path: path.to_owned(), kind: RecordsHeader::KIND, fact, remedy }
+}
+
 fn take_strings(document: &mut Document<RecordsHeader>, name: &str, path: &Path) -> Result<Strings> {
     let bytes = document.take_list(&format!("{name}.bytes"), path, |d| match d {
         Data::U8(v) => Some(v),
@@ -378,19 +313,6 @@ fn take_strings(document: &mut Document<RecordsHeader>, name: &str, path: &Path)
         _ => None,
     })?;
     Ok(Strings { bytes, ends })
-}
-
-/// The column, if its names are names, few and different, and each record's is one of them.
-fn source_column(names: &Strings, of_record: Vec<Option<u32>>) -> Option<SourceColumn> {
-    if names.ends.len() > SourceColumn::MAX_SOURCES {
-        return None;
-    }
-    let names = names.split()?;
-    let different: BTreeSet<&String> = names.iter().collect();
-    let is_whole = different.len() == names.len()
-        && names.iter().all(|name| SourceColumn::is_name(name))
-        && of_record.iter().flatten().all(|&source| (source as usize) < names.len());
-    is_whole.then_some(SourceColumn { names, of_record })
 }
 
 /// What a records file's header says, without a single record.
@@ -426,6 +348,7 @@ impl RecordsOutline {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::RecordsFile;
     use ndarray::array;
 
     #[test]
@@ -451,6 +374,14 @@ mod tests {
         short.persons = Some(vec![Some(0)]);
         short.write(&path).unwrap();
         assert!(Records::read(&path).unwrap_err().to_string().contains("one entry a record"));
+        // Whose records they are is not read there.
+        assert_eq!(RecordsFile::open(&path).unwrap().len(), 3);
+        let whole = std::fs::read(&path).unwrap();
+        for end in [0, 4, 100, whole.len() - 1] {
+            std::fs::write(&path, &whole[..end]).unwrap();
+            let error = Records::read(&path).unwrap_err().to_string();
+            assert_eq!(RecordsFile::open(&path).unwrap_err().to_string(), error);
+        }
         let unknown = Records { persons: None, ..records };
         unknown.write(&path).unwrap();
         assert!(!RecordsOutline::read(&path).unwrap().has_persons);
@@ -493,6 +424,7 @@ mod tests {
             damaged.write(&path).unwrap();
             let error = Records::read(&path).unwrap_err().to_string();
             assert!(error.contains(fact), "{error}");
+            assert_eq!(RecordsFile::open(&path).unwrap_err().to_string(), error);
         }
         let names: Vec<String> = (0..=SourceColumn::MAX_SOURCES).map(|i| i.to_string()).collect();
         let many = Records { sources: Some(SourceColumn { names, ..sources }), ..records };

@@ -37,6 +37,6 @@ pub mod validation;
 
 pub use error::{Result, TrainerError};
 pub use head::{HeadSettings, Method};
-pub use pretrain::{Epoch, Pretrained, Source, SourceQuality, pretrain};
+pub use pretrain::{Epoch, Pretrained, Source, SourceQuality, SourceRecords, pretrain};
 pub use progress::{OnProgress, Progress};
 pub use release::{Classified, Encryption, Head};

@@ -10,16 +10,15 @@ use crate::linear::{principal_axes, regression, weighted_gram};
 
 /// The rows of labeled records and their labels.
 pub(crate) fn labeled(records: &Records) -> Result<(Vec<usize>, Vec<u32>)> {
-    labeled_among(records, 0..records.len(), "the source")
+    labeled_among(records.require_labels()?, 0..records.len(), "the source")
 }
 
 /// The same of some rows, which belong to `whose`.
 pub(crate) fn labeled_among(
-    records: &Records,
+    labels: &[u32],
     rows: impl Iterator<Item = usize>,
     whose: &str,
 ) -> Result<(Vec<usize>, Vec<u32>)> {
-    let labels = records.require_labels()?;
     let rows: Vec<usize> = rows.filter(|&i| labels[i] != UNLABELED).collect();
     let labels: Vec<u32> = rows.iter().map(|&i| labels[i]).collect();
     if labels.iter().all(|label| Some(label) == labels.first()) {

@@ -7,11 +7,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use cryptotl_model::Records;
 use cryptotl_model::format::check_writable;
 use cryptotl_trainer::config::PretrainConfig;
 use cryptotl_trainer::metrics::Quality;
-use cryptotl_trainer::{Epoch, Source, SourceQuality, pretrain};
+use cryptotl_trainer::{Epoch, Source, SourceQuality, SourceRecords, pretrain};
 use serde::Serialize;
 
 use super::pretrain_private;
@@ -149,7 +148,7 @@ pub(super) fn read_sources(arguments: &[String]) -> Result<Vec<Source>> {
         .iter()
         .map(|argument| {
             let (name, path) = named(argument)?;
-            Ok(Source { name, records: Records::read(path)? })
+            Ok(Source { name, records: SourceRecords::read(path)? })
         })
         .collect()
 }

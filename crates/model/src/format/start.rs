@@ -39,21 +39,14 @@ pub struct Outline<H> {
 impl<H: Header> Outline<H> {
     /// Reads only the header of a file: its typed fields and the tensors' shapes.
     pub fn read(path: &Path) -> Result<Self> {
-        let io = |e| ModelError::io("read", path, e);
-        let mut file = File::open(path).map_err(io)?;
-        let Start { header, metadata, end } = Start::<H>::read(&mut file, path)?;
-        // A file cut short shows here already, before anything is paid for or read.
-        let (found, stated) = (file.metadata().map_err(io)?.len(), end + metadata.data_len() as u64);
-        if found != stated {
-            return malformed::<H, _>(path, format!("it has {found} bytes and its header states {stated}"));
-        }
+        let (_, Start { header, metadata, .. }) = Start::open(path)?;
         let shapes = metadata.tensors().into_iter().map(|(name, info)| (name, info.shape.clone())).collect();
         Ok(Self { header, shapes })
     }
 }
 
 /// What stands before the tensors' elements.
-pub(super) struct Start<H> {
+pub(crate) struct Start<H> {
     pub header: H,
     /// The tensors' types, shapes and places.
     pub metadata: Metadata,
@@ -62,6 +55,29 @@ pub(super) struct Start<H> {
 }
 
 impl<H: Header> Start<H> {
+    /// Opens a file, which is as long as its start says: one that was cut short shows here already, before anything is paid
+    /// for or read.
+    pub fn open(path: &Path) -> Result<(File, Self)> {
+        let io = |e| ModelError::io("read", path, e);
+        let mut file = File::open(path).map_err(io)?;
+        let start = Self::read(&mut file, path)?;
+        start.check_length(file.metadata().map_err(io)?.len(), path)?;
+        Ok((file, start))
+    }
+
+    /// Where the elements end, and with them the file.
+    pub fn length(&self) -> u64 {
+        self.end + self.metadata.data_len() as u64
+    }
+
+    pub fn check_length(&self, found: u64, path: &Path) -> Result<()> {
+        let stated = self.length();
+        match found == stated {
+            true => Ok(()),
+            false => malformed::<H, _>(path, format!("it has {found} bytes and its header states {stated}")),
+        }
+    }
+
     pub fn read(input: &mut impl Read, path: &Path) -> Result<Self> {
         let io = |e| ModelError::io("read", path, e);
         let mut bytes = Vec::new();

@@ -9,7 +9,7 @@ pub mod mapping;
 pub mod paper;
 
 use cryptotl_model::{LowerModel, Network, PublicModel, Scaler};
-use ndarray::Axis;
+use ndarray::Array1;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Balance, HeadConfig};
@@ -78,21 +78,26 @@ pub fn import(
 
 impl Imported {
     fn fit_scaler(&self, sources: &Sources) -> Result<Scaler> {
-        let embeddings = sources.select(&(0..sources.len()).collect::<Vec<_>>());
-        let width = embeddings.ncols();
+        /// Records that are looked at together.
+        const BLOCK: usize = 4096;
+        let (all, width) = ((0..sources.len()).collect::<Vec<_>>(), sources.width());
         let scaler = match self.scaler {
             ScalerKind::Standard => {
+                let embeddings = sources.select(&Sources::for_statistics(&all))?;
                 return Ok(Scaler::fit(embeddings.mapv(f64::from).view(), self.input_bound)?);
             }
             ScalerKind::None => {
                 Scaler::new(vec![0.0; width].into(), vec![1.0; width].into(), self.input_bound)
             }
             ScalerKind::MinMax => {
-                let extreme = |f: fn(f32, f32) -> f32, from: f32| {
-                    embeddings.fold_axis(Axis(0), from, |a, b| f(*a, *b)).mapv(f64::from)
-                };
-                let (least, largest) =
-                    (extreme(f32::min, f32::INFINITY), extreme(f32::max, f32::NEG_INFINITY));
+                let mut least = Array1::from_elem(width, f64::INFINITY);
+                let mut largest = -&least;
+                for block in all.chunks(BLOCK) {
+                    for row in sources.select(block)?.mapv(f64::from).rows() {
+                        least.zip_mut_with(&row, |a, b| *a = a.min(*b));
+                        largest.zip_mut_with(&row, |a, b| *a = a.max(*b));
+                    }
+                }
                 let range = (largest - &least).mapv(|range| range.max(Scaler::MIN_SCALE));
                 Scaler::new(least, range, self.input_bound)
             }

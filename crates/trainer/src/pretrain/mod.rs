@@ -3,6 +3,7 @@
 mod checkpoint;
 pub mod private;
 pub(crate) mod publish;
+mod source;
 pub(crate) mod sources;
 pub(crate) mod training;
 
@@ -11,7 +12,7 @@ use std::path::Path;
 use cryptotl_model::{LowerModel, PublicModel, Scaler};
 
 use self::publish::{Parts, Published, publish};
-pub use self::sources::Source;
+pub use self::source::{Source, SourceRecords};
 use self::sources::Sources;
 pub use self::training::{Epoch, SourceQuality};
 use self::training::{State, Training, stream};
@@ -58,7 +59,7 @@ pub fn pretrain(
     let mut rng = stream(config.training.seed, 0);
     let split = sources.split(config.training.validation_share, &mut rng)?;
     let weights = sources.weights(config.training.balance, &split.train);
-    let train = sources.select(&Sources::for_statistics(&split.train)).mapv(f64::from);
+    let train = sources.select(&Sources::for_statistics(&split.train))?.mapv(f64::from);
     let scaler = Scaler::fit(train.view(), config.training.input_bound)?;
     drop(train);
     let blueprint = Blueprint::new(config, sources.width(), scores_of(sources.n_labels()))?;
@@ -71,7 +72,7 @@ pub fn pretrain(
         split: &split,
     };
 
-    let job = checkpoint::job(config, sources.digest());
+    let job = checkpoint::job(config, sources.digest()?);
     let start = match checkpoint.filter(|path| path.exists()) {
         Some(path) => checkpoint::read(path, job, &blueprint, config.training.max_epochs)?,
         None => State::new(&blueprint, &mut rng),
@@ -85,7 +86,7 @@ pub fn pretrain(
         Ok(())
     })?;
 
-    let network = training.qualities(&training.scores(&state.best, &split.validation));
+    let network = training.qualities(&training.scores(&state.best, &split.validation)?);
     let (best_epoch, _) = state.best_epoch().expect("the first pass is the best so far");
     let (trained, top) = blueprint.export(&state.best)?;
     let parts = Parts {

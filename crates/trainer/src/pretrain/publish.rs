@@ -52,7 +52,8 @@ pub(crate) fn publish(parts: Parts) -> Result<Published> {
     let Parts { name, sources, split, weights, scaler, network, top, head } = parts;
     let all: Vec<usize> = (0..sources.len()).collect();
     let train = Sources::for_statistics(&split.train);
-    let scaled = |records: &[usize]| scaler.apply(sources.select(records).view());
+    let scaled =
+        |records: &[usize]| -> Result<Array2<f64>> { Ok(scaler.apply(sources.select(records)?.view())?) };
     let (network, top) = standardized(network, top, &scaled(&train)?)?;
     // Records files hold features in f32; the statistics are fitted to what the data owner will see.
     let features_of = |records: &[usize]| -> Result<Array2<f64>> {
@@ -72,20 +73,21 @@ pub(crate) fn publish(parts: Parts) -> Result<Published> {
         network: network.clone(),
     };
 
-    let embeddings_of = |records: &[usize]| sources.select(records).mapv(f64::from);
+    let embeddings_of =
+        |records: &[usize]| -> Result<Array2<f64>> { Ok(sources.select(records)?.mapv(f64::from)) };
     let zero_shot = weighted_linear_score(
-        &embeddings_of(&train),
+        &embeddings_of(&train)?,
         &sources.targets(&train),
         &weights.select(Axis(0), &train),
         head.source_ridge,
     )?;
     let mut held_out = Array2::zeros((0, zero_shot.len()));
     for block in split.validation.chunks(BLOCK) {
-        let scores = of_rows(&zero_shot, embeddings_of(block).view());
+        let scores = of_rows(&zero_shot, embeddings_of(block)?.view());
         held_out.append(Axis(0), scores.view()).expect("rows of one width");
     }
     let qualities = qualities(&held_out, sources, split);
-    let embeddings = embeddings_of(&records);
+    let embeddings = embeddings_of(&records)?;
     let (targets, weights) = (sources.targets(&records), weights.select(Axis(0), &records));
     let right: f64 = qualities.iter().map(|q| q.quality.accuracy * q.quality.records as f64).sum();
     let validation_accuracy = right / split.validation.len() as f64;

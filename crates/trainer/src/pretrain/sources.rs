@@ -1,42 +1,16 @@
 //! The public sources side by side: whose record is whose, what is held out, and how much each counts.
 
-use cryptotl_model::{Digest, EncoderId, Records, SourceId};
+use cryptotl_model::{Digest, EncoderId, SourceId};
 use ndarray::{Array1, Array2};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
 
+use super::source::{Source, SourceRecords};
 use crate::config::Balance;
 use crate::error::{Result, TrainerError};
 use crate::source::{labeled_among, targets};
-
-/// One public source, or several in one table.
-#[derive(Debug, Clone)]
-pub struct Source {
-    /// A name for reports.
-    pub name: String,
-    /// Its records, with labels. If they have a column of sources, each of these is a source of its own, called
-    /// `name/source`; records without one are of the source `name`.
-    pub records: Records,
-}
-
-impl Source {
-    /// The sources in it: the name of each, and its rows.
-    fn parts(&self) -> Vec<(String, Vec<usize>)> {
-        let Some(column) = &self.records.sources else {
-            return vec![(self.name.clone(), (0..self.records.len()).collect())];
-        };
-        let names = column.names.iter().map(|source| format!("{}/{source}", self.name));
-        let mut parts: Vec<(String, Vec<usize>)> =
-            names.chain([self.name.clone()]).map(|name| (name, Vec::new())).collect();
-        for (row, source) in column.of_record.iter().enumerate() {
-            parts[source.map_or(column.names.len(), |source| source as usize)].1.push(row);
-        }
-        parts.retain(|(_, rows)| !rows.is_empty());
-        parts
-    }
-}
 
 /// The most records that statistics of the sources are fitted to: what they need in memory does not grow beyond this.
 const MOST_FOR_STATISTICS: usize = 1 << 15;
@@ -49,8 +23,9 @@ pub(crate) struct Sources<'a> {
     pub label_names: Vec<String>,
     /// Each source's name and number of labeled records.
     pub ids: Vec<SourceId>,
-    /// Each source's embeddings, `[rows, width]`.
-    embeddings: Vec<&'a Array2<f32>>,
+    /// Where each source's embeddings are.
+    embeddings: Vec<&'a SourceRecords>,
+    width: usize,
     /// Each record's row in its source.
     row_of: Vec<usize>,
     /// Each record's label, by its place in `label_names`.
@@ -78,7 +53,7 @@ impl<'a> Sources<'a> {
         let Some(first) = sources.first() else {
             return Err(TrainerError::training("there is no source", "give at least one --source"));
         };
-        let header = &first.records.header;
+        let (header, width) = (first.records.header(), first.records.width());
         if header.label_names.len() < 2 {
             return Err(TrainerError::training(
                 format!("the source declares {} labels", header.label_names.len()),
@@ -88,7 +63,7 @@ impl<'a> Sources<'a> {
         let (mut embeddings, mut row_of, mut labels) = (Vec::new(), Vec::new(), Vec::new());
         let (mut ids, mut source_of) = (Vec::<SourceId>::new(), Vec::new());
         for source in sources {
-            let other = &source.records.header;
+            let other = source.records.header();
             if other.encoder.digest != header.encoder.digest || other.label_names != header.label_names {
                 return Err(TrainerError::training(
                     format!("the sources {} and {} differ in encoder or labels", first.name, source.name),
@@ -96,7 +71,7 @@ impl<'a> Sources<'a> {
                 ));
             }
             source.records.check_finite(&format!("the source {}", source.name))?;
-            if source.records.embeddings.ncols() != first.records.embeddings.ncols() {
+            if source.records.width() != width {
                 return Err(TrainerError::training(
                     "the sources differ in width",
                     "embed them with one encoder",
@@ -109,9 +84,12 @@ impl<'a> Sources<'a> {
                         "name them apart with --source NAME=FILE",
                     ));
                 }
-                let (rows, own) =
-                    labeled_among(&source.records, rows.into_iter(), &format!("the source {name}"))?;
-                embeddings.push(&source.records.embeddings);
+                let (rows, own) = labeled_among(
+                    source.records.require_labels()?,
+                    rows.into_iter(),
+                    &format!("the source {name}"),
+                )?;
+                embeddings.push(&source.records);
                 source_of.extend(std::iter::repeat_n(ids.len(), rows.len()));
                 labels.extend(own);
                 ids.push(SourceId { name, records: rows.len() });
@@ -123,6 +101,7 @@ impl<'a> Sources<'a> {
             label_names: header.label_names.clone(),
             ids,
             embeddings,
+            width,
             row_of,
             labels,
             source_of,
@@ -141,16 +120,19 @@ impl<'a> Sources<'a> {
 
     /// How many numbers an embedding has.
     pub fn width(&self) -> usize {
-        self.embeddings[0].ncols()
+        self.width
     }
 
     /// The embeddings of some records, `[records, width]`.
-    pub fn select(&self, records: &[usize]) -> Array2<f32> {
+    ///
+    /// # Errors
+    /// [`cryptotl_model::ModelError::Io`] when they are in a file that cannot be read.
+    pub fn select(&self, records: &[usize]) -> Result<Array2<f32>> {
         let mut out = Array2::zeros((records.len(), self.width()));
-        for (mut out, &record) in out.rows_mut().into_iter().zip(records) {
-            out.assign(&self.embeddings[self.source_of[record]].row(self.row_of[record]));
+        for (out, &record) in out.rows_mut().into_iter().zip(records) {
+            self.embeddings[self.source_of[record]].copy_embedding(self.row_of[record], out)?;
         }
-        out
+        Ok(out)
     }
 
     /// What scores are trained to give for some records, `[records, scores]`; see [`targets`].
@@ -173,16 +155,19 @@ impl<'a> Sources<'a> {
     }
 
     /// What the records are, to tell whether a training's state belongs to them.
-    pub fn digest(&self) -> Digest {
+    ///
+    /// # Errors
+    /// As for [`Sources::select`].
+    pub fn digest(&self) -> Result<Digest> {
         /// Records that are put into bytes at a time.
         const BLOCK: usize = 4096;
         let names: Vec<&[u8]> = self.ids.iter().map(|id| id.name.as_bytes()).collect();
         let all: Vec<usize> = (0..self.len()).collect();
-        all.chunks(BLOCK).fold(Digest::of_parts(names), |before, records| {
-            let embeddings: Vec<u8> = self.select(records).iter().flat_map(|x| x.to_le_bytes()).collect();
+        all.chunks(BLOCK).try_fold(Digest::of_parts(names), |before, records| {
+            let embeddings: Vec<u8> = self.select(records)?.iter().flat_map(|x| x.to_le_bytes()).collect();
             let strata: Vec<u8> =
                 records.iter().flat_map(|&r| (self.stratum(r) as u64).to_le_bytes()).collect();
-            Digest::of_parts([before.as_bytes().as_slice(), &embeddings, &strata])
+            Ok(Digest::of_parts([before.as_bytes().as_slice(), &embeddings, &strata]))
         })
     }
 
@@ -244,10 +229,10 @@ impl<'a> Sources<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cryptotl_model::{RecordsHeader, SourceColumn};
+    use cryptotl_model::{Records, RecordsFile, RecordsHeader, SourceColumn};
 
-    fn source(name: &str, n: usize, ones: usize) -> Source {
-        let records = Records {
+    fn records(n: usize, ones: usize) -> Records {
+        Records {
             header: RecordsHeader {
                 encoder: EncoderId { name: "tiny".into(), digest: Digest::of(b"tiny") },
                 label_names: vec!["no".into(), "yes".into()],
@@ -259,8 +244,15 @@ mod tests {
             labels: Some((0..n).map(|i| u32::from(i < ones)).collect()),
             persons: None,
             sources: None,
-        };
-        Source { name: name.into(), records }
+        }
+    }
+
+    fn named(name: &str, records: Records) -> Source {
+        Source { name: name.into(), records: records.into() }
+    }
+
+    fn source(name: &str, n: usize, ones: usize) -> Source {
+        named(name, records(n, ones))
     }
 
     #[test]
@@ -298,18 +290,14 @@ mod tests {
 
     #[test]
     fn records_are_found_in_their_sources_and_statistics_have_a_limit() {
-        let mut first = source("a", 5, 2);
-        first.records.labels.as_mut().unwrap()[1] = cryptotl_model::UNLABELED;
-        let both = [first, source("b", 4, 2)];
+        let (mut first, second) = (records(5, 2), records(4, 2));
+        first.labels.as_mut().unwrap()[1] = cryptotl_model::UNLABELED;
+        let both = [named("a", first.clone()), named("b", second.clone())];
         let sources = Sources::gather(&both).unwrap();
         assert_eq!((sources.len(), sources.width()), (8, 2));
         // The second row of the first source has no label.
-        let found = sources.select(&[1, 4, 7]);
-        let expected = [
-            both[0].records.embeddings.row(2),
-            both[1].records.embeddings.row(0),
-            both[1].records.embeddings.row(3),
-        ];
+        let found = sources.select(&[1, 4, 7]).unwrap();
+        let expected = [first.embeddings.row(2), second.embeddings.row(0), second.embeddings.row(3)];
         assert!(found.rows().into_iter().zip(expected).all(|(found, expected)| found == expected));
 
         let few: Vec<usize> = (3..100).collect();
@@ -324,50 +312,88 @@ mod tests {
 
     #[test]
     fn a_table_with_a_column_of_sources_is_as_good_as_a_table_for_each() {
-        let (first, second) = (source("films", 60, 20), source("shops", 40, 10));
+        let (first, second) = (records(60, 20), records(40, 10));
         // All rows of both in one table, one of each in turn, and two of no source in between.
         let rows: Vec<(usize, usize)> =
             (0..60).flat_map(|i| [(0, i), (1, i)]).filter(|&(s, i)| s == 0 || i < 40).collect();
-        let of = |s: usize| if s == 0 { &first.records } else { &second.records };
+        let of = |s: usize| if s == 0 { &first } else { &second };
         let label = |&(s, i): &(usize, usize)| of(s).labels.as_ref().unwrap()[i];
-        let mut table = first.records.select(&vec![0; rows.len()]);
+        let mut table = first.select(&vec![0; rows.len()]);
         table.labels = Some(rows.iter().map(label).collect());
         for (to, &(s, i)) in rows.iter().enumerate() {
             table.embeddings.row_mut(to).assign(&of(s).embeddings.row(i));
         }
         let of_record = rows.iter().map(|&(s, _)| Some(s as u32)).collect();
         table.sources = Some(SourceColumn { names: vec!["films".into(), "shops".into()], of_record });
-        let both = [Source { name: "all".into(), records: table.clone() }];
-        let apart =
-            [Source { name: "all/films".into(), ..first }, Source { name: "all/shops".into(), ..second }];
+        let both = [named("all", table.clone())];
+        let apart = [named("all/films", first), named("all/shops", second)];
         let (together, apart) = (Sources::gather(&both).unwrap(), Sources::gather(&apart).unwrap());
         assert_eq!(together.ids, apart.ids);
         assert_eq!((&together.labels, &together.source_of), (&apart.labels, &apart.source_of));
         let all: Vec<usize> = (0..together.len()).collect();
-        assert_eq!(together.select(&all), apart.select(&all));
-        assert_eq!(together.digest(), apart.digest());
+        assert_eq!(together.select(&all).unwrap(), apart.select(&all).unwrap());
+        assert_eq!(together.digest().unwrap(), apart.digest().unwrap());
 
         // What the column does not name is of the table itself.
         let column = table.sources.as_mut().unwrap();
         column.of_record[..4].fill(None);
         column.of_record[60..64].fill(None);
-        let both = [Source { name: "all".into(), records: table.clone() }];
+        let both = [named("all", table.clone())];
         let names: Vec<String> = Sources::gather(&both).unwrap().ids.into_iter().map(|id| id.name).collect();
         assert_eq!(names, ["all/films", "all/shops", "all"]);
         table.labels.as_mut().unwrap().fill(0);
-        let one_label = [Source { name: "all".into(), records: table }];
+        let one_label = [named("all", table)];
         let error = Sources::gather(&one_label).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains("the source all/films does not have records of two labels"), "{error}");
     }
 
     #[test]
+    fn embeddings_may_stay_in_their_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.safetensors");
+        let mut table = records(5000, 1700);
+        table.labels.as_mut().unwrap()[7] = 99;
+        let of_record = (0..5000).map(|i| [Some(0), Some(1), None][i % 3]).collect();
+        table.sources = Some(SourceColumn { names: vec!["films".into(), "shops".into()], of_record });
+        table.write(&path).unwrap();
+        let [inside, outside] = [
+            [named("all", Records::read(&path).unwrap())],
+            [Source {
+                name: "all".into(),
+                records: SourceRecords::InFile(RecordsFile::open(&path).unwrap()),
+            }],
+        ];
+        let (inside, outside) = (Sources::gather(&inside).unwrap(), Sources::gather(&outside).unwrap());
+        assert_eq!((&inside.ids, &inside.labels), (&outside.ids, &outside.labels));
+        assert_eq!(inside.len(), 4999, "one label is none of the declared");
+        assert_eq!(inside.digest().unwrap(), outside.digest().unwrap());
+        assert_eq!(inside.select(&[4998, 0, 2500]).unwrap(), outside.select(&[4998, 0, 2500]).unwrap());
+
+        // A file that is cut short after it was opened is an error, not a panic.
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(1000).unwrap();
+        assert!(
+            outside.select(&[4998]).unwrap_err().to_string().contains("cannot read"),
+            "{:?}",
+            outside.select(&[4998])
+        );
+        table.embeddings[[4999, 1]] = f32::NAN;
+        table.write(&path).unwrap();
+        let broken = SourceRecords::InFile(RecordsFile::open(&path).unwrap());
+        let broken = [Source { name: "all".into(), records: broken }];
+        let error = Sources::gather(&broken).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("the source all holds NaN"), "{error}");
+        let small = SourceRecords::read(&path).unwrap();
+        assert!(matches!(small, SourceRecords::InMemory(_)));
+    }
+
+    #[test]
     fn of_three_labels_each_is_held_out_and_balanced() {
-        let mut with_three = source("a", 120, 30);
-        with_three.records.header.label_names.push("maybe".into());
-        let other = Source { name: "b".into(), ..with_three.clone() };
-        let labels = with_three.records.labels.as_mut().unwrap();
+        let mut with_three = records(120, 30);
+        with_three.header.label_names.push("maybe".into());
+        let other = with_three.clone();
+        let labels = with_three.labels.as_mut().unwrap();
         labels[110..].fill(2);
-        let both = [with_three, other];
+        let both = [named("a", with_three), named("b", other.clone())];
         let sources = Sources::gather(&both).unwrap();
         let split = sources.split(0.2, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
         let held_out = |s| split.validation.iter().filter(|r| sources.stratum(**r) == s).count();
@@ -382,9 +408,7 @@ mod tests {
         assert_eq!(targets.row(115).to_vec(), [0.0, 0.0, 1.0]);
 
         // One source may lack a label, all of them together may not.
-        let mut without = source("a", 120, 30);
-        without.records.header.label_names.push("maybe".into());
-        let without = [without];
+        let without = [named("a", other)];
         let none = Sources::gather(&without).unwrap();
         let error = none.split(0.2, &mut ChaCha8Rng::seed_from_u64(1)).unwrap_err().to_string();
         assert!(error.contains("label maybe"), "{error}");

@@ -124,9 +124,9 @@ impl Training<'_> {
         let (mut rate, mut losses) = (0.0, 0.0);
         for (i, batch) in order.chunks(config.batch).enumerate() {
             rate = config.rate((epoch - 1) * batches + i, total, warmup);
-            losses += self.step(state, batch, rate, &mut rng) * batch.len() as f64;
+            losses += self.step(state, batch, rate, &mut rng)? * batch.len() as f64;
         }
-        let scores = self.scores(&state.parameters, &self.split.validation);
+        let scores = self.scores(&state.parameters, &self.split.validation)?;
         let validation_loss = self.validation_loss(&scores);
         if !validation_loss.is_finite() {
             return Err(TrainerError::training(
@@ -151,11 +151,12 @@ impl Training<'_> {
 
     /// One step of AdamW on the mean of `weight * -log p` over a batch, p being the probability of a record's label; returns
     /// that mean.
-    fn step(&self, state: &mut State, batch: &[usize], rate: f64, rng: &mut ChaCha8Rng) -> f64 {
+    fn step(&self, state: &mut State, batch: &[usize], rate: f64, rng: &mut ChaCha8Rng) -> Result<f64> {
         let device = Device::flex();
         let parameters: Vec<Tensor<2>> =
             state.parameters.iter().map(|p| tensor(p, &device).autodiff().require_grad()).collect();
-        let logits = self.blueprint.logits(&parameters, self.rows(batch, &device).autodiff(), Some(rng));
+        let rows = self.rows(batch, &device)?.autodiff();
+        let logits = self.blueprint.logits(&parameters, rows, Some(rng));
         let scores = logits.dims()[1];
         let matrix = |columns: usize, f: &dyn Fn(usize, u32) -> f64| {
             let of = |&i: &usize| (0..columns as u32).map(move |label| f(i, label) as f32);
@@ -178,25 +179,29 @@ impl Training<'_> {
             let decay = if slot.is_bias { 0.0 } else { self.config.weight_decay };
             step.update(i, &mut state.parameters[i], &elements(gradient), decay);
         }
-        f64::from(loss.into_scalar::<f32>())
+        Ok(f64::from(loss.into_scalar::<f32>()))
     }
 
-    fn rows(&self, rows: &[usize], device: &Device) -> Tensor<2> {
-        let scaled = self.scaler.apply(self.sources.select(rows).view()).expect("fitted to these sources");
+    fn rows(&self, rows: &[usize], device: &Device) -> Result<Tensor<2>> {
+        let scaled = self.scaler.apply(self.sources.select(rows)?.view())?;
         let x: Vec<f32> = scaled.iter().map(|x| *x as f32).collect();
-        Tensor::from_data(TensorData::new(x, [rows.len(), scaled.ncols()]), device)
+        Ok(Tensor::from_data(TensorData::new(x, [rows.len(), scaled.ncols()]), device))
     }
 
     /// The network's scores of records, `[rows, scores]`, without dropout.
-    pub fn scores(&self, parameters: &[Array2<f32>], rows: &[usize]) -> Array2<f64> {
+    ///
+    /// # Errors
+    /// [`cryptotl_model::ModelError::Io`] when the records are in a file that cannot be read.
+    pub fn scores(&self, parameters: &[Array2<f32>], rows: &[usize]) -> Result<Array2<f64>> {
         let device = Device::flex();
         let parameters: Vec<Tensor<2>> = parameters.iter().map(|p| tensor(p, &device)).collect();
-        let batches = rows.chunks(EVALUATION_BATCH);
-        let logits =
-            batches.flat_map(|b| elements(self.blueprint.logits(&parameters, self.rows(b, &device), None)));
-        let logits: Vec<f64> = logits.map(f64::from).collect();
+        let mut logits = Vec::new();
+        for batch in rows.chunks(EVALUATION_BATCH) {
+            let of_batch = self.blueprint.logits(&parameters, self.rows(batch, &device)?, None);
+            logits.extend(elements(of_batch).into_iter().map(f64::from));
+        }
         let scores = scores_of(self.sources.n_labels());
-        Array2::from_shape_vec((rows.len(), scores), logits).expect("each row has its scores")
+        Ok(Array2::from_shape_vec((rows.len(), scores), logits).expect("each row has its scores"))
     }
 
     fn validation_loss(&self, scores: &Array2<f64>) -> f64 {
