@@ -131,26 +131,41 @@ fn three_labels_go_from_the_sources_to_the_report() {
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
 }
 
-/// What private pretraining is not made for is refused before anything is paid.
 #[test]
-fn a_private_source_has_two_labels() {
+fn a_private_source_may_have_three_labels() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    std::fs::write(path.join("model.toml"), CONFIG).unwrap();
-    std::fs::write(path.join("policy.toml"), POLICY).unwrap();
-    sectors(300, 1).write(&path.join("a.safetensors")).unwrap();
-    succeed(
-        path,
-        "--json ledger init --ledger budget --policy policy.toml --population people --public-size 300",
-    );
-    steps::refuse(
-        path,
-        "pretrain --config model.toml --source a.safetensors --epsilon 1 --ledger budget --output x.safetensors",
-        1,
-        "3 labels",
-    );
-    assert_eq!(
-        succeed(path, "--json ledger show --ledger budget")["entries"].as_array().map(Vec::len),
-        Some(1)
-    );
+    let config = format!("{CONFIG}\n[private]\nsteps = 40\n");
+    std::fs::write(path.join("model.toml"), config).unwrap();
+    let policy = POLICY.replace("3.0", "8.0").replace("2.0", "4.0");
+    std::fs::write(path.join("policy.toml"), policy).unwrap();
+    sectors(4000, 1).write(&path.join("a.safetensors")).unwrap();
+    sectors(500, 2).write(&path.join("test.safetensors")).unwrap();
+    succeed(path, "ledger init --ledger budget --policy policy.toml --population people --public-size 4000");
+    let pretrain = "--json pretrain --config model.toml --source a.safetensors --epsilon 4 --ledger budget";
+    let trained = succeed(path, &format!("{pretrain} --output m.safetensors"));
+    assert!(trained["guarantee"]["epsilon"].as_f64().unwrap() <= 4.0);
+    succeed(path, "verify m.safetensors m.public.safetensors --ledger budget");
+    let again = succeed(path, &format!("{pretrain} --output n.safetensors"));
+    assert_eq!(again["replayed"], true);
+    for half in ["safetensors", "public.safetensors"] {
+        let bytes = |name: &str| std::fs::read(path.join(format!("{name}.{half}"))).unwrap();
+        assert_eq!(bytes("m"), bytes("n"));
+    }
+
+    let (public, _) = PublicModel::read(&path.join("m.public.safetensors")).unwrap();
+    let test = sectors(500, 2);
+    let scores: Vec<_> =
+        public.zero_shot.iter().map(|score| score.of_rows(test.embeddings.mapv(f64::from).view())).collect();
+    let best = |row: usize| (0..3).max_by(|&a, &b| scores[a][row].total_cmp(&scores[b][row])).unwrap() as u32;
+    let right = test.labels.unwrap().iter().enumerate().filter(|(row, label)| best(*row) == **label).count();
+    assert!(right > 350, "{right} of 500");
+
+    // One label has nothing to be told from.
+    let mut one = sectors(100, 3);
+    one.header.label_names.truncate(1);
+    one.labels = Some(vec![0; 100]);
+    one.write(&path.join("one.safetensors")).unwrap();
+    let of_one = "pretrain --config model.toml --source one.safetensors --epsilon 1 --ledger budget --output x.safetensors";
+    steps::refuse(path, of_one, 1, "declares 1 labels");
 }

@@ -4,11 +4,11 @@
 //!
 //! ```text
 //! y = components (x - mean)                          principal axes of the public source
-//! z = [ sqrt(1 - b^2 - c^2) y / |y| ;  c t ;  b ]    t = clamp(score(x) / score_scale, -1, 1)
+//! z = [ sqrt(1 - b^2 - c^2) y / |y| ;  c t ;  b ]    t = s / max(|s|, score_scale),  s = scores(x)
 //! ```
 //!
-//! so that every row has norm at most 1: a clipping norm then has one meaning for all records. `mean`,
-//! `components` and `score` are fitted to the public source alone.
+//! so that every row has norm at most 1: a clipping norm then has one meaning for all records. Scores of more than two labels
+//! are cut together, which keeps their order. `mean`, `components` and `scores` are fitted to the public source alone.
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, s};
 
@@ -55,6 +55,24 @@ impl LinearScore {
             _ => Err(ModelError::invalid("score", "it is empty or not finite", "export the model again")),
         }
     }
+
+    /// The vectors of some scores, one after the other.
+    pub fn concatenate(scores: &[Self]) -> Array1<f64> {
+        scores.iter().flat_map(Self::to_vector).collect()
+    }
+
+    /// The inverse of [`LinearScore::concatenate`], for scores of `width` inputs.
+    ///
+    /// # Errors
+    /// [`ModelError::Invalid`] when the vector is not that of one or more such scores, or not finite.
+    pub fn split(vector: &Array1<f64>, width: usize) -> Result<Vec<Self>> {
+        let each = width.saturating_add(1);
+        if vector.is_empty() || vector.len() % each != 0 {
+            let fact = format!("{} numbers are not those of scores of {width} inputs", vector.len());
+            return Err(ModelError::invalid("score", fact, "export the model again"));
+        }
+        vector.exact_chunks(each).into_iter().map(|score| Self::from_vector(&score.to_owned())).collect()
+    }
 }
 
 /// The map from a record's inputs to the row that a head sees. See the module docs for the formula.
@@ -68,12 +86,12 @@ pub struct Projection {
     pub components: Array2<f64>,
     /// `b`: the constant coordinate.
     pub bias_share: f64,
-    /// `c`: the largest magnitude of the score coordinate; 0 leaves it out.
+    /// `c`: the largest norm of the scores' coordinates; 0 leaves them out.
     pub score_share: f64,
-    /// The score that counts as 1.
+    /// The norm of the scores that counts as 1.
     pub score_scale: f64,
-    /// The source's own score of the inputs.
-    pub score: LinearScore,
+    /// The source's own scores of the inputs: one for two labels, for more one for each.
+    pub scores: Vec<LinearScore>,
 }
 
 impl Projection {
@@ -89,7 +107,8 @@ impl Projection {
 
     /// How many numbers a row would have with only the leading `rank` axes.
     pub fn dimension_at(&self, rank: usize) -> usize {
-        rank + 1 + usize::from(self.score_share > 0.0)
+        let scores = if self.score_share > 0.0 { self.scores.len() } else { 0 };
+        rank + scores + 1
     }
 
     /// The projection onto the leading `rank` axes.
@@ -104,7 +123,8 @@ impl Projection {
         let fine = self.mean.len() == width
             && self.components.ncols() == width
             && self.rank() > 0
-            && self.score.width() == width
+            && !self.scores.is_empty()
+            && self.scores.iter().all(|score| score.width() == width)
             && self.mean.iter().chain(self.components.iter()).all(|x| x.is_finite())
             && (0.0..1.0).contains(&share)
             && self.bias_share >= 0.0
@@ -140,11 +160,84 @@ impl Projection {
                 z.slice_mut(s![..rank]).assign(&(&y * (rest / norm)));
             }
             if self.score_share > 0.0 {
-                let score = self.score.of(x) / self.score_scale;
-                z[rank] = if score.is_finite() { self.score_share * score.clamp(-1.0, 1.0) } else { 0.0 };
+                let scores: Array1<f64> = self.scores.iter().map(|score| score.of(x)).collect();
+                let norm = scores.dot(&scores).sqrt();
+                if norm.is_finite() {
+                    let unit = norm.max(self.score_scale);
+                    let cut = scores.mapv(|score| self.score_share * (score / unit));
+                    z.slice_mut(s![rank..rank + cut.len()]).assign(&cut);
+                }
             }
             z[self.dimension() - 1] = self.bias_share;
         }
         Ok(projected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn projection(scores: Vec<LinearScore>) -> Projection {
+        Projection {
+            inputs: HeadInputs::Embedding,
+            mean: array![0.1, -0.2, 0.0],
+            components: array![[1.0, 0.0, 0.0], [0.0, 0.6, 0.8]],
+            bias_share: 0.3,
+            score_share: 0.4,
+            score_scale: 2.0,
+            scores,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn rows_stay_within_norm_1_and_scores_keep_their_order(
+            weights in prop::collection::vec(prop::array::uniform4(-9.0..9.0f64), 1..6),
+            row in prop::array::uniform3(prop_oneof![9 => -9.0..9.0f64, 1 => Just(f64::NAN), 1 => Just(1e300)]),
+        ) {
+            let flat: Array1<f64> = weights.iter().flatten().copied().collect();
+            let scores = LinearScore::split(&flat, 3).unwrap();
+            prop_assert_eq!(LinearScore::concatenate(&scores), flat);
+            let projection = projection(scores.clone());
+            projection.check(3).unwrap();
+            let row = Array1::from(row.to_vec());
+            let z = projection.apply(row.view().insert_axis(ndarray::Axis(0))).unwrap();
+            let z = z.row(0);
+            prop_assert_eq!((z.len(), z[z.len() - 1]), (2 + scores.len() + 1, 0.3));
+            prop_assert!(z.dot(&z) <= 1.0 + 1e-12);
+            let coordinates = z.slice(s![2..2 + scores.len()]);
+            let raw: Vec<f64> = scores.iter().map(|score| score.of(row.view())).collect();
+            if raw.iter().all(|score| score.abs() < 1e100) {
+                for (a, x) in raw.iter().zip(coordinates) {
+                    for (b, y) in raw.iter().zip(coordinates) {
+                        prop_assert!(a >= b || x <= y);
+                    }
+                }
+            } else {
+                prop_assert!(coordinates.iter().all(|x| *x == 0.0));
+            }
+            if let ([raw], [found]) = (raw.as_slice(), coordinates.as_slice().unwrap())
+                && raw.abs() < 1e100
+            {
+                // One score is clamped.
+                prop_assert_eq!(*found, 0.4 * (raw / 2.0).clamp(-1.0, 1.0));
+            }
+        }
+    }
+
+    #[test]
+    fn vectors_that_are_not_of_whole_scores_are_refused() {
+        for (numbers, width) in [(0, 3), (5, 3), (1, 3), (7, usize::MAX)] {
+            let error = LinearScore::split(&Array1::zeros(numbers), width).unwrap_err().to_string();
+            assert!(error.contains(&format!("{numbers} numbers are not those of scores")), "{error}");
+        }
+        assert!(LinearScore::split(&array![1.0, f64::NAN], 1).is_err());
+        assert!(projection(vec![]).check(3).is_err());
+        let narrow = LinearScore { weight: array![1.0], bias: 0.0 };
+        assert!(projection(vec![narrow]).check(3).is_err());
     }
 }

@@ -142,13 +142,13 @@ impl PublicModel {
         })
         .with("scaler.mean", self.scaler.mean())
         .with("scaler.scale", self.scaler.scale())
-        .with("zero_shot", &self.zero_shot.iter().flat_map(LinearScore::to_vector).collect::<Array1<f64>>());
+        .with("zero_shot", &LinearScore::concatenate(&self.zero_shot));
         for (inputs, view) in &self.views {
             let prefix = inputs.name();
             document = document
                 .with(format!("{prefix}.mean"), &view.projection.mean)
                 .with(format!("{prefix}.components"), &view.projection.components)
-                .with(format!("{prefix}.score"), &view.projection.score.to_vector());
+                .with(format!("{prefix}.score"), &LinearScore::concatenate(&view.projection.scores));
             for (rank, statistics) in &view.ranks {
                 document = document
                     .with(format!("{prefix}.{rank}.gram"), &statistics.gram)
@@ -191,23 +191,19 @@ impl PublicModel {
             return Err(malformed(format!("it has {labels} labels, and a head needs at least 2")));
         }
         let scores = if labels == 2 { 1 } else { labels };
-        let zero_shot = document.take_vector("zero_shot", path)?;
-        if Some(zero_shot.len()) != (scaler.width() + 1).checked_mul(scores) {
-            return Err(malformed("its zero-shot head does not fit the scaler and the labels".into()));
-        }
-        let zero_shot = zero_shot
-            .exact_chunks(scaler.width() + 1)
-            .into_iter()
-            .map(|score| LinearScore::from_vector(&score.to_owned()))
-            .collect::<Result<_>>()
+        let zero_shot = LinearScore::split(&document.take_vector("zero_shot", path)?, scaler.width())
             .map_err(|e| malformed(e.to_string()))?;
+        if zero_shot.len() != scores {
+            return Err(malformed("its zero-shot head does not fit its labels".into()));
+        }
         let mut views = BTreeMap::new();
         let described = document.header.shares.clone();
         for inputs in HeadInputs::ALL {
             let prefix = inputs.name();
             let Some(shares) = described.get(prefix) else { continue };
-            let score = LinearScore::from_vector(&document.take_vector(&format!("{prefix}.score"), path)?)
-                .map_err(|e| malformed(e.to_string()))?;
+            let width = scaler.width() * usize::from(inputs != HeadInputs::Features)
+                + document.header.feature_width * usize::from(inputs.needs_features());
+            let of_view = document.take_vector(&format!("{prefix}.score"), path)?;
             let projection = Projection {
                 inputs,
                 mean: document.take_vector(&format!("{prefix}.mean"), path)?,
@@ -215,10 +211,8 @@ impl PublicModel {
                 bias_share: shares.bias,
                 score_share: shares.score,
                 score_scale: shares.score_scale,
-                score,
+                scores: LinearScore::split(&of_view, width).map_err(|e| malformed(e.to_string()))?,
             };
-            let width = scaler.width() * usize::from(inputs != HeadInputs::Features)
-                + document.header.feature_width * usize::from(inputs.needs_features());
             projection.check(width).map_err(|e| malformed(e.to_string()))?;
             let mut ranks = BTreeMap::new();
             for &rank in &shares.ranks {

@@ -127,6 +127,14 @@ pub fn softmax(mut scores: ArrayViewMut1<f64>) {
     scores.mapv_inplace(|p| p / total);
 }
 
+/// One score, of the second label against the first, becomes its probability; more become those of the labels.
+pub(crate) fn probabilities(scores: &mut [f64]) {
+    match scores {
+        [score] => *score = sigmoid(*score),
+        _ => softmax(scores.into()),
+    }
+}
+
 /// Logistic regression for `targets` of one column, multinomial for more: a vector of weights a column,
 /// `[columns, dimension]`.
 ///

@@ -207,7 +207,7 @@ impl Head {
         let document = Document::new(self.header.clone())
             .with("projection.mean", &self.projection.mean)
             .with("projection.components", &self.projection.components)
-            .with("projection.score", &self.projection.score.to_vector())
+            .with("projection.score", &LinearScore::concatenate(&self.projection.scores))
             .with("weights", &self.weights);
         Ok(document.to_bytes()?)
     }
@@ -238,7 +238,7 @@ impl Head {
         };
         let mean = document.take_vector("projection.mean", path)?;
         let components = document.take_matrix("projection.components", path)?;
-        let score = LinearScore::from_vector(&document.take_vector("projection.score", path)?)
+        let scores = LinearScore::split(&document.take_vector("projection.score", path)?, mean.len())
             .map_err(|e| malformed(e.to_string()))?;
         let weights = document.take_vector("weights", path)?;
         let header = document.finish(path)?;
@@ -249,7 +249,7 @@ impl Head {
             bias_share: header.bias_share,
             score_share: header.score_share,
             score_scale: header.score_scale,
-            score,
+            scores,
         };
         projection.check(projection.mean.len()).map_err(|e| malformed(e.to_string()))?;
         let labels = header.label_names.len();

@@ -1,7 +1,7 @@
 //! What the public source tells a private head: projection, second moment and starting point.
 
 use cryptotl_model::{HeadInputs, LinearScore, Projection, RankStatistics, Records, SourceView, UNLABELED};
-use ndarray::{Array1, Array2, ArrayView2, Axis, s};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 
 use crate::config::HeadConfig;
 use crate::error::{Result, TrainerError};
@@ -86,12 +86,12 @@ pub(crate) struct ViewSource<'a> {
     pub weights: &'a Array1<f64>,
 }
 
-/// Fits a view of the source for heads with these inputs, around the source's own `score`: by default the
-/// logistic regression on the inputs. With more than two labels no row has a coordinate for it, and it is left zero.
+/// Fits a view of the source for heads with these inputs, around the source's own `scores`: by default the
+/// logistic regression on the inputs.
 pub(crate) fn fit_view(
     kind: HeadInputs,
     source: &ViewSource,
-    score: Option<LinearScore>,
+    scores: Option<Vec<LinearScore>>,
     config: &HeadConfig,
 ) -> Result<SourceView> {
     let ViewSource { inputs, embedding_width, targets, weights } = *source;
@@ -110,24 +110,22 @@ pub(crate) fn fit_view(
     let rank = config.ranks.iter().copied().max().expect("checked: ranks are not empty");
     let axes = principal_axes(centered.view(), rank)?;
     drop(centered);
-    let has_one_score = targets.ncols() == 1;
-    let score = match score {
-        Some(score) => Some(score),
-        None if has_one_score => weighted_linear_score(inputs, targets, weights, config.source_ridge)?.pop(),
-        None => None,
+    let scores = match scores {
+        Some(scores) => scores,
+        None => weighted_linear_score(inputs, targets, weights, config.source_ridge)?,
     };
-    let score = score.unwrap_or_else(|| LinearScore { weight: Array1::zeros(inputs.ncols()), bias: 0.0 });
-    let mut magnitudes: Vec<f64> = score.of_rows(inputs.view()).iter().map(|s| s.abs()).collect();
+    let norm = |scores: ArrayView1<f64>| scores.dot(&scores).sqrt();
+    let mut magnitudes: Vec<f64> = of_rows(&scores, inputs.view()).rows().into_iter().map(norm).collect();
     magnitudes.sort_by(f64::total_cmp);
     let projection = Projection {
         inputs: kind,
         mean,
         components: &axes * &units,
         bias_share: config.bias_share,
-        score_share: if has_one_score { config.score_share } else { 0.0 },
-        // The score of the 90th percentile counts as 1: the clamp is for outliers.
+        score_share: config.score_share,
+        // The norm of the 90th percentile counts as 1: the cut is for outliers.
         score_scale: magnitudes[magnitudes.len() * 9 / 10].max(1e-6),
-        score,
+        scores,
     };
     let mut ranks = std::collections::BTreeMap::new();
     for rank in config.ranks.iter().map(|r| (*r).min(projection.rank())) {

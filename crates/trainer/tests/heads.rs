@@ -5,7 +5,10 @@ mod common;
 use std::time::Instant;
 
 use common::{WIDTH, numbers, public};
-use cryptotl_model::{Digest, EncoderId, HeadInputs, PublicModel, Records, RecordsHeader, UNLABELED};
+use cryptotl_model::{
+    Digest, EncoderId, HeadInputs, LinearScore, Projection, PublicModel, Records, RecordsHeader, SourceView,
+    UNLABELED,
+};
 use cryptotl_privacy::{
     Accountant, Adjacency, Delta, Description, Epsilon, Event, Ledger, Order, Policy, PrivacyUnit,
     PublicData, ReleasePlan, SumRequest,
@@ -15,7 +18,7 @@ use cryptotl_trainer::head::{
     BenchmarkMechanism, ChargedMechanism, DpFc, DpGd, DpSgd, HeadSettings, Method, Objective, Output,
     Parameters, Signal, Space, Task, Terms, predict,
 };
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, s};
 
 /// Records whose label is the place of their largest coordinate among the first `labels`.
 fn records(n: usize, labels: usize, seed: u64) -> Records {
@@ -285,6 +288,38 @@ fn training_starts_at_the_zero_shot_head_with_a_share_of_the_sources_head() {
             "{found} {own} {zero_shot}"
         );
     }
+}
+
+#[test]
+fn with_more_labels_each_starts_at_its_zero_shot_score() {
+    let mut public = public(3);
+    let zero_shot = [[1.0, 0.0, 0.0, 0.0], [0.0, -2.0, 0.0, 1.0], [0.3, 0.3, 0.0, 0.0]];
+    public.zero_shot =
+        zero_shot.map(|weight| LinearScore { weight: weight.to_vec().into(), bias: -0.2 }).to_vec();
+    // No score of the records below is cut.
+    public.views.get_mut(&HeadInputs::Embedding).unwrap().projection.score_scale = 100.0;
+    let inputs = records(400, 3, 9).embeddings.mapv(f64::from);
+    let space = Space::new(&public, &settings(Parameters::DpFc(FC), 100)).unwrap();
+    let dimension = WIDTH + 3 + 1;
+    assert_eq!((space.dimension(), space.weights()), (dimension, 3 * dimension));
+    assert_eq!(space.gram.dim(), (dimension, dimension));
+    let rows = space.projection.apply(inputs.view()).unwrap();
+    let view = &public.views[&HeadInputs::Embedding];
+    let plain = view.projection.apply(inputs.view()).unwrap();
+    for label in 0..3 {
+        let start =
+            |all: &Array1<f64>, each: usize| all.slice(s![label * each..(label + 1) * each]).to_owned();
+        let found = rows.dot(&start(&space.start, dimension));
+        let own = plain.dot(&start(&view.ranks[&WIDTH].start, WIDTH + 1));
+        let expected = own * 0.15 + public.zero_shot[label].of_rows(inputs.view()) * 0.85;
+        assert!((found - expected).iter().all(|difference| difference.abs() < 1e-3));
+    }
+    // Models of earlier builds have no scores of the features for more than two labels.
+    let view = public.views.remove(&HeadInputs::Embedding).unwrap();
+    let projection = Projection { inputs: HeadInputs::Features, ..view.projection };
+    public.views.insert(HeadInputs::Features, SourceView { projection, ..view });
+    let settings = HeadSettings { inputs: HeadInputs::Features, ..settings(Parameters::DpFc(FC), 100) };
+    assert_eq!(Space::new(&public, &settings).unwrap().dimension(), WIDTH + 1);
 }
 
 #[test]

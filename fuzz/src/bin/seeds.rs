@@ -69,7 +69,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         bias_share: 0.5,
         score_share: 0.25,
         score_scale: 1.0,
-        score: score.clone(),
+        scores: vec![score.clone()],
     };
     let dimension = projection.dimension_at(1);
     let statistics = RankStatistics {

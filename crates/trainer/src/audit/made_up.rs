@@ -92,7 +92,7 @@ impl MadeUp {
             bias_share: 0.0,
             score_share: 0.0,
             score_scale: 1.0,
-            score: LinearScore { weight: Array1::zeros(rank), bias: 0.0 },
+            scores: vec![LinearScore { weight: Array1::zeros(rank), bias: 0.0 }],
         };
         Space {
             projection,

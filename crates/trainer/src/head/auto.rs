@@ -14,9 +14,6 @@ use crate::error::{Result, TrainerError};
 /// From this signal on plain descent with momentum is ahead of preconditioned descent.
 const DESCENT_FROM: f64 = 2500.0;
 
-/// The axes of a head of more than two labels.
-const MANY_AXES: usize = 256;
-
 /// How much a budget can tell about a population.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Signal {
@@ -73,9 +70,6 @@ impl HeadSettings {
         let (wanted, parameters) = match method.unwrap_or_else(|| signal.method(labels)) {
             Method::DpFc => {
                 let (rank, parameters) = DpFc::auto(s, signal.public_size as f64, public.sources.len());
-                // Heads of more labels start at the source's head on their axes and have no coordinate for the zero-shot
-                // score: fewer axes are a worse start, by more than the DP noise on them costs.
-                let rank = if labels > 2 { rank.max(MANY_AXES) } else { rank };
                 (rank, Parameters::DpFc(parameters))
             }
             Method::DpGd => {

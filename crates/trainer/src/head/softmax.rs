@@ -5,7 +5,7 @@
 
 use ndarray::{ArrayView1, ArrayView2};
 
-use crate::linear::{sigmoid, softmax};
+use crate::linear::{probabilities, sigmoid, softmax};
 
 /// How many scores a head with this many labels has.
 pub fn scores_of(labels: usize) -> usize {
@@ -14,12 +14,10 @@ pub fn scores_of(labels: usize) -> usize {
 
 /// A row's scores become its residuals.
 pub(super) fn residuals(scores: &mut [f64], label: u32) {
-    if let [score] = scores {
-        *score = sigmoid(*score) - f64::from(label);
-        return;
-    }
-    softmax(scores.into());
-    if let Some(own) = scores.get_mut(label as usize) {
+    probabilities(scores);
+    if let [second] = scores {
+        *second -= f64::from(label);
+    } else if let Some(own) = scores.get_mut(label as usize) {
         *own -= 1.0;
     }
 }

@@ -8,8 +8,8 @@ use super::softmax::{outer, residuals, scores, scores_of};
 use super::{HeadSettings, Mechanism};
 use crate::error::{Result, TrainerError};
 
-/// The share of a row's norm that the coordinate of the zero-shot score gets: so small that neither DP noise nor
-/// gradients move its weight, which is large.
+/// The share of a row's norm that the coordinates of the zero-shot scores get: so small that neither DP noise nor
+/// gradients move their weights, which are large.
 const SCORE_SHARE: f64 = 0.01;
 
 /// How much of the start is the zero-shot head's score; the rest is the source's head on the leading axes.
@@ -20,11 +20,11 @@ const ZERO_SHOT_SHARE: f64 = 0.85;
 pub struct Space {
     /// The map from a record to the row that the weights apply to.
     pub projection: Projection,
-    /// The second moment of the source's rows, `[dimension, dimension]`. The part that belongs to the coordinate of the
-    /// zero-shot score is left out: it is of the size of 0.01.
+    /// The second moment of the source's rows, `[dimension, dimension]`. The part that belongs to the coordinates of the
+    /// zero-shot scores is left out: it is of the size of 0.01.
     pub gram: Array2<f64>,
-    /// Where training starts: a vector of weights for each score. Of two labels, it is the zero-shot head on everything, which
-    /// has a coordinate of its own, with a share of the source's head on the leading axes. The first knows more, the second
+    /// Where training starts: a vector of weights for each score. It is the zero-shot head on everything, whose scores have
+    /// coordinates of their own, with a share of the source's head on the leading axes. The first knows more, the second
     /// is smoother (`docs/benchmarks-privacy.md`).
     pub start: Array1<f64>,
     /// How many labels are declared.
@@ -54,7 +54,7 @@ impl Space {
         let labels = public.label_names.len();
         let plain =
             Self { projection, gram: statistics.gram.clone(), start: statistics.start.clone(), labels };
-        Ok(if labels == 2 { plain.with_zero_shot(public) } else { plain })
+        Ok(plain.with_zero_shot(public))
     }
 
     /// How many scores a record gets: one for two labels.
@@ -72,15 +72,20 @@ impl Space {
         self.scores() * self.dimension()
     }
 
-    /// The same space with a coordinate for the zero-shot score. Heads that do not read the embedding take the source's score
-    /// of what they read.
+    /// The same space with a coordinate for each zero-shot score. Heads that do not read the embedding take the source's scores
+    /// of what they read; models of earlier builds do not have them for more than two labels.
     fn with_zero_shot(self, public: &PublicModel) -> Self {
-        let mut projection = Projection { score_share: SCORE_SHARE, ..self.projection };
+        let mut projection = Projection { score_share: SCORE_SHARE, ..self.projection.clone() };
         if projection.inputs != HeadInputs::Features {
-            let mut weight = Array1::zeros(projection.mean.len());
-            let zero_shot = &public.zero_shot[0];
-            weight.slice_mut(s![..zero_shot.width()]).assign(&zero_shot.weight);
-            projection.score = LinearScore { weight, bias: zero_shot.bias };
+            let width = projection.mean.len();
+            let beside = |zero_shot: &LinearScore| {
+                let mut weight = Array1::zeros(width);
+                weight.slice_mut(s![..zero_shot.width()]).assign(&zero_shot.weight);
+                LinearScore { weight, bias: zero_shot.bias }
+            };
+            projection.scores = public.zero_shot.iter().map(beside).collect();
+        } else if projection.scores.len() != self.scores() {
+            return self;
         }
         let (rank, dimension) = (projection.rank(), projection.dimension());
         let old = self.gram.nrows() - 1;
@@ -91,11 +96,14 @@ impl Space {
             gram[[dimension - 1, i]] = self.gram[[old, i]];
         }
         gram[[dimension - 1, dimension - 1]] = self.gram[[old, old]];
-        let mut start = Array1::zeros(dimension);
+        let mut start = Array1::zeros(self.scores() * dimension);
         let of_axes = 1.0 - ZERO_SHOT_SHARE;
-        start.slice_mut(s![..rank]).assign(&(&self.start.slice(s![..rank]) * of_axes));
-        start[rank] = ZERO_SHOT_SHARE * projection.score_scale / SCORE_SHARE;
-        start[dimension - 1] = of_axes * self.start[old];
+        let heads = start.exact_chunks_mut(dimension).into_iter().zip(self.start.exact_chunks(old + 1));
+        for (i, (mut start, plain)) in heads.enumerate() {
+            start.slice_mut(s![..rank]).assign(&(&plain.slice(s![..rank]) * of_axes));
+            start[rank + i] = ZERO_SHOT_SHARE * projection.score_scale / SCORE_SHARE;
+            start[dimension - 1] = of_axes * plain[old];
+        }
         Self { projection, gram, start, labels: self.labels }
     }
 }

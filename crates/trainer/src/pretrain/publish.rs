@@ -94,15 +94,15 @@ pub(crate) fn publish(parts: Parts) -> Result<Published> {
 
     let width = embeddings.ncols();
     let mut views = BTreeMap::new();
-    let mut fit = |kind, inputs: &Array2<f64>, embedding_width, score: Option<LinearScore>| -> Result<()> {
-        let source = ViewSource { inputs, embedding_width, targets: &targets, weights: &weights };
-        views.insert(kind, fit_view(kind, &source, score, head)?);
-        Ok(())
-    };
+    let mut fit =
+        |kind, inputs: &Array2<f64>, embedding_width, scores: Option<Vec<LinearScore>>| -> Result<()> {
+            let source = ViewSource { inputs, embedding_width, targets: &targets, weights: &weights };
+            views.insert(kind, fit_view(kind, &source, scores, head)?);
+            Ok(())
+        };
     fit(HeadInputs::Embedding, &embeddings, width, None)?;
     let both = concatenate(Axis(1), &[embeddings.view(), features.view()]).expect("one row a record");
     drop(embeddings);
-    let top = top.and_then(single);
     let beside = top.as_ref().map(|top| beside(width, top));
     fit(HeadInputs::EmbeddingAndFeatures, &both, width, beside)?;
     drop(both);
@@ -123,15 +123,13 @@ pub(crate) fn publish(parts: Parts) -> Result<Published> {
     Ok(Published { lower, public, zero_shot: qualities })
 }
 
-/// The only score, if there is one and not one for each label.
-pub(super) fn single(scores: Vec<LinearScore>) -> Option<LinearScore> {
-    <[LinearScore; 1]>::try_from(scores).ok().map(|[score]| score)
-}
-
-/// A score of the features as one of an embedding of this width and the features beside it.
-pub(super) fn beside(width: usize, score: &LinearScore) -> LinearScore {
-    let weight = std::iter::repeat_n(0.0, width).chain(score.weight.iter().copied()).collect();
-    LinearScore { weight, bias: score.bias }
+/// Scores of the features as those of an embedding of this width and the features beside it.
+pub(super) fn beside(width: usize, scores: &[LinearScore]) -> Vec<LinearScore> {
+    let beside = |score: &LinearScore| {
+        let weight = std::iter::repeat_n(0.0, width).chain(score.weight.iter().copied()).collect();
+        LinearScore { weight, bias: score.bias }
+    };
+    scores.iter().map(beside).collect()
 }
 
 /// Folds a shift and a common scale into the last layer, so that the source's features have mean 0 and a
@@ -173,7 +171,7 @@ mod tests {
         let features = network.forward(rows.view()).unwrap();
         assert!(features.mean_axis(Axis(0)).unwrap().iter().all(|m| m.abs() < 1e-12));
         assert!((features.mapv(|x| x * x).mean().unwrap() - 1.0).abs() < 1e-12);
-        let after = single(top.unwrap()).unwrap().of_rows(features.view());
+        let after = top.unwrap()[0].of_rows(features.view());
         assert!(before.iter().zip(&after).all(|(a, b)| (a - b).abs() < 1e-12));
     }
 }

@@ -30,7 +30,7 @@ pub fn public(labels: usize) -> PublicModel {
         bias_share: 0.3,
         score_share: 0.0,
         score_scale: 2.0,
-        score: LinearScore { weight: array![1.0, 0.0, 0.0, 0.0], bias: 0.1 },
+        scores: vec![LinearScore { weight: array![1.0, 0.0, 0.0, 0.0], bias: 0.1 }],
     };
     let mut next = numbers(5);
     let statistics = RankStatistics {

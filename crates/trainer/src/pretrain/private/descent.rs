@@ -1,7 +1,7 @@
 //! The network of a private source: first on made-up records, then by DP-SGD (Abadi et al. 2016).
 
 use cryptotl_privacy::{Factoring, Factors, NoisySum, SequencePart, Units};
-use ndarray::{Array2, ArrayView1, ArrayView2};
+use ndarray::{Array2, ArrayView2};
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
@@ -11,12 +11,12 @@ use crate::error::Result;
 use crate::network::Blueprint;
 use crate::optimizer::AdamW;
 
-/// Trains on rows that nobody is in, with the zero-shot head's probabilities as their targets: where DP-SGD begins.
+/// Trains on rows that nobody is in, with the zero-shot head's probabilities, `[rows, scores]`, as their targets: where DP-SGD begins.
 pub(super) fn on_made_up(
     blueprint: &Blueprint,
     training: &TrainingConfig,
     rows: ArrayView2<f64>,
-    targets: ArrayView1<f64>,
+    targets: ArrayView2<f64>,
     rng: &mut ChaCha8Rng,
 ) -> Vec<Array2<f32>> {
     let mut parameters = blueprint.draw(rng);
@@ -33,7 +33,7 @@ pub(super) fn on_made_up(
             let network = Recordwise::new(blueprint, &parameters);
             let mut sum = vec![0.0; factoring.dimension().unwrap_or(0)];
             for &i in batch {
-                network.gradient(&rows.row(i).to_vec(), targets[i], &mut factors);
+                network.gradient(&rows.row(i).to_vec(), &targets.row(i).to_vec(), &mut factors);
                 add(&factoring, &mut factors, 1.0 / batch.len() as f64, &mut sum);
             }
             let rate = training.rate(done, total, warmup);
@@ -47,14 +47,14 @@ pub(super) fn on_made_up(
 /// DP-SGD from `parameters`: each step moves against a noisy sum of clipped gradients, divided by the expected size of the Poisson
 /// sample, which follows from the noisy `count`. The mean of the last half of the iterates is the result.
 ///
-/// `row(i)` is a scaled record and its target, if it has one.
+/// `row(i)` is a scaled record and its target, a probability for each score, if it has one.
 pub(super) fn on_private<'r>(
     part: &mut SequencePart,
     units: &Units,
     (blueprint, config): (&Blueprint, &PretrainConfig),
     count: f64,
     mut parameters: Vec<Array2<f32>>,
-    row: impl Fn(usize) -> Option<(&'r [f64], f64)>,
+    row: impl Fn(usize) -> Option<(&'r [f64], &'r [f64])>,
 ) -> Result<Vec<Array2<f32>>> {
     let factoring = factoring(blueprint);
     let mut optimizer = AdamW::new(blueprint.slots().iter().map(|slot| slot.shape));

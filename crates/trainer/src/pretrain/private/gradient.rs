@@ -13,7 +13,7 @@
 use cryptotl_privacy::{Factoring, Factors};
 use ndarray::Array2;
 
-use crate::linear::sigmoid;
+use crate::linear::probabilities;
 use crate::network::{Blueprint, Step};
 
 /// Where a layer's parameters are.
@@ -106,9 +106,9 @@ impl<'a> Recordwise<'a> {
         }
     }
 
-    /// Writes the factors of the gradient of `log(1 + exp(z)) - target z` at a record, z being its logit. Dropout is left
-    /// out.
-    pub(super) fn gradient(&self, record: &[f64], target: f64, out: &mut Factors) {
+    /// Writes the factors of the gradient of the cross entropy at a record, whose `target` is a probability for each score (of one
+    /// score, that of the second label). Dropout is left out.
+    pub(super) fn gradient(&self, record: &[f64], target: &[f64], out: &mut Factors) {
         let top = self.steps.len();
         let mut inputs = vec![record.to_vec()];
         for (step, place) in self.steps.iter().zip(&self.places) {
@@ -116,8 +116,8 @@ impl<'a> Recordwise<'a> {
             let output = self.forward(step, *place, input);
             inputs.push(output);
         }
-        let logit = self.dense(self.places[top], &inputs[top])[0];
-        let mut delta = vec![sigmoid(logit) - target];
+        let mut delta = self.dense(self.places[top], &inputs[top]);
+        residuals(&mut delta, target);
         write_outer(&inputs[top], &delta, out.outer(self.places[top].outer));
         delta = self.dense_back(self.places[top], &delta);
         for at in (self.first..top).rev() {
@@ -200,6 +200,12 @@ impl<'a> Recordwise<'a> {
             Step::Dropout { .. } => delta,
         }
     }
+}
+
+/// Scores become what probabilities there are too much: the gradient of the cross entropy.
+pub(super) fn residuals(scores: &mut [f64], target: &[f64]) {
+    probabilities(scores);
+    scores.iter_mut().zip(target).for_each(|(p, target)| *p -= target);
 }
 
 fn write_outer(input: &[f64], delta: &[f64], (left, right): (&mut [f64], &mut [f64])) {

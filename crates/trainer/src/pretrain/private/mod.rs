@@ -35,9 +35,10 @@ use self::publish::Stand;
 use self::transcript::Released;
 use crate::config::{Balance, PretrainConfig};
 use crate::error::{Result, TrainerError};
-use crate::head::Terms;
+use crate::head::{Terms, scores_of};
 use crate::network::Blueprint;
 use crate::pretrain::training::stream;
+use crate::source::targets;
 
 /// A pretraining on a private source, before it is paid for: what is known of the source is what its file says in its header.
 #[derive(Debug, Clone)]
@@ -52,14 +53,14 @@ impl PrivatePretraining {
     /// Checks that a source with this header can be trained on.
     ///
     /// # Errors
-    /// [`TrainerError::Training`] when it does not declare two labels, a layer does not fit, or records would have to be counted
+    /// [`TrainerError::Training`] when it does not declare labels, a layer does not fit, or records would have to be counted
     /// for their balance.
     pub fn new(config: PretrainConfig, source: String, outline: RecordsOutline) -> Result<Self> {
         let labels = outline.header.label_names.len();
-        if !outline.has_labels || labels != 2 {
+        if !outline.has_labels || labels < 2 {
             return Err(TrainerError::training(
                 format!("the private source declares {labels} labels"),
-                "embed it with --label-column and two --labels",
+                "embed it with --label-column and two or more --labels",
             ));
         }
         // The weights of labels would follow from how many records have them.
@@ -69,7 +70,7 @@ impl PrivatePretraining {
                 "set training.balance to \"records\"",
             ));
         }
-        let blueprint = Blueprint::new(&config, outline.embedding_width, 1)?;
+        let blueprint = Blueprint::new(&config, outline.embedding_width, scores_of(labels))?;
         Ok(Self { config, source, outline, blueprint })
     }
 
@@ -98,6 +99,7 @@ impl PrivatePretraining {
             relative_noise: sampling_rate * (f64::from(steps) / share).sqrt(),
         };
         let width = self.outline.embedding_width;
+        let zero_shot = scores_of(self.outline.header.label_names.len()).saturating_mul(width + 1);
         let parts = vec![
             part(
                 dimension(&moments::factoring(width))?,
@@ -106,7 +108,7 @@ impl PrivatePretraining {
                 1,
                 private.moments_share,
             ),
-            part(width + 1, zero_shot::CLIPPING_NORM, 1.0, zero_shot::STEPS, private.zero_shot_share),
+            part(zero_shot, zero_shot::CLIPPING_NORM, 1.0, zero_shot::STEPS, private.zero_shot_share),
             part(
                 dimension(&gradient::factoring(&self.blueprint))?,
                 private.clipping_norm,
@@ -177,8 +179,13 @@ impl PrivatePretraining {
             ));
         }
         let labels = records.require_labels()?;
+        let n_labels = self.outline.header.label_names.len();
+        let of_label = targets(&(0..n_labels as u32).collect::<Vec<_>>(), n_labels);
         // A code that is not declared counts as no label.
-        let target = |i: usize| (labels[i] < 2).then(|| f64::from(labels[i]));
+        let target = |i: usize| {
+            let label = (labels[i] as usize) < n_labels;
+            label.then(|| of_label.row(labels[i] as usize).to_slice().expect("rows are contiguous"))
+        };
         let [for_moments, for_zero_shot, for_network] = parts else {
             return Err(TrainerError::training(
                 "the plan is for something else",
@@ -204,9 +211,9 @@ impl PrivatePretraining {
 
         let stand = Stand::new(&self.config, &moments)?;
         let mut rng = stream(training.seed, 0);
-        let targets = stand.targets(&zero_shot);
+        let guessed = stand.targets(&zero_shot);
         let start =
-            descent::on_made_up(&self.blueprint, training, stand.scaled.view(), targets.view(), &mut rng);
+            descent::on_made_up(&self.blueprint, training, stand.scaled.view(), guessed.view(), &mut rng);
         let scaled = stand.scaler.apply(embeddings.view())?;
         let row = |i: usize| Some((scaled.row(i).to_slice().expect("rows are contiguous"), target(i)?));
         let network = (&self.blueprint, &self.config);

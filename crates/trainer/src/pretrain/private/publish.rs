@@ -9,11 +9,11 @@ use super::moments::Moments;
 use super::transcript::{Released, SourcePrivacy, Transcript};
 use crate::config::PretrainConfig;
 use crate::error::Result;
-use crate::linear::sigmoid;
+use crate::linear::probabilities;
 use crate::network::Blueprint;
-use crate::pretrain::publish::{beside, single, standardized};
+use crate::pretrain::publish::{beside, standardized};
 use crate::pretrain::training::stream;
-use crate::source::{ViewSource, fit_view};
+use crate::source::{ViewSource, fit_view, of_rows};
 
 /// The stream of the generator that makes up records; others are those of the training.
 const MADE_UP: u64 = u64::MAX;
@@ -37,9 +37,13 @@ impl Stand {
         Ok(Self { rows, scaler, scaled })
     }
 
-    /// The zero-shot head's probabilities of the second label.
-    pub(super) fn targets(&self, zero_shot: &LinearScore) -> Array1<f64> {
-        zero_shot.of_rows(self.rows.mapv(f64::from).view()).mapv(sigmoid)
+    /// The zero-shot head's probabilities, `[records, scores]`: of one score, that of the second label.
+    pub(super) fn targets(&self, zero_shot: &[LinearScore]) -> Array2<f64> {
+        let mut targets = of_rows(zero_shot, self.rows.mapv(f64::from).view());
+        targets.rows_mut().into_iter().for_each(|mut row| {
+            probabilities(row.as_slice_mut().expect("rows are contiguous"));
+        });
+        targets
     }
 }
 
@@ -58,8 +62,8 @@ impl Transcript {
         let moments =
             Moments::of_sum(&moments.mapv(f64::from), config.private.row_norm, self.moments_noise())?;
         let stand = Stand::new(config, &moments)?;
-        let width = zero_shot.width();
-        let (network, top) = Blueprint::new(config, width, 1)?.export(parameters)?;
+        let width = stand.rows.ncols();
+        let (network, top) = Blueprint::new(config, width, zero_shot.len())?.export(parameters)?;
         let (network, top) = standardized(network, Some(top), &stand.scaled)?;
         let features = network.forward(stand.scaled.view())?.mapv(|x| f64::from(x as f32));
         let lower = LowerModel {
@@ -71,9 +75,8 @@ impl Transcript {
         };
         let embeddings = stand.rows.mapv(f64::from);
         let both = concatenate(Axis(1), &[embeddings.view(), features.view()]).expect("one row a record");
-        let top = top.and_then(single);
         let beside = top.as_ref().map(|top| beside(width, top));
-        let targets = stand.targets(zero_shot).insert_axis(Axis(1));
+        let targets = stand.targets(zero_shot);
         let weights = Array1::ones(stand.rows.nrows());
         let mut views = BTreeMap::new();
         for (kind, inputs, embedding_width, score) in [
@@ -94,7 +97,7 @@ impl Transcript {
             validation_accuracy: None,
             source_privacy: Some(self.source_privacy()?),
             scaler: stand.scaler,
-            zero_shot: vec![zero_shot.clone()],
+            zero_shot: zero_shot.clone(),
             views,
         };
         Ok((lower, public))

@@ -55,14 +55,21 @@ fn with_layers(layers: &str) -> PretrainConfig {
 }
 
 /// The gradient at one record by burn, a vector a parameter.
-fn burns(blueprint: &Blueprint, parameters: &[Array2<f32>], record: &[f64], target: f64) -> Vec<Vec<f32>> {
+fn burns(blueprint: &Blueprint, parameters: &[Array2<f32>], record: &[f64], target: &[f64]) -> Vec<Vec<f32>> {
     let device = Device::flex();
     let tensors: Vec<Tensor<2>> =
         parameters.iter().map(|p| tensor(p, &device).autodiff().require_grad()).collect();
     let row = Array2::from_shape_vec((1, record.len()), record.iter().map(|x| *x as f32).collect()).unwrap();
     let logit = blueprint.logits(&tensors, tensor(&row, &device).autodiff(), None);
-    let sign = 2.0 * target - 1.0;
-    let loss = burn::tensor::activation::log_sigmoid(logit * sign) * -1.0;
+    let loss = match target {
+        [target] => burn::tensor::activation::log_sigmoid(logit * (2.0 * target - 1.0)) * -1.0,
+        _ => {
+            let target =
+                Array2::from_shape_vec((1, target.len()), target.iter().map(|x| *x as f32).collect())
+                    .unwrap();
+            burn::tensor::activation::log_softmax(logit, 1) * tensor(&target, &device).autodiff() * -1.0
+        }
+    };
     let gradients = loss.sum().backward();
     let shapes = blueprint.slots().iter();
     tensors
@@ -114,17 +121,18 @@ proptest! {
     /// Gradients, and with them ghost norms, are those of burn at one record at a time, for any stack of layers.
     #[test]
     fn gradients_and_ghost_norms_are_those_of_one_record_at_a_time(
-        layers in layers(), width in 3..8_usize, seed: u64, target in 0..2_u8,
+        layers in layers(), width in 3..8_usize, seed: u64, label in 0..2_u32, labels in 2..5_usize,
     ) {
         // A pool may find one number only.
-        let Ok(blueprint) = Blueprint::new(&with_layers(&layers), width, 1) else { return Ok(()) };
+        let Ok(blueprint) = Blueprint::new(&with_layers(&layers), width, scores_of(labels)) else { return Ok(()) };
+        let target = targets(&[label], labels).into_raw_vec_and_offset().0;
         let (parameters, record) = drawn(seed, &blueprint, width);
         let mut factors = Factors::new(&factoring(&blueprint));
         let network = Recordwise::new(&blueprint, &parameters);
-        network.gradient(&record, f64::from(target), &mut factors);
+        network.gradient(&record, &target, &mut factors);
         let ghost = factors.norm();
         let found = by_parameter(&blueprint, &in_full(&blueprint, &mut factors));
-        let expected = burns(&blueprint, &parameters, &record, f64::from(target));
+        let expected = burns(&blueprint, &parameters, &record, &target);
         let flat = |lists: &[Vec<f32>]| lists.iter().flatten().copied().map(f64::from).collect::<Vec<f64>>();
         let (found_flat, expected_flat) = (flat(&found), flat(&expected));
         let norm = expected_flat.iter().map(|x| x * x).sum::<f64>().sqrt();
@@ -145,7 +153,7 @@ proptest! {
         let blueprint = Blueprint::new(&with_layers(&layers), width, 1).unwrap();
         let (parameters, record) = drawn(seed, &blueprint, width);
         let mut factors = Factors::new(&factoring(&blueprint));
-        Recordwise::new(&blueprint, &parameters).gradient(&record, 1.0, &mut factors);
+        Recordwise::new(&blueprint, &parameters).gradient(&record, &[1.0], &mut factors);
         // The gradient behind the convolution is the residual times the classification layer's weights.
         let residual = factors.outer(0).1[0];
         let delta = |f: usize, t: usize| residual * f64::from(parameters[1][[f * width + t, 0]]);
@@ -228,7 +236,7 @@ fn clipped_sums_are_those_of_burns_gradients_clipped_one_by_one() {
     let units = part.units(records.len(), None).unwrap();
     let sum = part
         .step_factored(&units, &shape, |i, out| {
-            network.gradient(&records[i], (i % 2) as f64, out);
+            network.gradient(&records[i], &[(i % 2) as f64], out);
             true
         })
         .unwrap();
@@ -236,7 +244,7 @@ fn clipped_sums_are_those_of_burns_gradients_clipped_one_by_one() {
     let mut expected: Vec<Vec<f64>> = found.iter().map(|list| vec![0.0; list.len()]).collect();
     let mut n_clipped = 0;
     for (i, record) in records.iter().enumerate() {
-        let own = burns(&blueprint, &parameters, record, (i % 2) as f64);
+        let own = burns(&blueprint, &parameters, record, &[(i % 2) as f64]);
         let norm = own.iter().flatten().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
         n_clipped += usize::from(norm > clipping_norm);
         let scale = (clipping_norm / norm).min(1.0);
@@ -347,7 +355,7 @@ fn with_next_to_no_noise_a_model_is_close_to_one_without_privacy() {
     // The network's own score, which the view of its features carries.
     let scaled = public.scaler.apply(test.embeddings.view()).unwrap();
     let features = lower.network.forward(scaled.view()).unwrap();
-    let score = &public.views[&cryptotl_model::HeadInputs::Features].projection.score;
+    let score = &public.views[&cryptotl_model::HeadInputs::Features].projection.scores[0];
     let network = accuracy(&score.of_rows(features.view()), &test);
     assert!(network > expected - 0.03, "{network} {expected}");
     // DP-SGD moved it from where the made-up records left it.
@@ -372,6 +380,85 @@ fn with_next_to_no_noise_a_model_is_close_to_one_without_privacy() {
     let path = folder.path().join("p");
     public.write(&path).unwrap();
     assert_eq!(cryptotl_model::PublicModel::read(&path).unwrap().0, public);
+}
+
+/// Three classes, at the corners of a triangle.
+fn three_classes(n: usize, rng: &mut ChaCha8Rng) -> Records {
+    let mut records = source(n, rng);
+    records.header.label_names = vec!["red".into(), "green".into(), "blue".into()];
+    let labels = records.labels.as_mut().unwrap();
+    for (i, mut row) in records.embeddings.rows_mut().into_iter().enumerate() {
+        if labels[i] == UNLABELED || labels[i] == 7 {
+            continue;
+        }
+        let class = (i % 3) as u32;
+        labels[i] = class;
+        let angle = f64::from(class) * 2.1;
+        row[0] = row[0] * 0.5 + (0.2 * angle.cos()) as f32;
+        row[1] = row[1] * 0.5 + (0.2 * angle.sin()) as f32;
+    }
+    records
+}
+
+#[test]
+fn of_more_than_two_labels_each_has_a_score() {
+    let mut rng = stream(21, 0);
+    let (records, test) = (three_classes(3000, &mut rng), three_classes(1000, &mut rng));
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = ledger(&folder, 4.0);
+    let job = job(config(), &records);
+    let nearly_exact = Terms { order: Some(Order::MIN), ..terms(&ledger, 1e6) };
+    let plan = job.plan(&nearly_exact, Description::new()).unwrap();
+    let Event::Sequence(sequence) = plan.event() else { panic!() };
+    assert_eq!(sequence.parts[1].dimension, 3 * (WIDTH + 1));
+    let released = job.train(on_public_data(&plan).parts(), &records).unwrap();
+    let header = TranscriptHeader {
+        config: job.config.clone(),
+        encoder: records.header.encoder.clone(),
+        label_names: records.header.label_names.clone(),
+        source: "clinic".into(),
+        population: "clinic".into(),
+        guarantee: plan.guarantee().clone(),
+        event: plan.event().clone(),
+        description: plan.description().clone(),
+        witness: ledger.status().unwrap().head,
+    };
+    let transcript = Transcript { header, released };
+    let (lower, public) = transcript.publish().unwrap();
+    assert_eq!((public.zero_shot.len(), public.label_names.len()), (3, 3));
+    let again = Transcript::from_bytes(&transcript.to_bytes().unwrap(), "t".as_ref()).unwrap();
+    assert_eq!(again.publish().unwrap(), (lower.clone(), public.clone()));
+
+    let right = |scores: Array2<f64>| {
+        let labels = test.labels.as_ref().unwrap();
+        let best = |row: ndarray::ArrayView1<f64>| (0..3).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap();
+        let labeled = (0..1000).filter(|&i| labels[i] < 3);
+        let rights: Vec<bool> = labeled.map(|i| best(scores.row(i)) == labels[i] as usize).collect();
+        rights.iter().filter(|r| **r).count() as f64 / rights.len() as f64
+    };
+    let clean = test.embeddings.mapv(|x| if x.is_finite() { f64::from(x) } else { 0.0 });
+    let usable: Vec<usize> = (0..3000).filter(|i| i % 50 > 1).collect();
+    let rows = records.embeddings.select(Axis(0), &usable).mapv(f64::from);
+    let labels: Vec<u32> = usable.iter().map(|&i| records.labels.as_ref().unwrap()[i]).collect();
+    let reference = crate::source::linear_score(&rows, &targets(&labels, 3), 1.0).unwrap();
+    let of = |scores: &[cryptotl_model::LinearScore]| right(crate::source::of_rows(scores, clean.view()));
+    let (expected, found) = (of(&reference), of(&public.zero_shot));
+    assert!(expected > 0.8 && found > expected - 0.03, "{found} {expected}");
+    // The features tell the classes apart as well: a head on them without privacy.
+    let features = |records: &Records| {
+        let scaled = public.scaler.apply(records.embeddings.view()).unwrap();
+        lower.network.forward(scaled.view()).unwrap().mapv(|x| if x.is_finite() { x } else { 0.0 })
+    };
+    let of_features = features(&records).select(Axis(0), &usable);
+    let head = crate::source::linear_score(&of_features, &targets(&labels, 3), 1.0).unwrap();
+    let network = right(crate::source::of_rows(&head, features(&test).view()));
+    assert!(network > expected - 0.05, "{network} {expected}");
+
+    let bytes = transcript.to_bytes().unwrap();
+    let mut two = Transcript::from_bytes(&bytes, "t".as_ref()).unwrap();
+    two.header.label_names.pop();
+    let error = Transcript::from_bytes(&two.to_bytes().unwrap(), "t".as_ref()).unwrap_err().to_string();
+    assert!(error.contains("does not fit") || error.contains("do not fit"), "{error}");
 }
 
 #[test]
@@ -446,7 +533,7 @@ fn what_would_have_to_look_at_the_source_is_refused() {
     balanced.training.balance = Balance::Labels;
     assert!(refused(balanced, records.outline()).contains("counting private labels"));
     let unlabeled = Records { labels: None, ..records.clone() };
-    assert!(refused(config(), unlabeled.outline()).contains("two --labels"));
+    assert!(refused(config(), unlabeled.outline()).contains("two or more --labels"));
     let folder = tempfile::tempdir().unwrap();
     let mut ledger = ledger(&folder, 4.0);
     let job = job(config(), &records);
@@ -466,7 +553,7 @@ fn a_record_moves_the_sums_by_its_own_contribution_and_nothing_else() {
     let network = Recordwise::new(&blueprint, &parameters);
     let of = |record: &[f64]| {
         let mut factors = Factors::new(&factoring(&blueprint));
-        network.gradient(record, 1.0, &mut factors);
+        network.gradient(record, &[1.0], &mut factors);
         in_full(&blueprint, &mut factors)
     };
     let rows: Vec<Vec<f64>> = (0..9).map(|i| drawn(50 + i, &blueprint, WIDTH).1).collect();

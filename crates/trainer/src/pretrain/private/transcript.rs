@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::PretrainConfig;
 use crate::error::Result;
+use crate::head::scores_of;
 use crate::network::Blueprint;
 
 /// The header of a transcript.
@@ -22,7 +23,7 @@ pub struct TranscriptHeader {
     pub config: PretrainConfig,
     /// The encoder of the source's embeddings.
     pub encoder: EncoderId,
-    /// The two declared labels.
+    /// The declared labels.
     pub label_names: Vec<String>,
     /// The source's name.
     pub source: String,
@@ -56,8 +57,8 @@ pub struct Transcript {
 pub(super) struct Released {
     /// The noisy sum of second moments, `[width + 1, width + 1]`; in f32, so that the ledger keeps a copy of wide ones.
     pub moments: Array2<f32>,
-    /// The zero-shot head.
-    pub zero_shot: LinearScore,
+    /// The zero-shot head, a score for two labels and one for each of more.
+    pub zero_shot: Vec<LinearScore>,
     /// The network's parameters and those of the classification layer on it.
     pub parameters: Vec<Array2<f32>>,
 }
@@ -70,7 +71,7 @@ impl Transcript {
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut document = Document::new(self.header.clone())
             .with("moments", &self.released.moments)
-            .with("zero_shot", &self.released.zero_shot.to_vector());
+            .with("zero_shot", &LinearScore::concatenate(&self.released.zero_shot));
         for (i, parameter) in self.released.parameters.iter().enumerate() {
             document = document.with(format!("parameters.{i}"), parameter);
         }
@@ -90,9 +91,17 @@ impl Transcript {
             remedy: "it is what the ledger recorded of a private pretraining".to_owned(),
         };
         let moments = document.take_matrix_f32("moments", path)?;
-        let zero_shot = LinearScore::from_vector(&document.take_vector("zero_shot", path)?)?;
-        let width = zero_shot.width();
-        let blueprint = Blueprint::new(&document.header.config, width, 1)?;
+        let width = moments.nrows().saturating_sub(1);
+        if moments.dim() != (width + 1, width + 1) || moments.iter().any(|x| !x.is_finite()) {
+            return Err(malformed("its moments do not fit".to_owned()).into());
+        }
+        let scores = scores_of(document.header.label_names.len());
+        let zero_shot = LinearScore::split(&document.take_vector("zero_shot", path)?, width)
+            .map_err(|e| malformed(e.to_string()))?;
+        if zero_shot.len() != scores {
+            return Err(malformed("its zero-shot head does not fit its labels".to_owned()).into());
+        }
+        let blueprint = Blueprint::new(&document.header.config, width, scores)?;
         let parameters = blueprint.slots().iter().enumerate().map(|(i, slot)| {
             let parameter = document.take_matrix_f32(&format!("parameters.{i}"), path)?;
             let fits = parameter.shape() == slot.shape && parameter.iter().all(|x| x.is_finite());
@@ -103,9 +112,6 @@ impl Transcript {
             }
         });
         let parameters = parameters.collect::<Result<Vec<_>>>()?;
-        if moments.dim() != (width + 1, width + 1) || moments.iter().any(|x| !x.is_finite()) {
-            return Err(malformed("its moments do not fit".to_owned()).into());
-        }
         let released = Released { moments, zero_shot, parameters };
         Ok(Self { header: document.finish(path)?, released })
     }
