@@ -67,7 +67,7 @@ impl LinearScore {
     /// [`ModelError::Invalid`] when the vector is not that of one or more such scores, or not finite.
     pub fn split(vector: &Array1<f64>, width: usize) -> Result<Vec<Self>> {
         let each = width.saturating_add(1);
-        if vector.is_empty() || vector.len() % each != 0 {
+        if vector.is_empty() || !vector.len().is_multiple_of(each) {
             let fact = format!("{} numbers are not those of scores of {width} inputs", vector.len());
             return Err(ModelError::invalid("score", fact, "export the model again"));
         }
