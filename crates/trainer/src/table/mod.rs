@@ -23,6 +23,7 @@
 mod collector;
 mod input;
 mod json_lines;
+mod pages;
 mod parquet;
 mod separated;
 
@@ -32,6 +33,7 @@ use cryptotl_model::{SourceColumn, UNLABELED};
 
 use self::collector::{Collector, Numbers};
 use self::input::{Format, open};
+pub use self::parquet::decodes_foreign_bytes;
 use crate::error::{Result, TrainerError};
 
 /// The longest field of a record that is kept.

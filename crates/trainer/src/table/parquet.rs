@@ -1,18 +1,21 @@
 //! Parquet: the wanted columns, some records at a time.
 //!
 //! The columns are read as the bytes and numbers that the file holds, so that no text in them can be an
-//! error.
+//! error. The library's decoders panic on some damaged files; here that is an error as any other.
 
+use std::cell::Cell;
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use ::parquet::basic::{ConvertedType, Type as Physical};
-use ::parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use ::parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use ::parquet::data_type::{AsBytes, DataType};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use ::parquet::schema::types::ColumnDescPtr;
 
+use super::pages::Pages;
 use super::{Columns, Fields, MAX_FIELD_BYTES, N_FIELDS, Rows};
 use crate::error::{Result, TrainerError};
 
@@ -46,7 +49,7 @@ impl Parquet {
     /// Reads the schema.
     pub fn new(path: &Path, columns: &Columns) -> Result<Self> {
         let file = File::open(path).map_err(|e| TrainerError::io(path, e))?;
-        let file = SerializedFileReader::new(file).map_err(|e| damaged(path, e))?;
+        let file = guarded(path, || SerializedFileReader::new(file))?;
         let schema = file.metadata().file_metadata().schema_descr();
         let roots: Vec<String> =
             schema.root_schema().get_fields().iter().map(|f| f.name().to_owned()).collect();
@@ -70,7 +73,9 @@ impl Parquet {
         let mut columns = [const { None }; N_FIELDS];
         for (column, place) in columns.iter_mut().zip(self.places) {
             let Some(place) = place else { continue };
-            let (description, reader) = (schema.column(place), group.get_column_reader(place)?);
+            let description = schema.column(place);
+            let pages = Pages::new(group.get_column_page_reader(place)?, description.max_def_level() > 0);
+            let reader = get_column_reader(description.clone(), Box::new(pages));
             *column = Some(Column { description, reader, fields: Vec::new() });
         }
         let n_left = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
@@ -84,14 +89,14 @@ impl Rows for Parquet {
             if self.next_group == self.file.num_row_groups() {
                 return Ok(false);
             }
-            self.group = Some(self.open_group(self.next_group).map_err(|e| damaged(&self.path, e))?);
+            self.group = Some(guarded(&self.path, || self.open_group(self.next_group))?);
             self.next_group += 1;
         }
         let Some(group) = &mut self.group else { return Ok(false) };
         group.n_left -= 1;
         for (field, column) in fields.iter_mut().zip(&mut group.columns) {
             if let Some(column) = column {
-                *field = column.next().map_err(|e| damaged(&self.path, e))?;
+                *field = guarded(&self.path, || column.next())?;
             }
         }
         Ok(true)
@@ -158,6 +163,25 @@ fn read<T: DataType>(
         _ => values.next().map_or_else(Vec::new, &text),
     };
     Ok(levels.iter().take(n_records).map(field).collect())
+}
+
+thread_local! {
+    static DECODES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is in a decoder whose panics mean a damaged file, so that they need no words of their own.
+pub fn decodes_foreign_bytes() -> bool {
+    DECODES.get()
+}
+
+/// What a decoder makes of a file's bytes.
+fn guarded<T>(path: &Path, decode: impl FnOnce() -> std::result::Result<T, ParquetError>) -> Result<T> {
+    DECODES.set(true);
+    // What it was at is not used again: an error ends the reading.
+    let outcome = catch_unwind(AssertUnwindSafe(decode));
+    DECODES.set(false);
+    let panicked = |_| Err(ParquetError::General("a part of it is not what its header says".to_owned()));
+    outcome.unwrap_or_else(panicked).map_err(|e| damaged(path, e))
 }
 
 fn damaged(path: &Path, e: ParquetError) -> TrainerError {

@@ -1,11 +1,15 @@
 use std::io::Write;
+use std::sync::LazyLock;
 
+use ::parquet::basic::Encoding;
 use ::parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
-use ::parquet::file::properties::WriterProperties;
+use ::parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::parser::parse_message_type;
+use proptest::prelude::*;
 
 use super::*;
+use crate::alteration::alterations;
 
 fn columns(id: Option<&str>) -> Columns {
     Columns {
@@ -40,10 +44,29 @@ fn zstandard(content: &[u8]) -> Vec<u8> {
 
 /// A table of optional byte columns, without the annotation that says UTF-8, and one of numbers.
 fn parquet(schema: &str, bytes: &[&[Option<&[u8]>]], numbers: &[i64]) -> Vec<u8> {
+    parquet_by(WriterProperties::builder(), schema, bytes, numbers)
+}
+
+/// The same with texts as lengths and then their bytes, or as what they share with the one before.
+fn delta_parquet(
+    encoding: Encoding,
+    version: WriterVersion,
+    schema: &str,
+    bytes: &[&[Option<&[u8]>]],
+) -> Vec<u8> {
+    let properties = WriterProperties::builder().set_dictionary_enabled(false);
+    parquet_by(properties.set_encoding(encoding).set_writer_version(version), schema, bytes, &[])
+}
+
+fn parquet_by(
+    properties: WriterPropertiesBuilder,
+    schema: &str,
+    bytes: &[&[Option<&[u8]>]],
+    numbers: &[i64],
+) -> Vec<u8> {
     let schema = parse_message_type(schema).unwrap().into();
     let mut packed = Vec::new();
-    let properties =
-        WriterProperties::builder().set_compression(::parquet::basic::Compression::SNAPPY).build();
+    let properties = properties.set_compression(::parquet::basic::Compression::SNAPPY).build();
     let mut file = SerializedFileWriter::new(&mut packed, schema, properties.into()).unwrap();
     if bytes.is_empty() {
         file.close().unwrap();
@@ -87,6 +110,11 @@ fn all_formats_give_the_same_texts() {
         ("t.tsv", tsv.as_bytes().to_vec()),
         ("T.JSONL", jsonl.as_bytes().to_vec()),
         ("t.parquet", parquet(TWO, &bytes, &[])),
+        (
+            "t.parquet",
+            delta_parquet(Encoding::DELTA_LENGTH_BYTE_ARRAY, WriterVersion::PARQUET_1_0, TWO, &bytes),
+        ),
+        ("t.parquet", delta_parquet(Encoding::DELTA_BYTE_ARRAY, WriterVersion::PARQUET_2_0, TWO, &bytes)),
         ("t.csv.gz", gzip(csv.as_bytes())),
         ("t.tsv.zst", zstandard(tsv.as_bytes())),
         ("t.jsonl.gz", [gzip(&jsonl.as_bytes()[..20]), gzip(&jsonl.as_bytes()[20..])].concat()),
@@ -94,6 +122,51 @@ fn all_formats_give_the_same_texts() {
     ] {
         let (_folder, path) = write(name, &content);
         assert_eq!(read_texts(&path, &columns(Some("id")), &labels()).unwrap(), expected, "{name}");
+    }
+}
+
+/// A table in each format, of texts that repeat themselves and some that do not.
+static WHOLE: LazyLock<Vec<(&str, Vec<u8>)>> = LazyLock::new(|| {
+    let texts: Vec<String> =
+        (0..60).map(|i| format!("text {} \u{e4}, {}", i % 7, "x".repeat(i % 5))).collect();
+    let label = |i: usize| ["negative", "positive", "other"][i % 3];
+    let csv: String =
+        texts.iter().enumerate().map(|(i, text)| format!("{i},{},\"{text}\"\n", label(i))).collect();
+    let csv = format!("id,label,text\n{csv}");
+    let jsonl: String = texts
+        .iter()
+        .enumerate()
+        .map(|(i, text)| format!("{{\"id\":{i},\"label\":\"{}\",\"text\":\"{text}\"}}\n", label(i)))
+        .collect();
+    let ids: Vec<String> = (0..60).map(|i| i.to_string()).collect();
+    let ids: Vec<Option<&[u8]>> = ids.iter().map(|id| Some(id.as_bytes())).collect();
+    let labels: Vec<Option<&[u8]>> = (0..60).map(|i| Some(label(i).as_bytes())).collect();
+    let texts: Vec<Option<&[u8]>> =
+        texts.iter().enumerate().map(|(i, text)| (i % 4 > 0).then_some(text.as_bytes())).collect();
+    let columns: [&[Option<&[u8]>]; 3] = [&ids, &labels, &texts];
+    vec![
+        ("t.csv", csv.clone().into_bytes()),
+        ("t.jsonl", jsonl.clone().into_bytes()),
+        ("t.parquet", parquet(TWO, &columns, &[])),
+        (
+            "t.parquet",
+            delta_parquet(Encoding::DELTA_LENGTH_BYTE_ARRAY, WriterVersion::PARQUET_2_0, TWO, &columns),
+        ),
+        ("t.parquet", delta_parquet(Encoding::DELTA_BYTE_ARRAY, WriterVersion::PARQUET_1_0, TWO, &columns)),
+        ("t.csv.gz", gzip(csv.as_bytes())),
+        ("t.jsonl.zst", zstandard(jsonl.as_bytes())),
+    ]
+});
+
+proptest! {
+    #[test]
+    fn an_altered_table_is_a_table_or_refused(alteration in alterations(), which in 0..7_usize) {
+        let (name, whole) = &WHOLE[which];
+        let (_folder, path) = write(name, &alteration.of(whole));
+        if let Ok(texts) = read_texts(&path, &columns(Some("id")), &labels()) {
+            prop_assert_eq!(texts.labels.map(|labels| labels.len()), Some(texts.ids.len()));
+            prop_assert_eq!(texts.texts.len(), texts.ids.len());
+        }
     }
 }
 
