@@ -49,9 +49,9 @@ const FIGURES: &str =
 
 fn report(folder: &Path) -> PathBuf {
     steps::prepare(folder);
-    steps::succeed(folder, &steps::finetune("1", "f.safetensors", "head.safetensors"));
-    steps::succeed(folder, &steps::finetune("0.5", "f.safetensors", "second.safetensors"));
-    steps::succeed(
+    common::succeed(folder, &steps::finetune("1", "f.safetensors", "head.safetensors"));
+    common::succeed(folder, &steps::finetune("0.5", "f.safetensors", "second.safetensors"));
+    common::succeed(
         folder,
         "--json audit --runs 800 --head head.safetensors --ledger budget --model lower.public.safetensors --output audit",
     );

@@ -5,19 +5,9 @@ mod common;
 mod main_job;
 
 use std::path::Path;
-use std::process::{Command, Output};
 
+use common::{run, succeed};
 use main_job::{CONFIG, POLICY, records};
-
-fn run(folder: &Path, arguments: &str) -> Output {
-    Command::new(common::cryptotl()).current_dir(folder).args(arguments.split_whitespace()).output().unwrap()
-}
-
-fn succeed(folder: &Path, arguments: &str) -> serde_json::Value {
-    let output = run(folder, arguments);
-    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap_or_default()
-}
 
 fn finetune(method: &str, epsilon: &str) -> String {
     format!(

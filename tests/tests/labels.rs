@@ -3,13 +3,11 @@
 mod common;
 #[path = "common/main_job.rs"]
 mod main_job;
-#[path = "common/steps.rs"]
-mod steps;
 
 use cryptotl_model::{HeadInputs, PublicModel, Records};
 
+use common::{refuse, run, succeed};
 use main_job::{CONFIG, POLICY, records};
-use steps::{run, succeed};
 
 /// Records whose label is the sector of the plane that their first two numbers lie in.
 fn sectors(n: usize, seed: u64) -> Records {
@@ -114,12 +112,12 @@ fn three_labels_go_from_the_sources_to_the_report() {
     altered["accuracy"]["value"] = 0.999.into();
     altered["accuracy"]["high"] = 1.0.into();
     std::fs::write(path.join("v.json"), altered.to_string()).unwrap();
-    steps::refuse(path, check, 1, "not what the cells give");
+    refuse(path, check, 1, "not what the cells give");
     std::fs::write(path.join("v.json"), honest.replace('\n', "\n ")).unwrap();
-    steps::refuse(path, check, 1, "the ledger recorded another release");
+    refuse(path, check, 1, "the ledger recorded another release");
     altered["version"] = 2.into();
     std::fs::write(path.join("v.json"), altered.to_string()).unwrap();
-    steps::refuse(path, check, 1, "of version 2");
+    refuse(path, check, 1, "of version 2");
     std::fs::write(path.join("v.json"), honest).unwrap();
 
     succeed(
@@ -167,5 +165,5 @@ fn a_private_source_may_have_three_labels() {
     one.labels = Some(vec![0; 100]);
     one.write(&path.join("one.safetensors")).unwrap();
     let of_one = "pretrain --config model.toml --source one.safetensors --epsilon 1 --ledger budget --output x.safetensors";
-    steps::refuse(path, of_one, 1, "declares 1 labels");
+    refuse(path, of_one, 1, "declares 1 labels");
 }

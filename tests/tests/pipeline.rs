@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 use cryptotl_model::format::{Document, Header};
 use cryptotl_model::{Digest, Records};
 
+use common::{command, refuse, run, succeed};
 use main_job::{CONFIG, POLICY, records};
-use steps::{command, finetune, prepare, refuse, run, succeed};
+use steps::{finetune, prepare};
 
 /// A folder with a model, extracted features and an untouched ledger.
 fn prepared() -> tempfile::TempDir {

@@ -5,35 +5,13 @@ mod common;
 mod main_job;
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use cryptotl_model::{LowerModel, PublicModel, SourceColumn};
 
+use common::{command, refuse, succeed};
 use main_job::{CONFIG, records};
-
-fn command(folder: &Path, arguments: &str) -> Command {
-    let mut command = Command::new(common::cryptotl());
-    command.current_dir(folder).args(arguments.split_whitespace());
-    command
-}
-
-fn run(folder: &Path, arguments: &str) -> Output {
-    command(folder, arguments).output().unwrap()
-}
-
-fn succeed(folder: &Path, arguments: &str) -> serde_json::Value {
-    let output = run(folder, arguments);
-    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap_or_default()
-}
-
-fn refuse(folder: &Path, arguments: &str, fact: &str) {
-    let output = run(folder, arguments);
-    let words = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{arguments}: {words}");
-    assert!(words.contains(fact), "{arguments}: {words}");
-}
 
 fn bytes(folder: &Path, name: &str) -> Vec<u8> {
     std::fs::read(folder.join(name)).unwrap()
@@ -76,8 +54,8 @@ fn a_killed_training_goes_on_to_the_same_files() {
     assert!(passes() < PASSES, "it was killed on its way");
 
     // Only the same job may go on from the state.
-    refuse(path, &killed.replace("--source b.safetensors", ""), "another configuration or other sources");
-    refuse(path, &format!("{killed} --seed 8"), "another configuration or other sources");
+    refuse(path, &killed.replace("--source b.safetensors", ""), 1, "another configuration or other sources");
+    refuse(path, &format!("{killed} --seed 8"), 1, "another configuration or other sources");
     let resumed = succeed(path, &format!("--json {killed}"));
     assert_eq!(resumed["epochs"], PASSES);
     assert!(!path.join("state").exists(), "the state is removed at the end");
@@ -129,6 +107,7 @@ fn each_source_has_a_name_and_figures_of_its_own() {
     refuse(
         path,
         "pretrain --config model.toml --source x=b.safetensors --source x=a.train.safetensors --output m.safetensors",
+        1,
         "two sources are called x",
     );
     assert!(!path.join("m.safetensors").exists());
@@ -197,6 +176,6 @@ fn the_papers_text_file_becomes_a_model_that_encryption_evaluates() {
         "--json extract --model lower.safetensors --input private.safetensors --output f.safetensors",
     );
     assert!(extracted["max_error"].as_f64().unwrap() < 1e-2, "{extracted}");
-    refuse(path, &job.replace("lower.txt", "source.safetensors"), "cannot import source.safetensors");
-    refuse(path, &job.replace("lower.txt", "absent.txt"), "cannot read absent.txt");
+    refuse(path, &job.replace("lower.txt", "source.safetensors"), 1, "cannot import source.safetensors");
+    refuse(path, &job.replace("lower.txt", "absent.txt"), 1, "cannot read absent.txt");
 }

@@ -5,34 +5,12 @@ mod common;
 mod main_job;
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use common::{command, refuse, run, succeed};
 use cryptotl_model::PublicModel;
 use main_job::{CONFIG, POLICY, records};
-
-fn command(folder: &Path, arguments: &str) -> Command {
-    let mut command = Command::new(common::cryptotl());
-    command.current_dir(folder).args(arguments.split_whitespace());
-    command
-}
-
-fn run(folder: &Path, arguments: &str) -> Output {
-    command(folder, arguments).output().unwrap()
-}
-
-fn succeed(folder: &Path, arguments: &str) -> serde_json::Value {
-    let output = run(folder, arguments);
-    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap_or_default()
-}
-
-fn refuse(folder: &Path, arguments: &str, code: i32, fact: &str) {
-    let output = run(folder, arguments);
-    let words = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{arguments}: {words}");
-    assert!(words.contains(fact), "{arguments}: {words}");
-}
 
 fn shown(folder: &Path) -> serde_json::Value {
     succeed(folder, "--json ledger show --ledger clinic")

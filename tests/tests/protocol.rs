@@ -9,9 +9,10 @@ mod tiny;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use common::run;
 use cryptotl_model::Records;
 use ndarray::Array2;
-use parties::{DECRYPT, ENCRYPT, EVALUATE, KEYGEN, PLAN, Parties, run, send, succeed};
+use parties::{DECRYPT, ENCRYPT, EVALUATE, KEYGEN, PLAN, Parties, send, succeed};
 
 fn refuse(folder: &Path, arguments: &str, code: i32, fact: &str) {
     let output = run(folder, arguments);

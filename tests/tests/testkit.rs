@@ -16,8 +16,9 @@ mod tiny;
 
 use std::path::{Path, PathBuf};
 
+use common::run;
 use cryptotl_model::Digest;
-use parties::{DECRYPT, ENCRYPT, EVALUATE, KEYGEN, Parties, run, send, succeed};
+use parties::{DECRYPT, ENCRYPT, EVALUATE, KEYGEN, Parties, send, succeed};
 use toml::{Table, Value};
 
 /// Bytes of a secret key file before its first digest, for `n8192-q28x6-p34`.

@@ -10,7 +10,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use steps::{finetune, prepare, refuse, run, succeed};
+use common::{refuse, run, succeed};
+use steps::{finetune, prepare};
 
 /// A folder with a released head, its card, its report, and the ledger as it was before.
 fn released() -> tempfile::TempDir {

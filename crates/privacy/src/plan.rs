@@ -94,6 +94,17 @@ pub struct ReleasePlan {
     description: Description,
 }
 
+/// Whether sums of contributions of this size and norm can be planned.
+fn check_contributions(dimension: usize, clipping_norm: f64) -> Result<(), PlanError> {
+    if !(1..=MAX_DIMENSION).contains(&dimension) {
+        return Err(PlanError::Dimension { dimension });
+    }
+    if !(MIN_CLIPPING_NORM..=MAX_CLIPPING_NORM).contains(&clipping_norm) {
+        return Err(PlanError::ClippingNorm { clipping_norm });
+    }
+    Ok(())
+}
+
 impl ReleasePlan {
     /// Plans `steps` sums with the least Gaussian DP noise that the request allows; norms are Euclidean.
     ///
@@ -181,12 +192,7 @@ impl ReleasePlan {
             adjacency,
             description,
         } = request;
-        if !(1..=MAX_DIMENSION).contains(&dimension) {
-            return Err(PlanError::Dimension { dimension });
-        }
-        if !(MIN_CLIPPING_NORM..=MAX_CLIPPING_NORM).contains(&clipping_norm) {
-            return Err(PlanError::ClippingNorm { clipping_norm });
-        }
+        check_contributions(dimension, clipping_norm)?;
         if !(0.0..=MAX_SLACK * clipping_norm).contains(&slack) {
             return Err(PlanError::Slack { slack, clipping_norm });
         }

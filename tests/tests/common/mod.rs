@@ -1,6 +1,8 @@
-//! Where the binary is.
+//! Where the binary is, and what it says and does in a folder.
+#![allow(dead_code)] // each test file uses some of this
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 /// The `cryptotl` binary of the profile that this test was built with.
 pub fn cryptotl() -> PathBuf {
@@ -13,4 +15,30 @@ pub fn cryptotl() -> PathBuf {
         binary.display()
     );
     binary
+}
+
+/// The binary in a folder, with arguments that have no spaces in them.
+pub fn command(folder: &Path, arguments: &str) -> Command {
+    let mut command = Command::new(cryptotl());
+    command.current_dir(folder).args(arguments.split_whitespace());
+    command
+}
+
+pub fn run(folder: &Path, arguments: &str) -> Output {
+    command(folder, arguments).output().unwrap()
+}
+
+/// What it prints as JSON, if it does.
+pub fn succeed(folder: &Path, arguments: &str) -> serde_json::Value {
+    let output = run(folder, arguments);
+    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap_or_default()
+}
+
+/// It ends with this code and says this.
+pub fn refuse(folder: &Path, arguments: &str, code: i32, fact: &str) {
+    let output = run(folder, arguments);
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments}: {words}");
+    assert!(words.contains(fact), "{arguments}: {words}");
 }

@@ -1,20 +1,14 @@
 //! A model owner and a data owner, in one folder each, and the commands that each of them runs.
 
 use std::path::Path;
-use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
 use crate::{common, tiny};
 
-pub fn run(folder: &Path, arguments: &str) -> Output {
-    Command::new(common::cryptotl()).current_dir(folder).args(arguments.split_whitespace()).output().unwrap()
-}
-
+/// What a step prints.
 pub fn succeed(folder: &Path, arguments: &str) -> serde_json::Value {
-    let output = run(folder, &format!("--json {arguments}"));
-    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    common::succeed(folder, &format!("--json {arguments}"))
 }
 
 /// What crosses from one party to the other.

@@ -1,6 +1,6 @@
 //! Plans of sums over Poisson samples: what stochastic gradient descent wants.
 
-use super::{Description, MAX_CLIPPING_NORM, MAX_DIMENSION, MIN_CLIPPING_NORM, PlanError, ReleasePlan};
+use super::{Description, PlanError, ReleasePlan, check_contributions};
 use crate::accountant::Accountant;
 use crate::accountant::pld::Releases;
 use crate::accountant::tcdp::Order;
@@ -17,10 +17,10 @@ pub struct SampledSumRequest {
     pub epsilon: Epsilon,
     /// The delta of the ledger that will be charged.
     pub delta: Delta,
-    /// Coordinates of one contribution, at least 1 and at most [`MAX_DIMENSION`].
+    /// Coordinates of one contribution, at least 1 and at most [`MAX_DIMENSION`](super::MAX_DIMENSION).
     pub dimension: usize,
     /// C, the Euclidean norm to which one unit's contribution is clipped, in input units; from
-    /// [`MIN_CLIPPING_NORM`] to [`MAX_CLIPPING_NORM`]. Chosen without looking at private data.
+    /// [`MIN_CLIPPING_NORM`](super::MIN_CLIPPING_NORM) to [`MAX_CLIPPING_NORM`](super::MAX_CLIPPING_NORM). Chosen without looking at private data.
     pub clipping_norm: f64,
     /// q, the probability with which a unit takes part in a step, from 1e-9 to 1. A sum's expected number of
     /// units is q times the private number of units; divide by q times the *public* size.
@@ -56,12 +56,7 @@ impl ReleasePlan {
             unit,
             description,
         } = request;
-        if !(1..=MAX_DIMENSION).contains(&dimension) {
-            return Err(PlanError::Dimension { dimension });
-        }
-        if !(MIN_CLIPPING_NORM..=MAX_CLIPPING_NORM).contains(&clipping_norm) {
-            return Err(PlanError::ClippingNorm { clipping_norm });
-        }
+        check_contributions(dimension, clipping_norm)?;
         // A little of delta is for the grid, so that the first noise fits.
         let most = Delta::new(delta.get() * (1.0 - 1e-6)).unwrap_or(delta);
         let mut noise =

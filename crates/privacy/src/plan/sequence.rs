@@ -1,6 +1,6 @@
 //! Plans of several runs of noisy sums under one charge: what private pretraining wants.
 
-use super::{Description, MAX_CLIPPING_NORM, MAX_DIMENSION, MIN_CLIPPING_NORM, PlanError, ReleasePlan};
+use super::{Description, PlanError, ReleasePlan, check_contributions};
 use crate::accountant::pld::{NOISE_RANGE, Releases};
 use crate::accountant::tcdp::Order;
 use crate::accountant::{Accountant, AccountantError};
@@ -11,10 +11,10 @@ use crate::guarantee::{Adjacency, Delta, Epsilon, Guarantee, PrivacyUnit};
 /// One run of noisy sums in a sequence.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PartRequest {
-    /// Coordinates of one contribution, at least 1 and at most [`MAX_DIMENSION`].
+    /// Coordinates of one contribution, at least 1 and at most [`MAX_DIMENSION`](super::MAX_DIMENSION).
     pub dimension: usize,
     /// C, the Euclidean norm to which one unit's contribution is clipped, in input units; from
-    /// [`MIN_CLIPPING_NORM`] to [`MAX_CLIPPING_NORM`]. Chosen without looking at private data.
+    /// [`MIN_CLIPPING_NORM`](super::MIN_CLIPPING_NORM) to [`MAX_CLIPPING_NORM`](super::MAX_CLIPPING_NORM). Chosen without looking at private data.
     pub clipping_norm: f64,
     /// q, the probability with which a unit takes part in a step, from 1e-9 to 1; 1 is a sum over all units.
     pub sampling_rate: f64,
@@ -93,12 +93,7 @@ fn check(parts: &[PartRequest]) -> Result<(), PlanError> {
         return Err(PlanError::Parts { fact: format!("{} of them, and not 1 to {MAX_PARTS}", parts.len()) });
     }
     for &PartRequest { dimension, clipping_norm, relative_noise, .. } in parts {
-        if !(1..=MAX_DIMENSION).contains(&dimension) {
-            return Err(PlanError::Dimension { dimension });
-        }
-        if !(MIN_CLIPPING_NORM..=MAX_CLIPPING_NORM).contains(&clipping_norm) {
-            return Err(PlanError::ClippingNorm { clipping_norm });
-        }
+        check_contributions(dimension, clipping_norm)?;
         if !(relative_noise.is_finite() && relative_noise > 0.0) {
             return Err(PlanError::Parts { fact: format!("a relative noise of {relative_noise}") });
         }

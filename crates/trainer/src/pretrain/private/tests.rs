@@ -309,16 +309,14 @@ fn accuracy(scores: &Array1<f64>, records: &Records) -> f64 {
     rights.iter().filter(|r| **r).count() as f64 / rights.len() as f64
 }
 
-#[test]
-fn with_next_to_no_noise_a_model_is_close_to_one_without_privacy() {
-    let mut rng = stream(11, 0);
-    let (records, test) = (source(2000, &mut rng), source(1000, &mut rng));
+/// What is released with next to no noise.
+fn nearly_exact(records: &Records) -> Transcript {
     let folder = tempfile::tempdir().unwrap();
     let ledger = ledger(&folder, 4.0);
-    let job = job(config(), &records);
-    let nearly_exact = Terms { order: Some(Order::MIN), ..terms(&ledger, 1e6) };
-    let plan = job.plan(&nearly_exact, Description::new()).unwrap();
-    let released = job.train(on_public_data(&plan).parts(), &records).unwrap();
+    let job = job(config(), records);
+    let terms = Terms { order: Some(Order::MIN), ..terms(&ledger, 1e6) };
+    let plan = job.plan(&terms, Description::new()).unwrap();
+    let released = job.train(on_public_data(&plan).parts(), records).unwrap();
     let header = TranscriptHeader {
         config: job.config.clone(),
         encoder: records.header.encoder.clone(),
@@ -330,7 +328,15 @@ fn with_next_to_no_noise_a_model_is_close_to_one_without_privacy() {
         description: plan.description().clone(),
         witness: ledger.status().unwrap().head,
     };
-    let transcript = Transcript { header, released };
+    Transcript { header, released }
+}
+
+#[test]
+fn with_next_to_no_noise_a_model_is_close_to_one_without_privacy() {
+    let mut rng = stream(11, 0);
+    let (records, test) = (source(2000, &mut rng), source(1000, &mut rng));
+    let job = job(config(), &records);
+    let transcript = nearly_exact(&records);
     let (lower, public) = transcript.publish().unwrap();
     assert_eq!(public.sources[0].records, 1920, "40 records are unlabeled and 40 are broken");
 
@@ -377,6 +383,7 @@ fn with_next_to_no_noise_a_model_is_close_to_one_without_privacy() {
     let privacy = SourcePrivacy::of(&public).unwrap().unwrap();
     assert_eq!(privacy.release, Digest::of(&bytes));
     assert_eq!(privacy.guarantee, transcript.header.guarantee);
+    let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("p");
     public.write(&path).unwrap();
     assert_eq!(cryptotl_model::PublicModel::read(&path).unwrap().0, public);
@@ -404,26 +411,9 @@ fn three_classes(n: usize, rng: &mut ChaCha8Rng) -> Records {
 fn of_more_than_two_labels_each_has_a_score() {
     let mut rng = stream(21, 0);
     let (records, test) = (three_classes(3000, &mut rng), three_classes(1000, &mut rng));
-    let folder = tempfile::tempdir().unwrap();
-    let ledger = ledger(&folder, 4.0);
-    let job = job(config(), &records);
-    let nearly_exact = Terms { order: Some(Order::MIN), ..terms(&ledger, 1e6) };
-    let plan = job.plan(&nearly_exact, Description::new()).unwrap();
-    let Event::Sequence(sequence) = plan.event() else { panic!() };
+    let transcript = nearly_exact(&records);
+    let Event::Sequence(sequence) = &transcript.header.event else { panic!() };
     assert_eq!(sequence.parts[1].dimension, 3 * (WIDTH + 1));
-    let released = job.train(on_public_data(&plan).parts(), &records).unwrap();
-    let header = TranscriptHeader {
-        config: job.config.clone(),
-        encoder: records.header.encoder.clone(),
-        label_names: records.header.label_names.clone(),
-        source: "clinic".into(),
-        population: "clinic".into(),
-        guarantee: plan.guarantee().clone(),
-        event: plan.event().clone(),
-        description: plan.description().clone(),
-        witness: ledger.status().unwrap().head,
-    };
-    let transcript = Transcript { header, released };
     let (lower, public) = transcript.publish().unwrap();
     assert_eq!((public.zero_shot.len(), public.label_names.len()), (3, 3));
     let again = Transcript::from_bytes(&transcript.to_bytes().unwrap(), "t".as_ref()).unwrap();
