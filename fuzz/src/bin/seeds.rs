@@ -8,7 +8,7 @@ use cryptotl_fuzz::{PLAN, network};
 use cryptotl_model::format::write_atomically;
 use cryptotl_model::{
     Digest, EncoderId, HeadInputs, LinearScore, LowerModel, Projection, PublicModel, RankStatistics, Records,
-    RecordsHeader, Scaler, SourceView,
+    RecordsHeader, Scaler, SourceColumn, SourceView,
 };
 use ndarray::array;
 
@@ -39,17 +39,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let certificate = Certificate::measure(&PLAN, &network(), rows.view(), Digest::of(b""), &|_| ())?;
     let public_model = Digest::of(b"model");
-    PlanFile { public_model, contract: contract.clone(), certificate, coupling: Some(PLAN.block_coupling()) }.write(&place("plan_file", "real")?)?;
+    PlanFile { public_model, contract: contract.clone(), certificate, coupling: Some(PLAN.block_coupling()) }
+        .write(&place("plan_file", "real")?)?;
 
     let encoder = EncoderId { name: "tiny".into(), digest: Digest::of(b"tiny") };
-    let header =
-        RecordsHeader { encoder: encoder.clone(), label_names: vec!["no".into(), "yes".into()], extraction: None };
+    let header = RecordsHeader {
+        encoder: encoder.clone(),
+        label_names: vec!["no".into(), "yes".into()],
+        extraction: None,
+    };
     Records {
         header,
         ids: ["a", "b", "c"].map(str::to_owned).to_vec(),
         embeddings: rows.mapv(|x| x as f32),
         features: None,
         labels: Some(vec![0, 1, 1]),
+        persons: Some(vec![Some(0), None, Some(0)]),
+        sources: Some(SourceColumn { names: vec!["films".into()], of_record: vec![Some(0), Some(0), None] }),
     }
     .write(&place("records", "real")?)?;
 
@@ -72,10 +78,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         scores: vec![score.clone()],
     };
     let dimension = projection.dimension_at(1);
-    let statistics = RankStatistics {
-        gram: ndarray::Array2::eye(dimension),
-        start: ndarray::Array1::zeros(dimension),
-    };
+    let statistics =
+        RankStatistics { gram: ndarray::Array2::eye(dimension), start: ndarray::Array1::zeros(dimension) };
     let view = SourceView { projection, ranks: BTreeMap::from([(1, statistics)]) };
     PublicModel {
         name: "tiny".into(),
