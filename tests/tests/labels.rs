@@ -138,7 +138,6 @@ fn a_private_source_may_have_three_labels() {
     let policy = POLICY.replace("3.0", "8.0").replace("2.0", "4.0");
     std::fs::write(path.join("policy.toml"), policy).unwrap();
     sectors(4000, 1).write(&path.join("a.safetensors")).unwrap();
-    sectors(500, 2).write(&path.join("test.safetensors")).unwrap();
     succeed(path, "ledger init --ledger budget --policy policy.toml --population people --public-size 4000");
     let pretrain = "--json pretrain --config model.toml --source a.safetensors --epsilon 4 --ledger budget";
     let trained = succeed(path, &format!("{pretrain} --output m.safetensors"));
@@ -159,11 +158,15 @@ fn a_private_source_may_have_three_labels() {
     let right = test.labels.unwrap().iter().enumerate().filter(|(row, label)| best(*row) == **label).count();
     assert!(right > 350, "{right} of 500");
 
-    // One label has nothing to be told from.
+    // One label has nothing to be told from; that is refused before anything is paid.
+    let entries = || succeed(path, "--json ledger show --ledger budget")["entries"].as_array().map(Vec::len);
+    let paid = entries();
+    assert!(paid.is_some());
     let mut one = sectors(100, 3);
     one.header.label_names.truncate(1);
     one.labels = Some(vec![0; 100]);
     one.write(&path.join("one.safetensors")).unwrap();
     let of_one = "pretrain --config model.toml --source one.safetensors --epsilon 1 --ledger budget --output x.safetensors";
     refuse(path, of_one, 1, "declares 1 labels");
+    assert_eq!(entries(), paid);
 }

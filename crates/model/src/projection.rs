@@ -117,13 +117,14 @@ impl Projection {
         Self { components: self.components.slice(s![..rank, ..]).to_owned(), ..self.clone() }
     }
 
-    /// Fails unless all parts fit inputs of `width` numbers, are finite and keep rows within norm 1.
-    pub fn check(&self, width: usize) -> Result<()> {
+    /// Fails unless all parts fit inputs of `width` numbers and a head with this many scores, are finite and keep rows within
+    /// norm 1. Files of earlier builds have one score that is left out, whatever the head has.
+    pub fn check(&self, width: usize, scores: usize) -> Result<()> {
         let share = self.bias_share.powi(2) + self.score_share.powi(2);
         let fine = self.mean.len() == width
             && self.components.ncols() == width
             && self.rank() > 0
-            && !self.scores.is_empty()
+            && (self.scores.len() == scores || self.scores.len() == 1 && self.score_share == 0.0)
             && self.scores.iter().all(|score| score.width() == width)
             && self.mean.iter().chain(self.components.iter()).all(|x| x.is_finite())
             && (0.0..1.0).contains(&share)
@@ -203,7 +204,8 @@ mod tests {
             let scores = LinearScore::split(&flat, 3).unwrap();
             prop_assert_eq!(LinearScore::concatenate(&scores), flat);
             let projection = projection(scores.clone());
-            projection.check(3).unwrap();
+            projection.check(3, scores.len()).unwrap();
+            prop_assert!(projection.check(3, scores.len() + 1).is_err());
             let row = Array1::from(row.to_vec());
             let z = projection.apply(row.view().insert_axis(ndarray::Axis(0))).unwrap();
             let z = z.row(0);
@@ -236,8 +238,11 @@ mod tests {
             assert!(error.contains(&format!("{numbers} numbers are not those of scores")), "{error}");
         }
         assert!(LinearScore::split(&array![1.0, f64::NAN], 1).is_err());
-        assert!(projection(vec![]).check(3).is_err());
+        assert!(projection(vec![]).check(3, 1).is_err());
         let narrow = LinearScore { weight: array![1.0], bias: 0.0 };
-        assert!(projection(vec![narrow]).check(3).is_err());
+        assert!(projection(vec![narrow]).check(3, 1).is_err());
+        let whole = LinearScore { weight: array![1.0, 0.0, 0.0], bias: 0.0 };
+        let left_out = Projection { score_share: 0.0, ..projection(vec![whole.clone()]) };
+        assert!(left_out.check(3, 4).is_ok() && projection(vec![whole]).check(3, 4).is_err());
     }
 }

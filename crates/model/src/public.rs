@@ -213,7 +213,7 @@ impl PublicModel {
                 score_scale: shares.score_scale,
                 scores: LinearScore::split(&of_view, width).map_err(|e| malformed(e.to_string()))?,
             };
-            projection.check(width).map_err(|e| malformed(e.to_string()))?;
+            projection.check(width, scores).map_err(|e| malformed(e.to_string()))?;
             let mut ranks = BTreeMap::new();
             for &rank in &shares.ranks {
                 let gram = document.take_matrix(&format!("{prefix}.{rank}.gram"), path)?;

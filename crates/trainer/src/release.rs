@@ -251,11 +251,11 @@ impl Head {
             score_scale: header.score_scale,
             scores,
         };
-        projection.check(projection.mean.len()).map_err(|e| malformed(e.to_string()))?;
         let labels = header.label_names.len();
         if labels < 2 {
             return Err(malformed(format!("it has {labels} labels")).into());
         }
+        projection.check(projection.mean.len(), scores_of(labels)).map_err(|e| malformed(e.to_string()))?;
         if weights.len() != scores_of(labels) * projection.dimension()
             || weights.iter().any(|w| !w.is_finite())
         {

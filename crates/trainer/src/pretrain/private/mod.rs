@@ -53,7 +53,7 @@ impl PrivatePretraining {
     /// Checks that a source with this header can be trained on.
     ///
     /// # Errors
-    /// [`TrainerError::Training`] when it does not declare labels, a layer does not fit, or records would have to be counted
+    /// [`TrainerError::Training`] when it does not declare two or more labels, a layer does not fit, or records would have to be counted
     /// for their balance.
     pub fn new(config: PretrainConfig, source: String, outline: RecordsOutline) -> Result<Self> {
         let labels = outline.header.label_names.len();
@@ -183,8 +183,8 @@ impl PrivatePretraining {
         let of_label = targets(&(0..n_labels as u32).collect::<Vec<_>>(), n_labels);
         // A code that is not declared counts as no label.
         let target = |i: usize| {
-            let label = (labels[i] as usize) < n_labels;
-            label.then(|| of_label.row(labels[i] as usize).to_slice().expect("rows are contiguous"))
+            let declared = (labels[i] as usize) < n_labels;
+            declared.then(|| of_label.row(labels[i] as usize).to_slice().expect("rows are contiguous"))
         };
         let [for_moments, for_zero_shot, for_network] = parts else {
             return Err(TrainerError::training(

@@ -79,13 +79,13 @@ impl Transcript {
         let targets = stand.targets(zero_shot);
         let weights = Array1::ones(stand.rows.nrows());
         let mut views = BTreeMap::new();
-        for (kind, inputs, embedding_width, score) in [
+        for (kind, inputs, embedding_width, scores) in [
             (HeadInputs::Embedding, &embeddings, width, Some(zero_shot.clone())),
             (HeadInputs::EmbeddingAndFeatures, &both, width, beside),
             (HeadInputs::Features, &features, 0, top),
         ] {
             let source = ViewSource { inputs, embedding_width, targets: &targets, weights: &weights };
-            views.insert(kind, fit_view(kind, &source, score, &config.head)?);
+            views.insert(kind, fit_view(kind, &source, scores, &config.head)?);
         }
         let public = PublicModel {
             name: config.name.clone(),
