@@ -294,6 +294,14 @@ impl Ledger {
         Status::of(&self.history()?)
     }
 
+    /// The same as it was when the entry `seq` was the last, on the terms of that time.
+    ///
+    /// # Errors
+    /// [`LedgerError::RolledBack`] if the ledger ends before `seq`, [`LedgerError::Corrupt`] if it no longer verifies.
+    pub fn status_as_of(&self, seq: u64) -> Result<Status, LedgerError> {
+        Status::of(&self.history()?.ended_at(seq)?)
+    }
+
     /// Checks that every figure that an entry states follows from what it says was done, epsilon included.
     ///
     /// Opening a ledger recomputes each loss already, and charges are decided by losses; this also recomputes the epsilons

@@ -77,6 +77,18 @@ impl History {
         Ok(())
     }
 
+    /// The ledger as it was when the entry `seq` was the last.
+    pub fn ended_at(mut self, seq: u64) -> Result<History, LedgerError> {
+        let known = usize::try_from(seq).ok().filter(|&index| index < self.entries.len());
+        let Some(last) = known else {
+            return Err(LedgerError::RolledBack { head: self.head.seq, witness: seq });
+        };
+        self.entries.truncate(last + 1);
+        let (_, terms) = check_terms(&self.entries)?;
+        let head = Witness { seq, hash: self.entries[last].hash };
+        Ok(History { terms, head, ..self })
+    }
+
     /// The sum over all charges, recomputed each time.
     pub fn spent(&self) -> Losses {
         self.charges().fold(Losses::NONE, |spent, (_, charge)| spent.plus(Losses::of(&charge.event)))
@@ -442,6 +454,11 @@ mod tests {
         // The last in the chain is in force, not the last by the clock.
         assert_eq!(history.terms.public_size, 1004);
         assert_eq!(history.head.seq, 4);
+        // As of an earlier entry, its terms are in force and it is the last.
+        let earlier = history.clone().ended_at(2).unwrap();
+        assert_eq!((earlier.terms.public_size, earlier.head.seq, earlier.entries.len()), (1002, 2, 3));
+        assert_eq!(earlier.head.hash, history.entries[2].hash);
+        assert!(matches!(history.ended_at(5), Err(LedgerError::RolledBack { head: 4, witness: 5 })));
         assert!(recorded_in(&[2020, 2021]).clock_went_back().is_empty());
     }
 }
