@@ -6,6 +6,7 @@
 pub mod betting;
 pub mod clopper_pearson;
 pub mod crowd;
+mod derived;
 mod evidence;
 pub mod losses;
 pub mod one_run;

@@ -11,12 +11,14 @@ use cryptotl_privacy::audit::crowd::{Crowd, LOW_RATES, PairErrors, Thresholds, m
 use cryptotl_privacy::audit::single::Single;
 use cryptotl_privacy::audit::{
     AUDIT_VERSION, AuditEvidence, AuditSettings, Control, ControlAudit, HEADLINE_CONFIDENCE, Interval,
-    Losses, LowerBound, OneRunAudit, VERDICT_CONFIDENCE, View, contradicts, one_run, verdict, verdict_alpha,
+    Losses, LowerBound, OneRunAudit, Preset, VERDICT_CONFIDENCE, View, contradicts, one_run, verdict,
+    verdict_alpha,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use super::amount;
 use super::state::State;
 use super::target::{Released, Target};
 use crate::error::{Result, TrainerError};
@@ -27,6 +29,8 @@ pub const SINGLE_SCORES: [&str; 2] =
     ["the released numbers along the canary", "the squares of all released numbers"];
 /// Pairs of trainings that place the thresholds.
 const PLACING_PAIRS: usize = 24;
+/// More trainings than anybody makes.
+const MOST_RUNS: usize = 1 << 40;
 /// Of the trainings with one canary, the share on which score and threshold are chosen: one in so many.
 const SELECTION: usize = 4;
 /// Trainings between two looks at the clock.
@@ -359,6 +363,29 @@ fn evidence(sitting: &Sitting, state: &State, completed: bool) -> AuditEvidence 
         seconds: state.seconds,
         verdict_confidence: VERDICT_CONFIDENCE,
     }
+}
+
+/// Stated evidence with everything computed again that follows from the attacked mechanism or from the rest of the evidence.
+/// What was measured stays; whoever altered anything else gets other evidence back.
+pub fn derived(stated: &AuditEvidence, target: &Target) -> AuditEvidence {
+    let AuditSettings { preset, runs, seed, time_budget_seconds, .. } = stated.settings;
+    let planned = match preset {
+        Preset::Custom => amount::runs(runs.min(MOST_RUNS), seed),
+        preset => amount::preset(preset, target, seed),
+    };
+    let mut evidence = stated.clone();
+    evidence.claim = target.claim().clone();
+    let canaries = target.made_up().canaries();
+    evidence.views.iter_mut().for_each(|view| view.canaries = canaries);
+    evidence.one_run.canaries = canaries;
+    let single = &mut evidence.single;
+    single.selection = planned.single_runs / 2 / SELECTION;
+    if stated.completed {
+        single.runs_with = planned.single_runs / 2 - single.selection;
+        single.runs_without = single.runs_with;
+    }
+    evidence.settings = AuditSettings { time_budget_seconds, ..planned };
+    evidence.derived()
 }
 
 fn control(target: &Target, control: Control, errors: &[f64], planned: usize) -> ControlAudit {

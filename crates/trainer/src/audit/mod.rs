@@ -19,6 +19,6 @@ pub mod state;
 pub mod target;
 
 pub use amount::{preset, runs};
-pub use attack::{Sitting, run};
+pub use attack::{Sitting, derived, run};
 pub use state::State;
 pub use target::Target;
