@@ -20,6 +20,8 @@ const FORMAT: &str = "cryptotl-card";
 const VERSION: u32 = 1;
 /// The largest card that is read.
 const MAX_BYTES: u64 = 1 << 20;
+/// The first words of the paragraph about a private source.
+const SOURCE_START: &str = "The model below the head was trained on a private source too";
 /// What stands for the card's own digest while the digest is computed.
 const NO_DIGEST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -46,6 +48,12 @@ pub struct DpBlock {
     pub public_model: String,
     pub encoder: String,
     pub encoder_digest: String,
+    /// How the head's file was called; absent in cards of earlier programs, like the version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The program that wrote the card.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_version: Option<String>,
     /// SHA-256 of the card with zeros in the place of this digest.
     digest: String,
 }
@@ -69,13 +77,14 @@ struct AnyFrontMatter {
 pub struct Card {
     /// The promise in it.
     pub dp: DpBlock,
-    /// Whether nobody edited it since it was written.
+    /// Whether its digest of itself is right: no slip of an editor, but whoever means to can make it right.
     pub is_as_written: bool,
+    text: String,
 }
 
 impl DpBlock {
     /// The block of a head.
-    pub fn of(head: &Head, digest: Digest) -> Self {
+    pub fn of(head: &Head, digest: Digest, name: &str) -> Self {
         let header = &head.header;
         let guarantee = &header.guarantee;
         let mechanism = match serde_json::to_value(&header.event) {
@@ -98,6 +107,8 @@ impl DpBlock {
             public_model: header.public_model.to_string(),
             encoder: header.encoder.name.clone(),
             encoder_digest: header.encoder.digest.to_string(),
+            file: Some(name.to_owned()),
+            tool_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             digest: NO_DIGEST.to_owned(),
         }
     }
@@ -184,7 +195,28 @@ impl Card {
         }
         let is_as_written =
             dp.digest != NO_DIGEST && digest_of(&text.replacen(&dp.digest, NO_DIGEST, 1)) == dp.digest;
-        Ok(Self { dp, is_as_written })
+        Ok(Self { dp, is_as_written, text: text.to_owned() })
+    }
+
+    /// Whether this program writes the card, byte for byte, for a head whose model has this private source.
+    pub fn is_of(&self, head: (&Head, Digest), source: Option<&SourcePrivacy>) -> bool {
+        let name = self.dp.file.as_deref().unwrap_or_default();
+        render(head, source, name).is_ok_and(|text| text == self.text)
+    }
+
+    /// The same but for the paragraph about the people in a private source, which only the public half of the model tells.
+    pub fn is_of_but_for_source(&self, head: (&Head, Digest)) -> bool {
+        let name = self.dp.file.as_deref().unwrap_or_default();
+        let bare = self.text.replacen(&self.dp.digest, NO_DIGEST, 1);
+        let text = match bare.find(SOURCE_START) {
+            Some(start) => match bare[start..].find("\n\n") {
+                Some(length) => format!("{}{}", &bare[..start], &bare[start + length + 2..]),
+                None => return false,
+            },
+            None => bare,
+        };
+        let own = render(head, None, name).ok().and_then(|own| Card::parse(&own).ok());
+        own.is_some_and(|own| own.text.replacen(&own.dp.digest, NO_DIGEST, 1) == text)
     }
 }
 
@@ -205,7 +237,7 @@ fn render(
         library_name: "cryptotl",
         pipeline_tag: "text-classification",
         tags: ["differential-privacy", "text-classification", "transfer-learning"],
-        dp: DpBlock::of(head, digest),
+        dp: DpBlock::of(head, digest, name),
     };
     let text = format!("---\n{}---\n\n{}", serde_saphyr::to_string(&front)?, body(head, source, name));
     Ok(text.replacen(NO_DIGEST, &digest_of(&text), 1))
@@ -222,7 +254,7 @@ fn body(head: &Head, source: Option<&SourcePrivacy>, name: &str) -> String {
     };
     let source = source.map_or_else(String::new, |privacy| {
         format!(
-            "The model below the head was trained on a private source too, whose people have a promise of their own under the \
+            "{SOURCE_START}, whose people have a promise of their own under the \
              ledger of {}. {}\n\n",
             plain(&privacy.population),
             privacy.guarantee.formal_sentence()
@@ -285,6 +317,8 @@ mod tests {
             public_model: "0123456789".to_owned(),
             encoder: "- ---\n---\ninjected: true".to_owned(),
             encoder_digest: "b".repeat(64),
+            file: Some("head.safetensors".to_owned()),
+            tool_version: Some("0.1.0".to_owned()),
             digest: NO_DIGEST.to_owned(),
         }
     }

@@ -112,6 +112,14 @@ impl Confusion {
         self.share(right, labels, self.total(), labels * labels)
     }
 
+    /// The share of units that have the most frequent label, which is the accuracy of always saying it; `None` where the noise
+    /// drowns the number of units.
+    pub fn majority(&self) -> Option<Estimate> {
+        let labels = self.cells.len();
+        let of_label = self.cells.iter().map(|row| row.iter().sum::<f64>());
+        self.share(of_label.reduce(f64::max)?, labels, self.total(), labels * labels)
+    }
+
     /// The share of a label's units that are given it; `None` where the noise drowns their number.
     pub fn recall(&self, label: usize) -> Option<Estimate> {
         let row = self.cells.get(label)?;
@@ -147,6 +155,7 @@ mod tests {
         let half = Z_95 * (0.85_f64 * 0.15 / 200.0).sqrt();
         assert!((accuracy.high - 0.85 - half).abs() < 1e-9 && (accuracy.low - 0.85 + half).abs() < 1e-9);
         assert!((quiet.recall(0).unwrap().value - 0.8).abs() < 1e-12);
+        assert!((quiet.majority().unwrap().value - 0.75).abs() < 1e-12);
         assert!((quiet.recall(1).unwrap().value - 130.0 / 150.0).abs() < 1e-12);
         assert_eq!(quiet.recall(2), None);
         let loud = Confusion { noise: 5.0, ..quiet.clone() };

@@ -42,6 +42,9 @@ pub struct EvidenceArgs {
     /// The table of `bench privacy` on public data: what the head is good for
     #[arg(long, value_name = "FILE")]
     pub table: Option<PathBuf>,
+    /// What `validate` released of this head: its accuracy on private records, with DP noise
+    #[arg(long, value_name = "FILE")]
+    pub validation: Option<PathBuf>,
 }
 
 /// Arguments of `verify`.

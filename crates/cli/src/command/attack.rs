@@ -13,6 +13,7 @@ use cryptotl_trainer::audit::{self, Sitting, State, Target};
 use crate::cli::AttackArgs;
 use crate::exit::Result;
 use crate::progress::Bar;
+use crate::report::NOT_ASKED;
 
 /// Attacks the head's mechanism, on made-up records.
 pub fn attack(head: &Head, args: &AttackArgs) -> Result<Audit> {
@@ -24,7 +25,7 @@ pub fn attack(head: &Head, args: &AttackArgs) -> Result<Audit> {
     };
     if args.no_attack {
         let method = target.claim().method.clone();
-        return Ok(Audit::NotAssessed { method, reason: "no attack was asked for".to_owned() });
+        return Ok(Audit::NotAssessed { method, reason: NOT_ASKED.to_owned() });
     }
     let settings = match (args.runs, args.quick) {
         (Some(runs), _) => audit::runs(runs as usize, args.seed),

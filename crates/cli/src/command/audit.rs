@@ -1,22 +1,25 @@
 //! `audit`: the report that a privacy officer can sign, from the head, the ledger, an attack and whatever evidence is given.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cryptotl_encrypted::PlanFile;
-use cryptotl_model::PublicModel;
 use cryptotl_model::format::{check_writable, write_atomically};
-use cryptotl_privacy::Ledger;
+use cryptotl_model::{Digest, PublicModel};
+use cryptotl_privacy::{Ledger, Status};
 use cryptotl_trainer::Head;
 use serde::Serialize;
 
 use super::attack::{Bounds, attack};
 use super::finetune::check_policy;
 use super::ledger::paid_status;
+use super::validate::{Unpaid, Validation};
 use crate::cli::AuditArgs;
 use crate::exit::{Code, Failure, Result};
 use crate::output::Output;
-use crate::report::{self, BenchmarkRow, Evidence, Report, Verdict, quoted, words};
+use crate::report::{
+    self, Assessed, Backbone, BenchmarkRow, Certified, Evidence, Files, Report, Validated, Verdict, words,
+};
 
 /// The largest table of a benchmark that is read.
 const MAX_TABLE_BYTES: u64 = 16 << 20;
@@ -59,13 +62,13 @@ impl fmt::Display for Audited {
 
 /// Runs the verb.
 pub fn run(args: AuditArgs, output: &Output) -> Result<()> {
-    let mut evidence = gather(&args)?;
+    let (head, mut evidence) = gather(&args)?;
     std::fs::create_dir_all(&args.output).map_err(|e| {
         Failure::failed(format!("cannot make {}: {e}", args.output.display()), "give a folder")
     })?;
     FILES.iter().try_for_each(|file| check_writable(&args.output.join(file)))?;
-    evidence.audit = Some(attack(&evidence.head, &args.attack)?);
-    let report = Report::new(&evidence)?;
+    evidence.audit = Some(attack(&head, &args.attack)?);
+    let report = Report::assemble(&evidence)?;
     let place = publish(&report, &args.output)?;
     let is_falsified = report.verdict == Verdict::Falsified;
     output.result(&Audited { report, place })?;
@@ -82,28 +85,27 @@ pub fn run(args: AuditArgs, output: &Output) -> Result<()> {
 }
 
 /// Reads the evidence and refuses what does not belong together.
-fn gather(args: &AuditArgs) -> Result<Evidence> {
+fn gather(args: &AuditArgs) -> Result<(Head, Evidence)> {
     let (head, head_digest) = Head::read(&args.head)?;
     let ledger = Ledger::open(&args.ledger)?;
     let status = paid_status(&ledger, &args.ledger, (&head, head_digest), &args.head)?;
     let given = &args.evidence;
     check_policy(given.policy.as_deref(), &args.ledger, &status)?;
-    let public = given.model.as_deref().map(|path| read_public(path, &head)).transpose()?;
-    let plan = given.plan.as_deref().map(|path| read_plan(path, &head)).transpose()?;
-    let table = given.table.as_deref().map(|path| read_table(path, &status.population)).transpose()?;
-    Ok(Evidence {
-        head_digest,
-        head_name: name(&args.head),
-        ledger: status,
-        ledger_name: name(&args.ledger),
-        plan,
-        public,
-        policy_checked: given.policy.is_some(),
-        table,
-        audit: None,
-        command: command(args),
-        head,
-    })
+    let mut evidence = Evidence::new((&head, head_digest), &status, files(args))?;
+    evidence.budget.policy_compared = given.policy.is_some();
+    if let Some(path) = &given.model {
+        evidence.product.backbone = Assessed::Assessed(Backbone::of(&read_public(path, &head)?)?);
+    }
+    if let Some(path) = &given.plan {
+        evidence.certificate = Some(Certified::of(&read_plan(path, &head)?, status.public_size));
+    }
+    if let Some(path) = &given.table {
+        evidence.rows = report::benchmark_rows(&read_table(path, &status.population)?, &evidence);
+    }
+    if let Some(path) = &given.validation {
+        evidence.validation = Some(read_validation(path, (&head, head_digest), &ledger, &status)?);
+    }
+    Ok((head, evidence))
 }
 
 /// Writes the four renderings, the page last, and tells where the page is.
@@ -176,10 +178,7 @@ fn read_table(path: &Path, population: &str) -> Result<Vec<BenchmarkRow>> {
         return Err(unusable(format!("it has {length} bytes")));
     }
     let bytes = std::fs::read(path).map_err(|e| unusable(e.to_string()))?;
-    let rows: Vec<BenchmarkRow> = serde_json::from_slice(&bytes).map_err(|e| unusable(e.to_string()))?;
-    if rows.iter().any(|row| !row.mean_accuracy.is_finite() || !row.std.is_finite()) {
-        return Err(unusable("an accuracy is no number".to_owned()));
-    }
+    let rows = BenchmarkRow::parse(&bytes).map_err(unusable)?;
     let rows: Vec<_> = rows.into_iter().filter(|row| row.target == population).collect();
     if rows.is_empty() {
         return Err(Failure::failed(
@@ -190,19 +189,45 @@ fn read_table(path: &Path, population: &str) -> Result<Vec<BenchmarkRow>> {
     Ok(rows)
 }
 
-/// The command line that repeats the report in the folder of the files: where that folder is stays out of the report.
-fn command(args: &AuditArgs) -> String {
-    let shown = |path: &Path| quoted(&name(path));
-    let mut line = format!("cryptotl audit --head {} --ledger {}", shown(&args.head), shown(&args.ledger));
-    let given = &args.evidence;
-    for (flag, path) in
-        [("model", &given.model), ("plan", &given.plan), ("policy", &given.policy), ("table", &given.table)]
-    {
-        if let Some(path) = path {
-            line += &format!(" --{flag} {}", shown(path));
-        }
+/// What `validate` released of this head, if the ledger paid for this very file.
+fn read_validation(
+    path: &Path,
+    (head, head_digest): (&Head, Digest),
+    ledger: &Ledger,
+    status: &Status,
+) -> Result<Validated> {
+    let remedy = "give the file that `cryptotl validate` wrote for this head";
+    let refuse = |fact: String| Failure::failed(format!("{}: {fact}", path.display()), remedy);
+    let (validation, digest) = Validation::read(path).map_err(refuse)?;
+    if validation.head != head_digest || validation.labels != head.header.label_names {
+        return Err(refuse(format!(
+            "it is the validation of the head {}, not of {}",
+            validation.head.short(),
+            head_digest.short()
+        )));
     }
-    line + &format!(" --output {}", shown(&args.output))
+    validation.check_figures().map_err(refuse)?;
+    validation.paid(digest, ledger, status).map_err(|unpaid| match unpaid {
+        Unpaid::Ledger(fact) => Failure::new(Code::LedgerIntegrity, format!("{}: {fact}", path.display())),
+        Unpaid::Other(fact) => refuse(fact),
+    })?;
+    Ok(validation.released(digest))
+}
+
+/// How the files are called; where they are stays out of the report.
+fn files(args: &AuditArgs) -> Files {
+    let given = &args.evidence;
+    let name_of = |path: &Option<PathBuf>| path.as_deref().map(name);
+    Files {
+        head: name(&args.head),
+        ledger: name(&args.ledger),
+        model: name_of(&given.model),
+        plan: name_of(&given.plan),
+        policy: name_of(&given.policy),
+        table: name_of(&given.table),
+        validation: name_of(&given.validation),
+        output: name(&args.output),
+    }
 }
 
 /// The file's own name.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::cli::{LedgerAmendArgs, LedgerCommand, LedgerInitArgs, LedgerShowArgs, LedgerVerifyArgs};
 use crate::exit::{Code, Failure, Result};
 use crate::output::Output;
+use crate::report::run_words;
 
 /// A status; `note` is for people only.
 #[derive(Serialize)]
@@ -75,6 +76,9 @@ impl fmt::Display for Shown {
             })?;
             if let Some(epsilon) = entry.epsilon {
                 write!(f, ", epsilon {epsilon}")?;
+            }
+            if let Some(description) = &entry.description {
+                write!(f, ", {}", run_words(description))?;
             }
             if let Some(charge) = entry.charge_seq {
                 write!(f, " of charge {charge}")?;
@@ -173,16 +177,26 @@ pub(super) fn paid_status(
     let Witness { seq, hash } = head.header.witness;
     ledger.verify_witness(seq, &hash)?;
     let entry = status.entries.iter().find(|entry| entry.seq == seq);
-    let released = entry.filter(|e| e.kind == EntryKind::Charge).and_then(|e| e.released.as_deref());
-    if released != Some(digest.to_string().as_str()) {
-        return refuse(format!(
-            "entry {seq} of {} did not release {}, whose digest is {digest}: the file was altered; give the file as \
-             it was released",
+    let charge = entry.filter(|entry| entry.kind == EntryKind::Charge);
+    match charge.map(|charge| charge.released.as_deref()) {
+        Some(Some(released)) if released == digest.to_string() => Ok(status),
+        // Between a charge and its release there is a ledger that holds the one and not the other.
+        Some(None) => refuse(format!(
+            "{} holds the charge of {} as entry {seq}, and no release of it: the ledger was rolled back to before it",
             ledger_path.display(),
             path.display()
-        ));
+        )),
+        // The ledger is whole; the file is not what it was.
+        _ => Err(Failure::failed(
+            format!(
+                "{} has the digest {digest}, and entry {seq} of {} released another file: the file was altered after \
+                 its release",
+                path.display(),
+                ledger_path.display()
+            ),
+            "give the file as it was released",
+        )),
     }
-    Ok(status)
 }
 
 /// Reads a privacy configuration.

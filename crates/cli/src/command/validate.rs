@@ -1,10 +1,13 @@
 //! `validate`: how often a head is right on private records, with DP noise. The charge is on disk before a label is read.
 
 use std::fmt;
+use std::path::Path;
 
 use cryptotl_model::format::{check_writable, write_atomically};
 use cryptotl_model::{Digest, Records, RecordsOutline};
-use cryptotl_privacy::{ChargeError, Description, Epsilon, Guarantee, Ledger, Rho, StoredRelease, Witness};
+use cryptotl_privacy::{
+    ChargeError, Description, EntryKind, Epsilon, Guarantee, Ledger, Rho, Status, StoredRelease, Witness,
+};
 use cryptotl_trainer::Head;
 use cryptotl_trainer::validation::{self, Confusion, Estimate};
 use serde::{Deserialize, Serialize};
@@ -13,6 +16,7 @@ use super::finetune::{check_declared, check_policy, outline, terms};
 use crate::cli::{PaymentArgs, ValidateArgs};
 use crate::exit::{Failure, Result};
 use crate::output::Output;
+use crate::report;
 
 /// The validation file: what was paid for, and what is computed from it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,6 +58,92 @@ impl Validation {
             VERSION => Ok(found),
             other => Err(format!("it is of version {other}, and this program reads {VERSION}")),
         }
+    }
+}
+
+/// The largest validation that is read: some hundred labels, a number for each pair.
+const MAX_BYTES: u64 = 16 << 20;
+/// How far a figure may be from what the cells give: it was written in decimals.
+const TOLERANCE: f64 = 1e-9;
+
+/// Why a ledger does not vouch for a validation.
+pub(super) enum Unpaid {
+    /// The ledger is not the one that it was, or another.
+    Ledger(String),
+    /// The ledger paid for something else.
+    Other(String),
+}
+
+impl Validation {
+    /// Reads a file and its digest.
+    pub fn read(path: &Path) -> std::result::Result<(Self, Digest), String> {
+        let length = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
+        if length > MAX_BYTES {
+            return Err(format!("it has {length} bytes"));
+        }
+        let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+        let json = serde_json::from_slice(&bytes).map_err(|_| "it is no JSON".to_owned())?;
+        Ok((Self::parse(json)?, Digest::of(&bytes)))
+    }
+
+    /// Whether every accuracy follows from the noisy cells.
+    pub fn check_figures(&self) -> std::result::Result<(), String> {
+        let Self { labels, confusion, accuracy, recalls, .. } = self;
+        let n = labels.len();
+        let fits = confusion.cells.len() == n
+            && recalls.len() == n
+            && confusion.cells.iter().all(|row| row.len() == n && row.iter().all(|cell| cell.is_finite()));
+        if n < 2 || !fits || !(confusion.noise.is_finite() && confusion.noise > 0.0) {
+            return Err(format!("its cells are not {n} by {n} numbers with DP noise"));
+        }
+        let again = (0..n).map(|label| confusion.recall(label));
+        if !same(*accuracy, confusion.accuracy())
+            || again.zip(recalls).any(|(own, stated)| !same(*stated, own))
+        {
+            return Err("an accuracy is not what the cells give".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Whether the ledger holds the charge, for a guarantee like the stated one, and recorded the file with this digest.
+    pub fn paid(&self, digest: Digest, ledger: &Ledger, status: &Status) -> std::result::Result<(), Unpaid> {
+        let Self { guarantee, witness, population, .. } = self;
+        let other = |fact: String| Err(Unpaid::Other(fact));
+        if status.population != *population {
+            return other(format!("the ledger is that of {}, not of {population}", status.population));
+        }
+        ledger.verify_witness(witness.seq, &witness.hash).map_err(|e| Unpaid::Ledger(e.to_string()))?;
+        let entry = status.entries.iter().find(|e| e.seq == witness.seq && e.kind == EntryKind::Charge);
+        let Some((entry, event)) = entry.and_then(|entry| Some((entry, entry.event.as_ref()?))) else {
+            return other(format!("entry {} of the ledger did not pay for this", witness.seq));
+        };
+        if !guarantee.follows_from(event).map_err(|e| Unpaid::Other(e.to_string()))? {
+            return other(format!(
+                "epsilon {} does not follow from the event of entry {}",
+                guarantee.epsilon, witness.seq
+            ));
+        }
+        match entry.released.as_deref() {
+            Some(released) if released == digest.to_string() => Ok(()),
+            Some(released) => other(format!("the ledger recorded another release, {released}")),
+            None => other(format!("no release of entry {} was recorded", witness.seq)),
+        }
+    }
+
+    /// What a report says of the file with this digest.
+    pub fn released(&self, digest: Digest) -> report::Validated {
+        let Self { confusion, labels, guarantee, witness, .. } = self;
+        report::Validated::of(confusion, labels, (guarantee, witness), digest)
+    }
+}
+
+fn same(a: Option<Estimate>, b: Option<Estimate>) -> bool {
+    match (a, b) {
+        (None, None) => true,
+        (Some(a), Some(b)) => [(a.value, b.value), (a.low, b.low), (a.high, b.high)]
+            .into_iter()
+            .all(|(a, b)| (a - b).abs() <= TOLERANCE),
+        _ => false,
     }
 }
 

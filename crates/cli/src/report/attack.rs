@@ -1,9 +1,11 @@
 //! The attack: what was tried against the head's mechanism, what it found, and whether it could have found anything.
 
 use cryptotl_privacy::audit::{self, Audit, AuditEvidence, Interval, LowerBound, Theory};
+use cryptotl_trainer::audit::{Target, derived};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::evidence::Evidence;
 use super::figure::Drawing;
 use super::view::{Block, Cell, Section, Table};
 use super::{Assessed, Report, words};
@@ -61,6 +63,24 @@ pub struct Control {
     pub confidence: f64,
     /// Whether the attack calls the mutilated mechanism falsified.
     pub found_out: bool,
+}
+
+/// Why a mechanism that can be attacked was not.
+pub const NOT_ASKED: &str = "no attack was asked for";
+
+/// What a report states of attacks, with everything computed again that follows from the mechanism or from the counts.
+pub(super) fn again(report: &Report, evidence: &Evidence) -> Audit {
+    let Evidence { event, guarantee, product, .. } = evidence;
+    let target = match Target::new(event, guarantee, &product.settings, product.labels.len()) {
+        Ok(target) => target,
+        Err(not_covered) => {
+            return Audit::NotAssessed { method: not_covered.method, reason: not_covered.reason };
+        }
+    };
+    match report.attack.evidence() {
+        Ok(stated) => Audit::Assessed(derived(stated, &target)),
+        Err(_) => Audit::NotAssessed { method: target.claim().method.clone(), reason: NOT_ASKED.to_owned() },
+    }
 }
 
 /// The attack's evidence, or why there is none.

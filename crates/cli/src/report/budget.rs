@@ -2,12 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use cryptotl_model::Digest;
 use cryptotl_privacy::loss::Losses;
-use cryptotl_privacy::{AccountantError, EntryKind, Event, Status as LedgerStatus};
+use cryptotl_privacy::{
+    Accountant, AccountantError, Adjacency, Delta, EntryKind, Event, Guarantee, PrivacyUnit, Rho,
+    Status as LedgerStatus,
+};
+use cryptotl_trainer::Head;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::evidence::{named, parsed};
 use super::figure::Drawing;
 use super::view::{Block, Cell, Section, Table};
 use super::{mechanism, words};
@@ -18,6 +24,9 @@ use super::{mechanism, words};
 pub struct Budget {
     /// The policy in force.
     pub policy: String,
+    /// Whether the policy in force was compared with one that was given, and is that one.
+    #[serde(default)]
+    pub policy_compared: bool,
     /// The theory that counts every epsilon here: `zcdp` or `gdp`.
     pub accountant: String,
     /// The delta at which every epsilon here is stated.
@@ -105,7 +114,7 @@ impl Budget {
             runs.push(Run {
                 seq: entry.seq,
                 hash: entry.hash.to_string(),
-                recorded_at: entry.recorded_at.clone(),
+                recorded_at: minute(&entry.recorded_at),
                 epsilon: epsilon.get(),
                 delta: delta.get(),
                 accountant: proof.accountant().to_string(),
@@ -120,6 +129,7 @@ impl Budget {
         let amendments = ledger.entries.iter().filter(|entry| entry.kind == EntryKind::Amendment);
         Ok(Self {
             policy: ledger.policy.name().to_owned(),
+            policy_compared: false,
             accountant: ledger.policy.accountant().to_string(),
             delta: ledger.delta.get(),
             epsilon_cap: ledger.epsilon_cap.get(),
@@ -133,16 +143,57 @@ impl Budget {
             amendments: amendments
                 .map(|entry| Amendment {
                     seq: entry.seq,
-                    recorded_at: entry.recorded_at.clone(),
+                    recorded_at: minute(&entry.recorded_at),
                     epsilon_cap: entry.epsilon_cap.map(|e| e.get()),
                     reason: entry.reason.clone().unwrap_or_default(),
                 })
                 .collect(),
             head_seq: ledger.head.seq,
             head_hash: ledger.head.hash.to_string(),
-            as_of: ledger.entries.last().map(|entry| entry.recorded_at.clone()).unwrap_or_default(),
+            as_of: ledger.entries.last().map(|entry| minute(&entry.recorded_at)).unwrap_or_default(),
             clock_went_back: ledger.clock_went_back.clone(),
         })
+    }
+
+    /// The same with every figure computed again that follows from the recorded events, on these terms, where the entry
+    /// `this_release` paid for the head.
+    ///
+    /// # Errors
+    /// What of it is none of the things that it should be.
+    pub(super) fn recomputed(&self, terms: Terms, this_release: u64) -> Result<Self, String> {
+        let mut budget = self.clone();
+        let (accountant, delta): (Accountant, Delta) = (named(&self.accountant)?, delta(self.delta)?);
+        let epsilon = |losses: Losses| losses.epsilon(accountant, delta).map_err(|e| e.to_string());
+        let mut spent = Losses::NONE;
+        for run in &mut budget.runs {
+            let (event, guarantee) = run.guarantee(terms)?;
+            spent = spent.plus(Losses::of(&event));
+            run.rho = event.rho().to_string();
+            run.epsilon = guarantee.epsilon.get();
+            run.epsilon_after = epsilon(spent)?.get();
+            run.is_this_release = run.seq == this_release;
+        }
+        budget.rho_spent = spent.rho().to_string();
+        budget.epsilon_spent = epsilon(spent)?.get();
+        let cap: Rho = parsed(&self.rho_cap)?;
+        budget.rho_remaining = cap.checked_sub(spent.rho()).unwrap_or(Rho::ZERO).to_string();
+        Ok(budget)
+    }
+
+    /// The run of an entry.
+    pub(super) fn run(&self, seq: u64) -> Option<&Run> {
+        self.runs.iter().find(|run| run.seq == seq)
+    }
+
+    /// Puts what a head says of itself into the run that paid for it.
+    pub(super) fn pays_for(&mut self, head: &Head, digest: Digest) {
+        let header = &head.header;
+        if let Some(own) = self.runs.iter_mut().find(|run| run.seq == header.witness.seq) {
+            own.hash = header.witness.hash.to_string();
+            own.event = mechanism::fields(&header.event);
+            own.description.clone_from(&header.description);
+            own.released = Some(digest.to_string());
+        }
     }
 
     /// Runs that cost and released nothing: failed, interrupted, or tried and not published.
@@ -168,13 +219,10 @@ impl Budget {
             if run.is_this_release {
                 outcome += " (this head)";
             }
-            let what = |key: &str| run.description.get(key).cloned();
-            let method = what("method").unwrap_or_else(|| "unnamed".to_owned());
-            let name = what("run").map_or_else(String::new, |name| format!(", run {name}"));
             vec![
                 Cell::figure(at("seq"), run.seq.to_string()),
                 day(&run.recorded_at).into(),
-                format!("{method}{name}").into(),
+                run_words(&run.description).into(),
                 outcome.into(),
                 Cell::figure(at("epsilon"), words::loss(run.epsilon)),
                 Cell::figure(at("epsilon_after"), words::loss(run.epsilon_after)),
@@ -236,17 +284,59 @@ impl Budget {
     }
 }
 
+/// What one unit is, and which datasets are neighbors.
+pub(super) type Terms = (PrivacyUnit, Adjacency);
+
 impl Run {
     /// The recorded event, when this program knows it.
     pub fn recorded(&self) -> Option<Event> {
         serde_json::from_value(Value::Object(self.event.clone())).ok()
     }
+
+    /// The recorded event and what it guarantees alone.
+    ///
+    /// # Errors
+    /// That this program does not know the event, or that there is no figure for it.
+    pub(super) fn guarantee(&self, (unit, adjacency): Terms) -> Result<(Event, Guarantee), String> {
+        let unknown = || format!("the event of entry {} is none that this program knows", self.seq);
+        let event = self.recorded().ok_or_else(unknown)?;
+        event.validate(adjacency).map_err(|e| e.to_string())?;
+        let guarantee = Guarantee::of(&event, named(&self.accountant)?, delta(self.delta)?, unit, adjacency);
+        Ok((event, guarantee.map_err(|e| e.to_string())?))
+    }
 }
 
-/// What all charges lost together.
-pub(super) fn spent(ledger: &LedgerStatus) -> Losses {
-    let events = ledger.entries.iter().filter_map(|entry| entry.event.as_ref());
-    events.fold(Losses::NONE, |spent, event| spent.plus(Losses::of(event)))
+/// What all runs lost together.
+pub(super) fn spent(budget: &Budget) -> Losses {
+    let events = budget.runs.iter().filter_map(Run::recorded);
+    events.fold(Losses::NONE, |spent, event| spent.plus(Losses::of(&event)))
+}
+
+fn delta(value: f64) -> Result<Delta, String> {
+    Delta::new(value).map_err(|e| e.to_string())
+}
+
+/// A time in RFC 3339 and UTC, down to the minute: the seconds between a charge and its release would tell how long the
+/// training took, and with it of the private records.
+fn minute(time: &str) -> String {
+    match time.parse::<jiff::Timestamp>() {
+        Ok(time) => {
+            let seconds = time.as_second();
+            let whole = jiff::Timestamp::from_second(seconds - seconds.rem_euclid(60));
+            whole.map_or_else(|_| time.to_string(), |whole| whole.to_string())
+        }
+        Err(_) => time.to_owned(),
+    }
+}
+
+/// What a run was, and how whoever started it named it.
+pub fn run_words(description: &BTreeMap<String, String>) -> String {
+    let what = ["method", "purpose"].iter().find_map(|key| description.get(*key));
+    let what = what.map_or("unnamed", String::as_str);
+    match description.get("run") {
+        Some(name) => format!("{what}, run {name}"),
+        None => what.to_owned(),
+    }
 }
 
 /// The first digits of a digest.

@@ -1,5 +1,7 @@
 //! How the inputs were encrypted, and what was measured of it.
 
+use cryptotl_encrypted::PlanFile;
+use cryptotl_trainer::Encryption;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -53,9 +55,36 @@ pub struct Certified {
     pub coupling: Option<f64>,
 }
 
+impl Certified {
+    /// What a plan promises for a population of at most `public_size` units.
+    pub fn of(plan: &PlanFile, public_size: u64) -> Self {
+        let (contract, certificate) = (&plan.contract, &plan.certificate);
+        Self {
+            input_width: contract.input_width() as u64,
+            feature_width: contract.output_width() as u64,
+            input_bound: contract.input_bound().max_abs(),
+            records: certificate.records as u64,
+            max_error: certificate.max_error,
+            rms_error: certificate.rms_error,
+            precision_bits: certificate.precision_bits(),
+            feature_bound: certificate.feature_bound,
+            coupling: plan.coupling.map(|c| c.of_records(public_size)),
+        }
+    }
+}
+
 impl InputPrivacy {
+    /// What the head says of the encryption; `None` when nothing was sent.
+    pub(super) fn encryption(&self) -> Option<Encryption> {
+        Some(Encryption {
+            parameter_set: self.parameter_set.clone()?,
+            security_basis: self.security_basis.clone()?,
+            evaluator: self.evaluator.clone()?,
+        })
+    }
+
     pub(super) fn new(evidence: &Evidence) -> Assessed<Self> {
-        let Some(encryption) = &evidence.head.header.encryption else {
+        let Some(encryption) = &evidence.encryption else {
             return Assessed::Assessed(Self {
                 scheme: "none: the head reads the data owner's own embeddings, and nothing was sent"
                     .to_owned(),
@@ -67,22 +96,9 @@ impl InputPrivacy {
                 certificate: Assessed::missing("nothing was encrypted"),
             });
         };
-        let certificate = match &evidence.plan {
+        let certificate = match &evidence.certificate {
             None => Assessed::missing("no plan file was given; see --plan"),
-            Some(plan) => {
-                let (contract, certificate) = (&plan.contract, &plan.certificate);
-                Assessed::Assessed(Certified {
-                    input_width: contract.input_width() as u64,
-                    feature_width: contract.output_width() as u64,
-                    input_bound: contract.input_bound().max_abs(),
-                    records: certificate.records as u64,
-                    max_error: certificate.max_error,
-                    rms_error: certificate.rms_error,
-                    precision_bits: certificate.precision_bits(),
-                    feature_bound: certificate.feature_bound,
-                    coupling: plan.coupling.map(|c| c.of_records(evidence.ledger.public_size)),
-                })
-            }
+            Some(certified) => Assessed::Assessed(certified.clone()),
         };
         Assessed::Assessed(Self {
             scheme: "CKKS, Microsoft SEAL".to_owned(),

@@ -7,6 +7,9 @@ use super::front::Front;
 use super::html::SIGNATORIES;
 use super::view::{Block, Cell, Section, Table};
 
+/// The first words of every report in this form.
+pub const START: &str = "# Privacy audit report: ";
+
 /// The text.
 pub fn render(report: &Report) -> String {
     let mut text = String::new();
@@ -17,7 +20,7 @@ pub fn render(report: &Report) -> String {
 
 fn write_report(text: &mut String, report: &Report) -> std::fmt::Result {
     let front = Front::of(report);
-    writeln!(text, "# Privacy audit report: {}\n", escape(&report.dataset.population))?;
+    writeln!(text, "{START}{}\n", escape(&report.dataset.population))?;
     writeln!(
         text,
         "{}. As of entry {} of the ledger, {}.\n",

@@ -25,6 +25,7 @@ mod recompute;
 mod registry;
 mod reproduction;
 mod setting;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod utility;
@@ -36,14 +37,19 @@ use cryptotl_privacy::audit::AuditEvidence;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use attack::Verdict;
+pub use attack::{NOT_ASKED, Verdict};
+pub use budget::run_words;
+pub use encryption::Certified;
 pub use evidence::{BenchmarkRow, Evidence};
 pub use guarantee::GROUP_SIZES;
 pub use html::{embedded_json, render as html};
-pub use markdown::{escape as escape_markdown, render as markdown};
-pub use recompute::{Recomputed, recompute};
-pub use registry::render as registry;
-pub use reproduction::quoted;
+pub use markdown::{START as MARKDOWN_START, escape as escape_markdown, render as markdown};
+pub use product::Backbone;
+pub use recompute::{Given, Recomputed, Stated};
+pub use registry::{START as REGISTRY_START, render as registry};
+pub use reproduction::{Files, quoted};
+pub use sources::Source;
+pub use utility::{Validated, rows as benchmark_rows};
 
 use attack::Control;
 use budget::Budget;
@@ -145,34 +151,34 @@ pub struct Report {
 }
 
 impl Report {
-    /// Assembles the report. The caller has verified the head against the ledger.
+    /// Assembles the report: for `audit`, whose caller has verified the head against the ledger, and again for `verify`.
     ///
     /// # Errors
     /// [`AccountantError`] when the recorded loss has no epsilon.
-    pub fn new(evidence: &Evidence) -> Result<Self, AccountantError> {
-        let header = &evidence.head.header;
-        let guarantee = Promise::new(&header.guarantee, &header.event, budget::spent(&evidence.ledger))?;
+    pub fn assemble(evidence: &Evidence) -> Result<Self, AccountantError> {
+        let Evidence { guarantee: claimed, event, .. } = evidence;
+        let guarantee = Promise::new(claimed, event, budget::spent(&evidence.budget))?;
         let attack = attack::assess(evidence.audit.as_ref());
         let found = attack.evidence().ok();
         let bound = found.and_then(AuditEvidence::headline);
         Ok(Self {
             format: FORMAT.to_owned(),
             version: VERSION,
-            target_epsilon: header.guarantee.epsilon.get(),
-            accounted_epsilon: header.guarantee.epsilon_at(&header.event, header.guarantee.delta)?.get(),
+            target_epsilon: claimed.epsilon.get(),
+            accounted_epsilon: claimed.epsilon_at(event, claimed.delta)?.get(),
             audited_epsilon_lower_bound: bound.map(|bound| bound.epsilon),
             confidence: bound.map(|bound| bound.confidence),
             verdict: found.map_or(Verdict::NotAssessed, |audit| audit.verdict.into()),
             controls: found.map_or_else(Vec::new, attack::controls),
-            sentence: header.guarantee.formal_sentence(),
-            identity: Identity::new(evidence),
-            product: Product::new(evidence),
-            dataset: Dataset::new(evidence),
+            sentence: claimed.formal_sentence(),
+            identity: evidence.identity.clone(),
+            product: evidence.product.clone(),
+            dataset: evidence.dataset.clone(),
             setting: Setting::new(evidence),
             input_privacy: InputPrivacy::new(evidence),
             scope: Scope::new(evidence),
-            mechanism: Mechanism::new(&header.event, &evidence.ledger.rng),
-            budget: Budget::new(&evidence.ledger, header.witness.seq)?,
+            mechanism: Mechanism::new(event, &evidence.entropy),
+            budget: evidence.budget.clone(),
             preprocessing: Preprocessing::new(evidence),
             utility: Utility::new(evidence),
             hazards: hazards::all(evidence, &guarantee, attack.evidence()),

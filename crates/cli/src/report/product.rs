@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use cryptotl_model::PublicModel;
+use cryptotl_privacy::PrivacyUnit;
 use cryptotl_trainer::pretrain::private::SourcePrivacy;
+use cryptotl_trainer::{Head, TrainerError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -104,28 +107,30 @@ impl From<SourcePrivacy> for BackbonePrivacy {
     }
 }
 
+impl Backbone {
+    /// What the public half of a model says.
+    ///
+    /// # Errors
+    /// When what it says of a private source is not readable.
+    pub fn of(model: &PublicModel) -> Result<Self, TrainerError> {
+        let source =
+            |s: &cryptotl_model::SourceId| BackboneSource { name: s.name.clone(), records: s.records as u64 };
+        Ok(Self {
+            name: model.name.clone(),
+            sources: model.sources.iter().map(source).collect(),
+            validation_accuracy: model.validation_accuracy,
+            source_privacy: SourcePrivacy::of(model)?.map(BackbonePrivacy::from),
+            lower: model.lower.to_string(),
+        })
+    }
+}
+
 impl Product {
-    pub(super) fn new(evidence: &Evidence) -> Self {
-        let head = &evidence.head;
+    /// What a head says of itself.
+    pub(super) fn of(head: &Head) -> Self {
         let header = &head.header;
-        let privacy_of = |model| SourcePrivacy::of(model).map(|privacy| privacy.map(BackbonePrivacy::from));
-        let backbone = match evidence.public.as_ref().map(|model| (model, privacy_of(model))) {
-            Some((_, Err(error))) => Assessed::missing(error.to_string()),
-            Some((model, Ok(source_privacy))) => Assessed::Assessed(Backbone {
-                name: model.name.clone(),
-                sources: model
-                    .sources
-                    .iter()
-                    .map(|s| BackboneSource { name: s.name.clone(), records: s.records as u64 })
-                    .collect(),
-                validation_accuracy: model.validation_accuracy,
-                source_privacy,
-                lower: model.lower.to_string(),
-            }),
-            None => Assessed::missing("the public half of the model was not given; see --model"),
-        };
         Self {
-            kind: "a text classifier's head, released once as a file".to_owned(),
+            kind: String::new(),
             labels: header.label_names.clone(),
             method: header.method.name().to_owned(),
             inputs: head.inputs().name().to_owned(),
@@ -133,8 +138,18 @@ impl Product {
             encoder: header.encoder.name.clone(),
             encoder_digest: header.encoder.digest.to_string(),
             settings: header.description.clone(),
-            backbone,
+            backbone: Assessed::missing(""),
         }
+        .in_own_words()
+    }
+
+    /// The same with the words that are this program's.
+    pub(super) fn in_own_words(mut self) -> Self {
+        self.kind = "a text classifier's head, released once as a file".to_owned();
+        if let Assessed::NotAssessed { not_assessed } = &mut self.backbone {
+            *not_assessed = "the public half of the model was not given; see --model".to_owned();
+        }
+        self
     }
 
     pub(super) fn section(&self) -> Section {
@@ -194,10 +209,10 @@ impl Preprocessing {
                 .to_owned(),
             "Scaling, principal axes and the start of the training come from the model's public half.".to_owned(),
         ];
-        if evidence.head.header.encryption.is_some() {
+        if evidence.encryption.is_some() {
             steps.push("Server features are computed under encryption, record by record, and clipped after decryption.".into());
         }
-        if !evidence.ledger.policy.unit().to_string().starts_with("record") {
+        if evidence.guarantee.unit != PrivacyUnit::Record {
             steps.push("A person's contribution is the mean over their first rows, clipped once.".to_owned());
         }
         Self {

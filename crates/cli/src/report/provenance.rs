@@ -1,5 +1,8 @@
 //! What the report is about: identity, dataset, and the scope of the promise.
 
+use cryptotl_model::Digest;
+use cryptotl_privacy::Status;
+use cryptotl_trainer::Head;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -52,18 +55,25 @@ pub struct Scope {
 }
 
 impl Identity {
-    pub(super) fn new(evidence: &Evidence) -> Self {
-        let header = &evidence.head.header;
-        let entry = evidence.ledger.entries.iter().find(|entry| entry.seq == header.witness.seq);
+    /// What a head says; the ledger says the rest.
+    pub(super) fn of_head(head: &Head, digest: Digest) -> Self {
+        let header = &head.header;
         Self {
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-            ledger_tool_version: evidence.ledger.tool_version.clone(),
-            head_digest: evidence.head_digest.to_string(),
+            ledger_tool_version: String::new(),
+            head_digest: digest.to_string(),
             witness_seq: header.witness.seq,
             witness_hash: header.witness.hash.to_string(),
-            run: entry.and_then(|entry| entry.run).map(|run| run.to_string()),
+            run: None,
             public_model: header.public_model.to_string(),
         }
+    }
+
+    /// What the ledger says.
+    pub(super) fn read_ledger(&mut self, ledger: &Status) {
+        let entry = ledger.entries.iter().find(|entry| entry.seq == self.witness_seq);
+        self.run = entry.and_then(|entry| entry.run).map(|run| run.to_string());
+        self.ledger_tool_version.clone_from(&ledger.tool_version);
     }
 
     pub(super) fn section(&self) -> Section {
@@ -81,10 +91,10 @@ impl Identity {
 }
 
 impl Dataset {
-    pub(super) fn new(evidence: &Evidence) -> Self {
+    pub(super) fn of(population: &str, public_size: u64) -> Self {
         Self {
-            population: evidence.ledger.population.clone(),
-            public_size: evidence.ledger.public_size,
+            population: population.to_owned(),
+            public_size,
             label_source: "declared with the public model, before private data was read".to_owned(),
             other_releases: Assessed::missing("the ledger cannot see releases that were made without it"),
         }
@@ -113,10 +123,10 @@ impl Scope {
             "the label list, the encoder and the public half of the model".to_owned(),
             "when runs were made, and what they were named".to_owned(),
         ];
-        if evidence.head.header.encryption.is_some() {
+        if evidence.encryption.is_some() {
             unprotected.push("the encryption parameters".to_owned());
         }
-        if evidence.plan.is_some() {
+        if evidence.certificate.is_some() {
             unprotected.push(
                 "the plan of the encrypted evaluation, whose packing must not have been chosen by the private number of \
                  records"

@@ -14,18 +14,69 @@ pub struct Reproduction {
     pub check: Vec<String>,
     /// They repeat the report; the DP noise of an attack is drawn anew.
     pub repeat: Vec<String>,
+    /// How the files of these commands are called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<Files>,
+}
+
+/// How the files are called, without the folder that they are in; null for what was not given.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Files {
+    /// The head.
+    pub head: String,
+    /// The ledger.
+    pub ledger: String,
+    /// The public half of the model.
+    pub model: Option<String>,
+    /// The plan of the encrypted evaluation.
+    pub plan: Option<String>,
+    /// The policy.
+    pub policy: Option<String>,
+    /// The table of `bench privacy`.
+    pub table: Option<String>,
+    /// The file of `validate`.
+    pub validation: Option<String>,
+    /// The folder of the report.
+    pub output: String,
+}
+
+impl Files {
+    fn check(&self) -> Vec<String> {
+        let (head, ledger) = (quoted(&self.head), quoted(&self.ledger));
+        let beside = [&self.model, &self.plan, &self.policy, &self.table, &self.validation];
+        let beside = beside.into_iter().flatten().map(|name| format!(" {}", quoted(name)));
+        vec![
+            format!("sha256sum {head}"),
+            format!(
+                "cryptotl verify report.json report.html report.md registry.yaml {head}{} --ledger {ledger}",
+                beside.collect::<String>()
+            ),
+        ]
+    }
+
+    fn repeat(&self) -> Vec<String> {
+        let mut line =
+            format!("cryptotl audit --head {} --ledger {}", quoted(&self.head), quoted(&self.ledger));
+        for (flag, name) in [
+            ("model", &self.model),
+            ("plan", &self.plan),
+            ("policy", &self.policy),
+            ("table", &self.table),
+            ("validation", &self.validation),
+        ] {
+            if let Some(name) = name {
+                line += &format!(" --{flag} {}", quoted(name));
+            }
+        }
+        vec![line + &format!(" --output {}", quoted(&self.output))]
+    }
 }
 
 impl Reproduction {
     pub(super) fn new(evidence: &Evidence) -> Self {
-        let (head, ledger) = (quoted(&evidence.head_name), quoted(&evidence.ledger_name));
-        Self {
-            check: vec![
-                format!("sha256sum {head}"),
-                format!("cryptotl verify report.json report.html {head} --ledger {ledger}"),
-            ],
-            repeat: vec![evidence.command.clone()],
-        }
+        let files = &evidence.files;
+        Self { check: files.check(), repeat: files.repeat(), files: Some(files.clone()) }
     }
 
     pub(super) fn section(&self) -> Section {

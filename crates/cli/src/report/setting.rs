@@ -78,8 +78,7 @@ impl Party {
 
 impl Setting {
     pub(super) fn new(evidence: &Evidence) -> Self {
-        let header = &evidence.head.header;
-        let encryption = header.encryption.as_ref();
+        let encryption = evidence.encryption.as_ref();
         let in_process = encryption.is_some_and(|e| e.evaluator == IN_PROCESS);
         let mut flows = vec![flow(
             Party::ModelOwner,
@@ -88,14 +87,11 @@ impl Setting {
             "in the clear, from public sources",
         )];
         if let Some(encryption) = encryption {
-            let (numbers, features) = match &evidence.plan {
-                Some(plan) => {
-                    let contract = &plan.contract;
-                    (
-                        format!("{} numbers a record", contract.input_width()),
-                        format!("{} features a record", contract.output_width()),
-                    )
-                }
+            let (numbers, features) = match &evidence.certificate {
+                Some(certified) => (
+                    format!("{} numbers a record", certified.input_width),
+                    format!("{} features a record", certified.feature_width),
+                ),
                 None => ("embeddings".to_owned(), "features".to_owned()),
             };
             let set = &encryption.parameter_set;

@@ -11,6 +11,7 @@ use super::read::{Content, File, Given, OpenLedger};
 use super::{Check, Outcome, documents, protocol, source, validation};
 use crate::command::ledger::paid_status;
 use crate::exit::Code;
+use crate::report;
 
 /// Everything that can be checked of a file.
 pub fn all(file: &File, given: &Given) -> Vec<Check> {
@@ -26,6 +27,10 @@ pub fn all(file: &File, given: &Given) -> Vec<Check> {
         Content::Report(report) => documents::report(report, given),
         Content::Validation(found, digest) => validation::checks(found, *digest, given),
         Content::Page(report, page) => documents::page(report, page, given),
+        Content::Markdown(text) => documents::rendering(text, |of| Some(report::markdown(of)), given),
+        Content::Registry(text) => documents::rendering(text, |of| report::registry(of).ok(), given),
+        Content::Table(rows) => vec![passed(format!("{} rows of `bench privacy`", rows.len()))],
+        Content::Policy(policy) => vec![passed(format!("the privacy configuration `{}`", policy.name()))],
         Content::Card(card) => documents::card(card, &file.path, given),
         Content::Unusable(_, fact) => vec![Check::new("format", Outcome::Fail, fact.clone())],
     }

@@ -5,6 +5,8 @@ mod documents;
 mod protocol;
 mod read;
 mod source;
+#[cfg(test)]
+mod tests;
 mod validation;
 
 use std::fmt;

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use cryptotl_encrypted::{Envelope, PlanFile};
 use cryptotl_model::format::kind_of;
 use cryptotl_model::{Digest, LowerModel, PublicModel, Records};
-use cryptotl_privacy::{Ledger, LedgerError, Status};
+use cryptotl_privacy::{Ledger, LedgerError, Policy, Status};
 use cryptotl_trainer::Head;
 
 use super::protocol;
 use crate::card::Card;
+use crate::command::ledger::read_policy;
 use crate::command::validate::Validation;
 use crate::exit::{Failure, Result};
-use crate::report::{self, Report};
+use crate::report::{self, BenchmarkRow, Certified, Report, Stated};
 
 /// The largest report that is read.
 const MAX_REPORT_BYTES: u64 = 64 << 20;
@@ -34,11 +35,19 @@ pub enum Content {
     /// A message of encrypted evaluation, or a key of it; read only once its plan is known.
     Protocol(Envelope),
     Ledger(Box<OpenLedger>),
-    Report(Box<Report>),
+    Report(Box<Stated>),
     /// What `validate` measured, and the file's digest.
     Validation(Box<Validation>, Digest),
     /// The report that the page carries, and the page.
-    Page(Box<Report>, String),
+    Page(Box<Stated>, String),
+    /// `report.md`.
+    Markdown(String),
+    /// `registry.yaml`.
+    Registry(String),
+    /// The table of `bench privacy`.
+    Table(Vec<BenchmarkRow>),
+    /// A privacy configuration.
+    Policy(Box<Policy>),
     Card(Box<Card>),
     /// A ledger that cannot be used.
     BrokenLedger(LedgerError),
@@ -85,9 +94,68 @@ impl Given {
         })
     }
 
+    /// How the file of a head is called.
+    pub fn name_of(&self, head: Digest) -> Option<String> {
+        self.files.iter().find_map(|file| match &file.content {
+            Content::Head(_, own) if *own == head => {
+                file.path.file_name().map(|name| name.to_string_lossy().into_owned())
+            }
+            _ => None,
+        })
+    }
+
     pub fn public(&self, digest: Digest) -> Option<&PublicModel> {
         self.files.iter().find_map(|file| match &file.content {
             Content::Public(public, own) if *own == digest => Some(&**public),
+            _ => None,
+        })
+    }
+
+    /// The reports, by themselves and in pages.
+    pub fn reports(&self) -> impl Iterator<Item = &Stated> {
+        self.files.iter().filter_map(|file| match &file.content {
+            Content::Report(stated) | Content::Page(stated, _) => Some(&**stated),
+            _ => None,
+        })
+    }
+
+    /// A validation and its digest.
+    pub fn validation(&self, digest: &str) -> Option<(&Validation, Digest)> {
+        self.files.iter().find_map(|file| match &file.content {
+            Content::Validation(found, own) if own.to_string() == digest => Some((&**found, *own)),
+            _ => None,
+        })
+    }
+
+    /// The plan of a report's model and encryption parameters: the one whose certificate it states, if there are several.
+    pub fn plan_of(&self, model: Digest, report: &Report) -> Option<&PlanFile> {
+        let input = report.input_privacy.evidence().ok()?;
+        let certified = input.certificate.evidence().ok()?;
+        let plans: Vec<&PlanFile> = self
+            .files
+            .iter()
+            .filter_map(|file| match &file.content {
+                Content::Plan(plan) => Some(&**plan),
+                _ => None,
+            })
+            .filter(|plan| plan.public_model == model)
+            .filter(|plan| input.parameter_set == Some(plan.contract.parameter_set().to_string()))
+            .collect();
+        let is_it = |plan: &&&PlanFile| Certified::of(plan, report.dataset.public_size) == *certified;
+        plans.iter().find(is_it).or(plans.first()).copied()
+    }
+
+    pub fn policy(&self) -> Option<&Policy> {
+        self.files.iter().find_map(|file| match &file.content {
+            Content::Policy(policy) => Some(&**policy),
+            _ => None,
+        })
+    }
+
+    /// The table with rows of a population.
+    pub fn table(&self, population: &str) -> Option<&[BenchmarkRow]> {
+        self.files.iter().find_map(|file| match &file.content {
+            Content::Table(rows) if rows.iter().any(|row| row.target == population) => Some(&rows[..]),
             _ => None,
         })
     }
@@ -120,6 +188,10 @@ impl File {
             Content::Report(_) => "report",
             Content::Validation(..) => "validation",
             Content::Page(..) => "report-page",
+            Content::Markdown(_) => "report-markdown",
+            Content::Registry(_) => "registry-entry",
+            Content::Table(_) => "benchmark-table",
+            Content::Policy(_) => "policy",
             Content::Card(_) => "model-card",
             Content::Unusable(kind, _) => kind,
         }
@@ -150,9 +222,23 @@ fn read(path: &Path) -> Content {
     if text.to_lowercase().starts_with("<!doctype html") {
         return read_page(path);
     }
+    if text.starts_with(report::MARKDOWN_START) || text.starts_with(report::REGISTRY_START) {
+        let of = if text.starts_with(report::MARKDOWN_START) { Content::Markdown } else { Content::Registry };
+        return read_text(path).map_or_else(|fact| Content::Unusable("rendering", fact), of);
+    }
+    if text.trim_start().starts_with('[') && !text.contains('=') {
+        let rows = read_text(path).and_then(|text| BenchmarkRow::parse(text.as_bytes()));
+        return rows.map_or_else(|fact| Content::Unusable("benchmark-table", fact), Content::Table);
+    }
     if text.trim_start().starts_with('{') {
         return read_text(path)
             .map_or_else(|fact| Content::Unusable("report", fact), |text| read_json(&text));
+    }
+    // The length of a safetensors header is eight bytes of which the last are zero.
+    if !start.contains(&0)
+        && let Ok(policy) = read_policy(path)
+    {
+        return Content::Policy(Box::new(policy));
     }
     read_safetensors(path)
 }
@@ -179,22 +265,18 @@ fn read_json(text: &str) -> Content {
             |found| Content::Validation(Box::new(found), Digest::of(text.as_bytes())),
         );
     }
-    parse_report(text)
-        .map_or_else(|fact| Content::Unusable("report", fact), |report| Content::Report(Box::new(report)))
-}
-
-fn parse_report(text: &str) -> std::result::Result<Report, String> {
-    serde_json::from_str(text).map_err(|e| format!("it is no report of this version: {e}"))
+    Stated::parse(text)
+        .map_or_else(|fact| Content::Unusable("report", fact), |stated| Content::Report(Box::new(stated)))
 }
 
 fn read_page(path: &Path) -> Content {
-    let read = || -> std::result::Result<(Report, String), String> {
+    let read = || -> std::result::Result<(Stated, String), String> {
         let page = read_text(path)?;
         let json = report::embedded_json(&page).ok_or("it carries no report")?;
-        Ok((parse_report(json)?, page))
+        Ok((Stated::parse(json)?, page))
     };
     match read() {
-        Ok((report, page)) => Content::Page(Box::new(report), page),
+        Ok((stated, page)) => Content::Page(Box::new(stated), page),
         Err(fact) => Content::Unusable("report-page", fact),
     }
 }

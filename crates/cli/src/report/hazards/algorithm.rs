@@ -1,24 +1,18 @@
 //! The middle of the pyramid: do the algorithms keep the promise?
 
-use cryptotl_privacy::EntryKind;
 use cryptotl_privacy::audit::{AuditEvidence, Verdict};
 
 use super::{Hazard, Status, hazard};
 use crate::report::evidence::Evidence;
-use crate::report::words;
+use crate::report::{utility, words};
 
 /// The hazards of the algorithms.
 pub(super) fn all(evidence: &Evidence, attack: Result<&AuditEvidence, &str>) -> Vec<Hazard> {
-    let header = &evidence.head.header;
     let layer = |name: &str, status: Status, words: String| hazard("algorithm", name, status, words);
     let slack =
-        serde_json::to_value(&header.event).ok().and_then(|e| e.get("slack")?.as_f64()).unwrap_or(0.0);
-    let moved = evidence
-        .plan
-        .as_ref()
-        .and_then(|plan| plan.coupling)
-        .map(|c| c.of_records(evidence.ledger.public_size));
-    let (coupling, coupling_words) = match (&header.encryption, slack) {
+        serde_json::to_value(&evidence.event).ok().and_then(|e| e.get("slack")?.as_f64()).unwrap_or(0.0);
+    let moved = evidence.certificate.as_ref().and_then(|certified| certified.coupling);
+    let (coupling, coupling_words) = match (&evidence.encryption, slack) {
         (Some(_), _) if moved == Some(0.0) => (
             Status::Pass,
             "the plan gives each record its own ciphertexts, so that no record moves another's features"
@@ -42,9 +36,10 @@ pub(super) fn all(evidence: &Evidence, attack: Result<&AuditEvidence, &str>) -> 
             ),
         ),
     };
-    let private_source = evidence.public.as_ref().is_some_and(|public| public.source_privacy.is_some());
-    let (public_status, public_words) = match &evidence.public {
-        Some(public) => {
+    let public = evidence.product.backbone.evidence();
+    let private_source = public.is_ok_and(|public| public.source_privacy.is_some());
+    let (public_status, public_words) = match public {
+        Ok(public) => {
             let sources: Vec<&str> = public.sources.iter().map(|s| s.name.as_str()).collect();
             (
                 Status::Pass,
@@ -58,14 +53,10 @@ pub(super) fn all(evidence: &Evidence, attack: Result<&AuditEvidence, &str>) -> 
                 ),
             )
         }
-        None => (Status::NotAssessed, "the public half of the model was not given".to_owned()),
+        Err(_) => (Status::NotAssessed, "the public half of the model was not given".to_owned()),
     };
-    let unreleased = evidence
-        .ledger
-        .entries
-        .iter()
-        .filter(|e| e.kind == EntryKind::Charge && e.released.is_none())
-        .count();
+    let unreleased = evidence.budget.unreleased();
+    let (useful, useful_words) = utility::judge(evidence);
     let (tested, tested_words) = match attack {
         Err(reason) => (Status::NotAssessed, reason.to_owned()),
         Ok(a) if a.verdict == Verdict::Falsified => {
@@ -93,7 +84,7 @@ pub(super) fn all(evidence: &Evidence, attack: Result<&AuditEvidence, &str>) -> 
         layer(
             "The random numbers can be guessed",
             Status::Warn,
-            format!("{}: cryptographic, but not the build that OpenDP itself vouches for", evidence.ledger.rng),
+            format!("{}: cryptographic, but not the build that OpenDP itself vouches for", evidence.entropy),
         ),
         layer(
             "Sampling is accounted that did not happen",
@@ -122,12 +113,8 @@ pub(super) fn all(evidence: &Evidence, attack: Result<&AuditEvidence, &str>) -> 
         layer("The program does not do what it is accounted for", tested, tested_words),
         layer(
             "The head is too wrong, or wrong for some people more than for others",
-            Status::NotAssessed,
-            match &evidence.table {
-                Some(_) => "mean accuracy was measured on public data; accuracy by group was not",
-                None => "no benchmark on public data was given",
-            }
-            .to_owned(),
+            useful,
+            useful_words,
         ),
     ]
 }

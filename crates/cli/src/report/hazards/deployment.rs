@@ -6,9 +6,8 @@ use crate::report::setting::IN_PROCESS;
 
 /// The hazards of where it all runs.
 pub(super) fn all(evidence: &Evidence) -> Vec<Hazard> {
-    let header = &evidence.head.header;
     let layer = |name: &str, status: Status, words: String| hazard("deployment", name, status, words);
-    let (separation, separation_words) = match &header.encryption {
+    let (separation, separation_words) = match &evidence.encryption {
         None => (Status::Pass, "nothing was sent to the model owner".to_owned()),
         Some(e) if e.evaluator == IN_PROCESS => (
             Status::Warn,
@@ -22,7 +21,7 @@ pub(super) fn all(evidence: &Evidence) -> Vec<Hazard> {
             ),
         ),
     };
-    let (policy, policy_words) = if evidence.policy_checked {
+    let (policy, policy_words) = if evidence.budget.policy_compared {
         (Status::Pass, "the policy in force is the one that was given".to_owned())
     } else {
         (Status::NotAssessed, "no policy was given to compare the ledger's with; see --policy".to_owned())
@@ -32,7 +31,10 @@ pub(super) fn all(evidence: &Evidence) -> Vec<Hazard> {
         layer(
             "The budget can be reset without anybody noticing",
             Status::Pass,
-            format!("entry {} is in the head and was found unchanged in the chain", header.witness.seq),
+            format!(
+                "entry {} is in the head and was found unchanged in the chain",
+                evidence.identity.witness_seq
+            ),
         ),
         layer("Another policy is in force than was approved", policy, policy_words),
         layer(

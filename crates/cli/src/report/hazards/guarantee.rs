@@ -1,6 +1,6 @@
 //! The top of the pyramid: is the promise worth something, and about whom?
 
-use cryptotl_privacy::{EntryKind, PrivacyUnit};
+use cryptotl_privacy::PrivacyUnit;
 
 use super::{Hazard, Status, hazard};
 use crate::report::evidence::Evidence;
@@ -14,9 +14,9 @@ const EPSILON_FAIL: f64 = 20.0;
 
 /// The hazards of the guarantee itself.
 pub(super) fn all(evidence: &Evidence, promise: &Promise) -> Vec<Hazard> {
-    let ledger = &evidence.ledger;
+    let budget = &evidence.budget;
     let layer = |name: &str, status: Status, words: String| hazard("guarantee", name, status, words);
-    let spent = ledger.epsilon_spent.get();
+    let spent = budget.epsilon_spent;
     let epsilon_status = if spent > EPSILON_FAIL {
         Status::Fail
     } else if spent > EPSILON_PASS {
@@ -24,9 +24,9 @@ pub(super) fn all(evidence: &Evidence, promise: &Promise) -> Vec<Hazard> {
     } else {
         Status::Pass
     };
-    let size = ledger.public_size;
+    let size = evidence.dataset.public_size;
     let is_delta_small = promise.delta < 1.0 / size as f64;
-    let unit = ledger.policy.unit();
+    let unit = evidence.guarantee.unit;
     let (unit_status, unit_words) = match unit {
         PrivacyUnit::Record => (
             Status::Warn,
@@ -34,7 +34,7 @@ pub(super) fn all(evidence: &Evidence, promise: &Promise) -> Vec<Hazard> {
         ),
         other => (Status::Pass, format!("one {} is protected with all of its records", other.noun())),
     };
-    let amendments = ledger.entries.iter().filter(|e| e.kind == EntryKind::Amendment).count();
+    let amendments = budget.amendments.len();
     let is_amended = amendments > 0;
     vec![
         layer(
@@ -69,8 +69,8 @@ pub(super) fn all(evidence: &Evidence, promise: &Promise) -> Vec<Hazard> {
             Status::Pass,
             format!(
                 "{} in a chain of {} entries, added up in rho and recomputed for this report",
-                words::count(ledger.entries.iter().filter(|e| e.kind == EntryKind::Charge).count(), "charge"),
-                ledger.entries.len()
+                words::count(budget.runs.len(), "charge"),
+                budget.head_seq + 1
             ),
         ),
         layer(
@@ -79,7 +79,7 @@ pub(super) fn all(evidence: &Evidence, promise: &Promise) -> Vec<Hazard> {
             if is_amended {
                 format!("the terms were changed {}: see the budget", words::count(amendments, "time"))
             } else {
-                format!("the cap of epsilon {} was fixed when the ledger was created", ledger.epsilon_cap)
+                format!("the cap of epsilon {} was fixed when the ledger was created", budget.epsilon_cap)
             },
         ),
         layer(
