@@ -159,6 +159,10 @@ pub enum LedgerCommand {
     Amend(LedgerAmendArgs),
     /// Verify the whole ledger, and that it still holds a known entry
     Verify(LedgerVerifyArgs),
+    /// Bring a ledger to its last whole state after a process ended in the middle of writing it
+    Recover(LedgerShowArgs),
+    /// Accept that the latest entries are lost for ever, and count what they spent as spent
+    AcceptRollback(LedgerAcceptRollbackArgs),
 }
 
 /// Arguments of `ledger init`.
@@ -178,7 +182,18 @@ pub struct LedgerInitArgs {
     pub public_size: u64,
 }
 
-/// Arguments of `ledger show`.
+/// Arguments of `ledger accept-rollback`.
+#[derive(Debug, Args)]
+pub struct LedgerAcceptRollbackArgs {
+    /// The ledger
+    #[arg(long, value_name = "FILE")]
+    pub ledger: PathBuf,
+    /// Why they are lost, in one public line
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+}
+
+/// Arguments of `ledger show` and `ledger recover`.
 #[derive(Debug, Args)]
 pub struct LedgerShowArgs {
     /// The ledger

@@ -41,3 +41,8 @@ pub fn complain(message: &str) {
     // There is nobody left to tell when stderr is closed.
     let _ = writeln!(std::io::stderr().lock(), "error: {message}");
 }
+
+/// Prints on stderr what is no error and should be known.
+pub fn warn(message: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "warning: {message}");
+}

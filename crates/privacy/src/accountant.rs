@@ -100,12 +100,44 @@ pub enum AccountantError {
     },
     /// No positive rho keeps the promise.
     #[error(
-        "epsilon {epsilon} at delta {delta} leaves no loss to spend (below 1e-12 in rho); ask for a larger epsilon or delta"
+        "epsilon {epsilon} at delta {delta} leaves no loss to spend (below 1e-12 in rho); ask for a larger epsilon or delta",
+        epsilon = epsilon.get()
     )]
     NothingToSpend {
         /// The epsilon asked for.
         epsilon: crate::Epsilon,
         /// The delta asked for.
         delta: crate::Delta,
+    },
+    /// A part of an epsilon is less than the least that a release costs.
+    #[error(
+        "epsilon {epsilon} at delta {delta} is too little to divide among {parts} releases: each costs at least rho {least}, which delta alone covers; ask for at least epsilon {enough:e}",
+        epsilon = epsilon.get(), enough = enough.get()
+    )]
+    SmallParts {
+        /// The epsilon asked for.
+        epsilon: crate::Epsilon,
+        /// The delta asked for.
+        delta: crate::Delta,
+        /// Among how many.
+        parts: usize,
+        /// What the smallest release costs.
+        least: crate::Rho,
+        /// An epsilon that is enough.
+        enough: crate::Epsilon,
+    },
+    /// No loss that holds up to an order has so small an epsilon.
+    #[error(
+        "epsilon {epsilon} at delta {delta} is below what any loss costs that holds up to order {order} only, as those of releases on Poisson samples do: epsilon {least}; give a cap above that, or a larger delta"
+    )]
+    LowOrder {
+        /// The epsilon asked for.
+        epsilon: crate::Epsilon,
+        /// The delta asked for.
+        delta: crate::Delta,
+        /// The order.
+        order: tcdp::Order,
+        /// The epsilon of the smallest loss.
+        least: crate::Epsilon,
     },
 }

@@ -37,13 +37,33 @@ pub fn largest_rho_by(
 /// The parts are of the loss and not of epsilon: rho adds, and epsilon does not.
 ///
 /// # Errors
-/// [`AccountantError::NothingToSpend`] if a part is too small to plan anything with.
+/// [`AccountantError::SmallParts`] if a part is too small to plan anything with; parts of nothing are.
 pub fn epsilons_of_parts(
     accountant: Accountant,
     epsilon: Epsilon,
     delta: Delta,
     parts: &[u32],
 ) -> Result<Vec<Epsilon>, AccountantError> {
+    if let Some(found) = divided(accountant, epsilon, delta, parts)? {
+        return Ok(found);
+    }
+    let larger = (-11..=9).filter_map(|exponent| Epsilon::new(libm::exp10(f64::from(exponent))).ok());
+    for enough in larger.filter(|larger| *larger > epsilon) {
+        if divided(accountant, enough, delta, parts).is_ok_and(|found| found.is_some()) {
+            let least = largest_rho_by(accountant, Epsilon::SMALL, delta).unwrap_or(Rho::from_units(1));
+            return Err(AccountantError::SmallParts { epsilon, delta, parts: parts.len(), least, enough });
+        }
+    }
+    Err(AccountantError::NothingToSpend { epsilon, delta })
+}
+
+/// The epsilons of parts; `None` if one is too small, or so near to that that rounding in a plan decides.
+fn divided(
+    accountant: Accountant,
+    epsilon: Epsilon,
+    delta: Delta,
+    parts: &[u32],
+) -> Result<Option<Vec<Epsilon>>, AccountantError> {
     let whole = largest_rho_by(accountant, epsilon, delta)?.units();
     let total: u128 = parts.iter().map(|&part| u128::from(part)).sum();
     let one = |&part: &u32| {
@@ -56,16 +76,29 @@ pub fn epsilons_of_parts(
         // By bisection, so that what is planned with the answer is within its part whatever is rounded on the way.
         let (mut low, mut high) = (0.0, epsilon.get());
         if !exceeds(high) {
-            return Ok(epsilon);
+            return Some(epsilon);
         }
         for _ in 0..BISECTIONS {
             let middle = 0.5 * (low + high);
             if exceeds(middle) { high = middle } else { low = middle }
         }
-        let found = Epsilon::new(low).ok().filter(|&at| largest_rho_by(accountant, at, delta).is_ok());
-        found.ok_or(AccountantError::NothingToSpend { epsilon, delta })
+        Epsilon::new(low).ok().filter(|&at| {
+            let bought = largest_rho_by(accountant, at, delta);
+            bought.is_ok_and(|rho| promises_something(accountant, rho, delta))
+        })
     };
-    parts.iter().map(one).collect()
+    Ok(parts.iter().map(one).collect())
+}
+
+/// Whether what is planned with a loss has an epsilon above zero, also after a thousandth of it is lost to rounding.
+fn promises_something(accountant: Accountant, rho: Rho, delta: Delta) -> bool {
+    let less = Rho::from_units(rho.units() - rho.units().div_ceil(1000));
+    match accountant {
+        Accountant::Zcdp => zcdp::epsilon(less, delta).is_ok_and(|epsilon| epsilon > Epsilon::ZERO),
+        Accountant::Gdp => {
+            gdp::epsilon(Mu::from_rho(less), delta).is_ok_and(|epsilon| epsilon > Epsilon::ZERO)
+        }
+    }
 }
 
 /// Halvings that leave nothing of a float's precision.
@@ -82,8 +115,13 @@ pub(crate) fn largest_rho_up_to(
 ) -> Result<Rho, AccountantError> {
     // No error: a figure that is too large to write down is too large.
     let within = |rho: Rho| tcdp::epsilon(rho, order, delta).is_ok_and(|found| found <= epsilon);
-    largest_that(|rho| Ok(within(rho)), |rho| Ok(!within(rho)))?
-        .ok_or(AccountantError::NothingToSpend { epsilon, delta })
+    match largest_that(|rho| Ok(within(rho)), |rho| Ok(!within(rho)))? {
+        Some(rho) => Ok(rho),
+        None => {
+            let least = tcdp::epsilon(Rho::from_units(1), order, delta)?;
+            Err(AccountantError::LowOrder { epsilon, delta, order, least })
+        }
+    }
 }
 
 /// The largest rho whose epsilon at `delta` is not above `epsilon`, by zCDP.

@@ -75,6 +75,8 @@ impl Epsilon {
     /// The loss of having released nothing. A total can be zero; a request cannot, so
     /// [`Epsilon::new`] and deserialization refuse it.
     pub const ZERO: Epsilon = Epsilon(0.0);
+    /// As good as nothing: what it buys, delta alone covers.
+    pub(crate) const SMALL: Epsilon = Epsilon(1e-12);
     /// Above this a number is a mistake of units and not a promise.
     pub const MAX: f64 = 1e9;
 

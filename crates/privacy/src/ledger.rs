@@ -8,34 +8,36 @@ mod artifacts;
 mod chain;
 mod entries;
 mod error;
+mod marks;
+mod place;
 mod schema;
 mod status;
+mod view;
 
 use std::fs::{self, File};
-use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::ops::Deref;
+use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::config::{Policy, is_name};
-use crate::digest::Digest;
 use crate::loss::Losses;
 use crate::mechanism::{RNG_NAME, Receipt};
 use crate::plan::{ChargedPlan, ReleasePlan};
 use chain::History;
-use entries::{Amendment, Body, Charge, Genesis, Release, Terms};
+use entries::{Amendment, Body, Charge, Genesis, Release, Rollback, Terms};
+use place::Place;
+use view::{APPLICATION_ID, BUSY_TIMEOUT};
 
 pub use artifacts::{MAX_ARTIFACT_BYTES, StoredRelease};
+pub use chain::to_the_minute;
 pub use entries::EntryKind;
 pub use error::{ChargeError, LedgerError};
+pub use marks::{Marks, STATE_VARIABLE};
+pub use place::MAX_LEDGER_BYTES;
 pub use status::{ChargeSummary, EntrySummary, Refusal, RefusalReason, Status, Witness};
+pub use view::LedgerView;
 
-/// "CTLG" in ASCII, in the header of the file.
-const APPLICATION_ID: i64 = 0x4354_4C47;
-/// The first bytes of every SQLite file.
-const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
-const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest reason of an amendment, in characters.
 pub const MAX_REASON_LENGTH: usize = 200;
 
@@ -48,13 +50,25 @@ pub enum Payment {
     Finished(Box<StoredRelease>),
 }
 
-/// An open ledger.
+/// A ledger that is open for charging. What it tells is what a [`LedgerView`] tells, of the file as it is then.
 ///
 /// Several processes and threads may each open the same file; charges are serialized by SQLite.
 #[derive(Debug)]
 pub struct Ledger {
-    connection: Connection,
-    path: PathBuf,
+    view: LedgerView,
+    marks: Marks,
+    /// Why the last write could not be noted in the marks.
+    unmarked: Option<String>,
+    /// Room for the journals of releases that are to come; see [`hold_room`].
+    room: Option<File>,
+}
+
+impl Deref for Ledger {
+    type Target = LedgerView;
+
+    fn deref(&self) -> &LedgerView {
+        &self.view
+    }
 }
 
 impl Ledger {
@@ -86,6 +100,7 @@ impl Ledger {
             rho_cap,
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             rng: RNG_NAME.to_owned(),
+            nonce: Some(entries::nonce()?),
         };
         if fs::symlink_metadata(path).is_ok() {
             return Err(LedgerError::AlreadyExists { path: path.to_owned() });
@@ -117,39 +132,48 @@ impl Ledger {
         Ledger::open(path)
     }
 
-    /// Opens a ledger and verifies all of it.
+    /// Opens a ledger for charging and verifies all of it. What a process left that ended in the middle of a write is
+    /// brought to the last whole state.
     ///
     /// # Errors
-    /// [`LedgerError::Missing`], [`LedgerError::NotALedger`], [`LedgerError::SchemaVersion`] or
+    /// [`LedgerError::Beside`] if something lies beside the file that no ledger has, [`LedgerError::Missing`],
+    /// [`LedgerError::NotALedger`], [`LedgerError::SchemaVersion`] or
     /// [`LedgerError::Corrupt`], each with its remedy; never an empty or partial ledger.
     pub fn open(path: impl AsRef<Path>) -> Result<Ledger, LedgerError> {
-        let path = path.as_ref();
-        check_is_sqlite_file(path)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
+        let place = Place::find(path.as_ref())?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        let connection = Connection::open_with_flags(place.path(), flags)?;
         configure(&connection)?;
-        let not_ours = |fact: String| LedgerError::NotALedger { path: path.to_owned(), fact };
-        let application: i64 = connection.pragma_query_value(None, "application_id", |r| r.get(0))?;
-        if application != APPLICATION_ID {
-            return Err(not_ours("an SQLite file of another program".to_owned()));
-        }
         // One snapshot: another process may be bringing the file to a newer schema.
         let snapshot = connection.unchecked_transaction()?;
-        let version = schema::version(&snapshot)?;
-        let report: String = snapshot.pragma_query_value(None, "integrity_check", |r| r.get(0))?;
-        if report != "ok" {
-            return Err(LedgerError::corrupt(None, report));
-        }
-        schema::check(&snapshot, version)?;
+        let _: i64 = snapshot.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        place.check_length()?;
+        view::check(&snapshot, &place)?;
         snapshot.finish()?;
-        let ledger = Ledger { connection, path: path.to_owned() };
-        ledger.history()?;
-        Ok(ledger)
+        let view = LedgerView::of_file(connection, place);
+        Ok(Ledger { view, marks: Marks::of_this_user(), unmarked: None, room: None })
     }
 
-    /// Where the ledger lies.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Brings a ledger to its last whole state if a process ended in the middle of writing it, and tells whether one did.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`].
+    pub fn recover(path: impl AsRef<Path>) -> Result<(Ledger, bool), LedgerError> {
+        let has_journal = Place::find(path.as_ref())?.has_journal()?;
+        Ok((Ledger::open(path)?, has_journal))
+    }
+
+    /// The same ledger with marks in another place than this user's.
+    pub fn with_marks(self, marks: Marks) -> Ledger {
+        Ledger { marks, ..self }
+    }
+
+    /// Why the last write could not be noted outside of the ledger, if it could not: a ledger that is restored from an older
+    /// copy will then not be noticed by this user.
+    pub fn unmarked(&self) -> Option<&str> {
+        self.unmarked.as_deref()
     }
 
     /// Pays for a plan: verifies the ledger, checks the plan against its terms and what is left, and
@@ -163,13 +187,10 @@ impl Ledger {
     /// charge; [`ChargeError::Refused`] if the policy does not allow it, with what is left and what spent
     /// it; [`ChargeError::Ledger`] if the ledger cannot be used.
     pub fn charge(&mut self, plan: ReleasePlan) -> Result<ChargedPlan, ChargeError> {
-        let transaction = self.exclusive()?;
-        match pay(&transaction, plan)? {
-            Payment::Finished(release) => Err(ChargeError::Finished(release)),
-            Payment::Charged(charged) => {
-                transaction.commit().map_err(LedgerError::from)?;
-                Ok(charged)
-            }
+        match self.charge_all(vec![plan])?.pop() {
+            Some(Payment::Charged(charged)) => Ok(charged),
+            Some(Payment::Finished(release)) => Err(ChargeError::Finished(release)),
+            None => Err(LedgerError::corrupt(None, "a charge gave nothing").into()),
         }
     }
 
@@ -181,19 +202,24 @@ impl Ledger {
     /// [`ChargeError::Refused`] for the first plan that the policy does not allow after those before it; nothing is
     /// charged then. [`ChargeError::Ledger`] if the ledger cannot be used.
     pub fn charge_all(&mut self, plans: Vec<ReleasePlan>) -> Result<Vec<Payment>, ChargeError> {
-        let transaction = self.exclusive()?;
-        let payments = plans.into_iter().map(|plan| pay(&transaction, plan));
-        let payments = payments.collect::<Result<Vec<Payment>, ChargeError>>()?;
+        let bills = plans.into_iter().map(Bill::new).collect::<Result<Vec<Bill>, LedgerError>>()?;
+        let folder = self.place.folder().to_owned();
+        let path = self.place.path().to_owned();
+        let (transaction, mut history) = self.exclusive()?;
+        let mut room = 0;
+        let mut payments = Vec::with_capacity(bills.len());
+        for bill in bills {
+            payments.push(pay(&transaction, &mut history, bill, &mut room)?);
+        }
+        if room > 0 {
+            check_room(&path, &folder, room)?;
+        }
         transaction.commit().map_err(LedgerError::from)?;
+        if room > 0 {
+            self.room = hold_room(&folder);
+        }
+        self.note(&history);
         Ok(payments)
-    }
-
-    /// Why [`Ledger::charge`] would refuse a plan now, if it would; costs nothing.
-    ///
-    /// # Errors
-    /// [`LedgerError::Corrupt`] if the ledger no longer verifies.
-    pub fn refusal(&self, plan: &ReleasePlan) -> Result<Option<Refusal>, LedgerError> {
-        status::refusal(&self.history()?, plan)
     }
 
     /// Records what was released from a charge; costs nothing.
@@ -206,8 +232,11 @@ impl Ledger {
     /// [`LedgerError::Receipt`] if the receipt is of another ledger or was recorded before.
     pub fn record_release(&mut self, receipt: Receipt, artifact: &[u8]) -> Result<Witness, LedgerError> {
         let charge = *receipt.witness();
-        let transaction = self.exclusive()?;
-        let history = chain::load(&transaction)?;
+        self.room = None;
+        let transaction = self.immediate()?;
+        artifacts::give_back(&transaction, charge.seq)?;
+        transaction.commit()?;
+        let (transaction, mut history) = self.exclusive()?;
         if !history.charges().any(|(entry, _)| (entry.seq, entry.hash) == (charge.seq, charge.hash)) {
             return Err(LedgerError::Receipt {
                 fact: format!("entry {} of this ledger is not the charge of the receipt", charge.seq),
@@ -223,19 +252,12 @@ impl Ledger {
             charge_hash: charge.hash,
             steps_used: receipt.steps_used(),
             head_digest: artifacts::store(&transaction, artifact)?.to_string(),
+            artifact_bytes: Some(artifact.len() as u64),
         });
-        let witness = chain::append(&transaction, Some(&history), &body)?;
+        let witness = chain::append(&transaction, &mut history, &body)?;
         transaction.commit()?;
+        self.note(&history);
         Ok(witness)
-    }
-
-    /// What was released from an earlier run of the same plan, if anything.
-    ///
-    /// # Errors
-    /// [`LedgerError::Corrupt`] if the ledger no longer verifies, or keeps other bytes than were released.
-    pub fn find_release(&self, plan: &ReleasePlan) -> Result<Option<StoredRelease>, LedgerError> {
-        let transaction = self.connection.unchecked_transaction()?;
-        artifacts::find(&transaction, &chain::load(&transaction)?, plan)
     }
 
     /// Changes the policy or the public size, from here on; `None` keeps what is in force when the change is
@@ -254,14 +276,8 @@ impl Ledger {
         reason: &str,
     ) -> Result<Witness, LedgerError> {
         let refuse = |fact: String| Err(LedgerError::Amendment { fact });
-        let is_line = (1..=MAX_REASON_LENGTH).contains(&reason.chars().count())
-            && !reason.chars().any(char::is_control)
-            && !reason.trim().is_empty();
-        if !is_line {
-            return refuse(format!("the reason is not one line of 1 to {MAX_REASON_LENGTH} characters"));
-        }
-        let transaction = self.exclusive()?;
-        let history = chain::load(&transaction)?;
+        check_reason(reason)?;
+        let (transaction, mut history) = self.exclusive()?;
         let policy = policy.unwrap_or(&history.terms.policy);
         let public_size = public_size.unwrap_or(history.terms.public_size);
         if !history.terms.count_the_same(policy) {
@@ -281,87 +297,163 @@ impl Ledger {
             Terms::new(policy, public_size, &history.spent())?;
         let (reason, tool_version) = (reason.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
         let amendment = Amendment { public_size, policy, delta, rho_cap, reason, tool_version };
-        let witness = chain::append(&transaction, Some(&history), &Body::Amendment(Box::new(amendment)))?;
+        let witness = chain::append(&transaction, &mut history, &Body::Amendment(Box::new(amendment)))?;
         transaction.commit()?;
+        self.note(&history);
         Ok(witness)
     }
 
-    /// The terms, what was spent on what, and what is left; verified afresh.
+    /// Accepts that entries are lost for ever which this user saw, in an entry that stays, and counts what they spent as spent:
+    /// all that the lost entries spent, or more where it is not known which of them are lost.
+    ///
+    /// `reason` is public.
     ///
     /// # Errors
-    /// [`LedgerError::Corrupt`] if the ledger no longer verifies.
-    pub fn status(&self) -> Result<Status, LedgerError> {
-        Status::of(&self.history()?)
+    /// [`LedgerError::NothingLost`] if none are, [`LedgerError::Amendment`] if the reason is no line of text.
+    pub fn accept_rollback(&mut self, reason: &str) -> Result<Witness, LedgerError> {
+        check_reason(reason)?;
+        let marks = self.marks.clone();
+        let (transaction, mut history) = self.begin()?;
+        let lost = marks.lost(&history)?.ok_or(LedgerError::NothingLost)?;
+        let rollback = Rollback {
+            lost: lost.entry,
+            losses: lost.losses,
+            reason: reason.to_owned(),
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let witness = chain::append(&transaction, &mut history, &Body::Rollback(Box::new(rollback)))?;
+        transaction.commit()?;
+        self.note(&history);
+        Ok(witness)
     }
 
-    /// The same as it was when the entry `seq` was the last, on the terms of that time.
-    ///
-    /// # Errors
-    /// [`LedgerError::RolledBack`] if the ledger ends before `seq`, [`LedgerError::Corrupt`] if it no longer verifies.
-    pub fn status_as_of(&self, seq: u64) -> Result<Status, LedgerError> {
-        Status::of(&self.history()?.ended_at(seq)?)
+    /// A transaction for writing, with the ledger verified in it and compared with what this user saw of it.
+    fn exclusive(&mut self) -> Result<(Transaction<'_>, History), LedgerError> {
+        let marks = self.marks.clone();
+        let (transaction, history) = self.begin()?;
+        // Marks are raised after a commit, so none is ahead of what this transaction sees.
+        marks.compare(&history)?;
+        Ok((transaction, history))
     }
 
-    /// Checks that every figure that an entry states follows from what it says was done, epsilon included.
-    ///
-    /// Opening a ledger recomputes each loss already, and charges are decided by losses; this also recomputes the epsilons
-    /// that were shown, which takes up to a second for a release on Poisson samples.
-    ///
-    /// # Errors
-    /// [`LedgerError::Corrupt`] naming the first entry whose epsilon is another.
-    pub fn verify_figures(&self) -> Result<(), LedgerError> {
-        self.history()?.verify_figures()
-    }
-
-    /// Checks that the ledger still holds the entry that a released artifact is witness of.
-    ///
-    /// # Errors
-    /// [`LedgerError::RolledBack`] if the ledger ends before `seq`, [`LedgerError::Forked`] if its
-    /// entry `seq` is another one.
-    pub fn verify_witness(&self, seq: u64, hash: &Digest) -> Result<(), LedgerError> {
-        let history = self.history()?;
-        let entry = usize::try_from(seq).ok().and_then(|index| history.entries.get(index));
-        match entry {
-            None => Err(LedgerError::RolledBack { head: history.head.seq, witness: seq }),
-            Some(entry) if entry.hash != *hash => {
-                Err(LedgerError::Forked { seq, found: entry.hash, witness: *hash })
-            }
-            Some(_) => Ok(()),
-        }
-    }
-
-    fn history(&self) -> Result<History, LedgerError> {
-        // A read transaction, so that entries and head are of the same moment.
-        let transaction = self.connection.unchecked_transaction()?;
-        chain::load(&transaction)
+    /// A transaction for writing, with the tables brought up to date in it and the ledger verified.
+    fn begin(&mut self) -> Result<(Transaction<'_>, History), LedgerError> {
+        let transaction = self.immediate()?;
+        let history = chain::load(&transaction)?;
+        Ok((transaction, history))
     }
 
     /// A transaction for writing, with the tables brought up to date in it.
-    fn exclusive(&mut self) -> Result<Transaction<'_>, LedgerError> {
+    fn immediate(&mut self) -> Result<Transaction<'_>, LedgerError> {
+        self.view.place.check()?;
         // `BEGIN IMMEDIATE`: no other process can read the remainder and then charge against it.
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.view.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         schema::migrate(&transaction)?;
         Ok(transaction)
     }
+
+    /// Notes what is on disk now in this user's marks.
+    fn note(&mut self, history: &History) {
+        self.unmarked = self.marks.raise(history).err();
+    }
 }
 
-/// Appends the charge of a plan that was not run before.
-fn pay(transaction: &Transaction<'_>, plan: ReleasePlan) -> Result<Payment, ChargeError> {
-    let history = chain::load(transaction)?;
-    if let Some(release) = artifacts::find(transaction, &history, &plan)? {
+/// A plan, and the entry that will charge it.
+struct Bill {
+    plan: ReleasePlan,
+    body: Body,
+}
+
+impl Bill {
+    /// Checks what the reader checks of a single charge, before the ledger is held.
+    fn new(plan: ReleasePlan) -> Result<Bill, LedgerError> {
+        let charge = Charge {
+            plan: plan.digest(),
+            event: plan.event().clone(),
+            guarantee: plan.guarantee().clone(),
+            description: plan.description().clone(),
+            nonce: Some(entries::nonce()?),
+        };
+        chain::check_figures(0, &charge).map_err(chain::unreadable)?;
+        Ok(Bill { plan, body: Body::Charge(Box::new(charge)) })
+    }
+}
+
+/// Appends the charge of a plan that was not run before, and reserves room for its release; `room` counts it.
+fn pay(
+    transaction: &Transaction<'_>,
+    history: &mut History,
+    Bill { plan, body }: Bill,
+    room: &mut usize,
+) -> Result<Payment, ChargeError> {
+    if let Some(release) = artifacts::find(transaction, history, &plan)? {
         return Ok(Payment::Finished(Box::new(release)));
     }
-    if let Some(refusal) = status::refusal(&history, &plan)? {
+    if let Some(refusal) = status::refusal(history, &plan)? {
         return Err(ChargeError::Refused(Box::new(refusal)));
     }
-    let body = Body::Charge(Box::new(Charge {
-        plan: plan.digest(),
-        event: plan.event().clone(),
-        guarantee: plan.guarantee().clone(),
-        description: plan.description().clone(),
-    }));
-    let witness = chain::append(transaction, Some(&history), &body)?;
+    let witness = chain::append(transaction, history, &body)?;
+    let bytes = artifacts::room_for(&plan);
+    artifacts::reserve(transaction, witness.seq, bytes)?;
+    *room += bytes;
     Ok(Payment::Charged(ChargedPlan::new(plan, witness)))
+}
+
+/// Room for the journals of a release: what the pages held that it changes. Less than a ledger after a charge has, so that no
+/// limit on the size of files is met after one.
+const JOURNAL_BYTES: u64 = 64 << 10;
+
+/// Fails, before a charge is committed, when there is no room for what it reserves and for the journals that follow, or when
+/// the ledger would grow beyond what readers take.
+fn check_room(path: &Path, folder: &Path, reserved: usize) -> Result<(), LedgerError> {
+    let bytes = reserved as u64 + JOURNAL_BYTES;
+    let length = fs::metadata(path).map_or(0, |metadata| metadata.len());
+    if length + bytes > MAX_LEDGER_BYTES {
+        let fact = format!("the ledger has {length} bytes, and may have {MAX_LEDGER_BYTES}");
+        return Err(LedgerError::NoRoom { fact, bytes });
+    }
+    // Where the system does not say, SQLite finds out.
+    match free_bytes(folder) {
+        Some(free) if free < bytes => {
+            Err(LedgerError::NoRoom { fact: format!("{free} bytes are free in {}", folder.display()), bytes })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(unix)]
+fn free_bytes(folder: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(folder).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+#[cfg(not(unix))]
+fn free_bytes(_: &Path) -> Option<u64> {
+    None
+}
+
+/// A file without a name that holds room on the disk until it is closed, which is when a release is about to be recorded:
+/// other programs may fill the disk in the meantime. The artifact's own room is in the ledger already.
+fn hold_room(folder: &Path) -> Option<File> {
+    use std::io::Write;
+    let mut file = tempfile::tempfile_in(folder).ok()?;
+    // Not zeros, which some file systems do not store.
+    let block: Vec<u8> = (0..4096_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    (0..JOURNAL_BYTES / block.len() as u64).try_for_each(|_| file.write_all(&block)).ok()?;
+    file.sync_data().ok()?;
+    Some(file)
+}
+
+/// Fails unless a reason is one line of text.
+fn check_reason(reason: &str) -> Result<(), LedgerError> {
+    let is_line = (1..=MAX_REASON_LENGTH).contains(&reason.chars().count())
+        && !reason.chars().any(char::is_control)
+        && !reason.trim().is_empty();
+    if is_line {
+        return Ok(());
+    }
+    let fact = format!("the reason is not one line of 1 to {MAX_REASON_LENGTH} characters");
+    Err(LedgerError::Amendment { fact })
 }
 
 /// Writes a complete one-entry ledger into the empty file at `path`.
@@ -372,7 +464,7 @@ fn write_genesis(path: &Path, genesis: Genesis) -> Result<(), LedgerError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     schema::create(&transaction)?;
-    chain::append(&transaction, None, &Body::Genesis(Box::new(genesis)))?;
+    chain::begin(&transaction, genesis)?;
     transaction.commit()?;
     connection.close().map_err(|(_, error)| error.into())
 }
@@ -393,29 +485,4 @@ fn configure(connection: &Connection) -> Result<(), LedgerError> {
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     Ok(())
-}
-
-/// Tells what is at `path` before SQLite, which would take an empty file for an empty database.
-fn check_is_sqlite_file(path: &Path) -> Result<(), LedgerError> {
-    let io = |source| LedgerError::Io { action: "reading", path: path.to_owned(), source };
-    let not_ours = |fact: &str| LedgerError::NotALedger { path: path.to_owned(), fact: fact.to_owned() };
-    let metadata = match fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(LedgerError::Missing { path: path.to_owned() });
-        }
-        other => other.map_err(io)?,
-    };
-    if metadata.is_dir() {
-        return Err(not_ours("it is a folder"));
-    }
-    if !metadata.is_file() {
-        return Err(not_ours("it is not a regular file"));
-    }
-    if metadata.len() == 0 {
-        return Err(not_ours("it is empty"));
-    }
-    let mut start = [0; 16];
-    let is_sqlite =
-        File::open(path).map_err(io)?.read_exact(&mut start).is_ok_and(|()| start == *SQLITE_MAGIC);
-    if is_sqlite { Ok(()) } else { Err(not_ours("it does not begin like an SQLite file")) }
 }

@@ -115,6 +115,14 @@
 //! }
 //! ```
 //!
+//! A charge to somebody else's ledger, or to one that is only read:
+//!
+//! ```compile_fail,E0599
+//! fn cheat(mut view: cryptotl_privacy::LedgerView, plan: cryptotl_privacy::ReleasePlan) {
+//!     let charged = view.charge(plan);
+//! }
+//! ```
+//!
 //! A mechanism of one's own behind the mechanism's interface:
 //!
 //! ```compile_fail,E0277
@@ -160,8 +168,8 @@ pub use event::{
 };
 pub use guarantee::{Adjacency, Delta, Epsilon, Guarantee, ParameterError, PrivacyUnit, Proof};
 pub use ledger::{
-    ChargeError, ChargeSummary, EntryKind, EntrySummary, Ledger, LedgerError, Payment, Refusal,
-    RefusalReason, Status, StoredRelease, Witness,
+    ChargeError, ChargeSummary, EntryKind, EntrySummary, Ledger, LedgerError, LedgerView, Marks, Payment,
+    Refusal, RefusalReason, Status, StoredRelease, Witness,
 };
 pub use mechanism::{
     AuditMinimum, AuditSums, BenchmarkMinimum, BenchmarkSequence, BenchmarkSums, ChargedCounts,

@@ -1,5 +1,7 @@
 //! What events lose together: the sum that a ledger keeps.
 
+use serde::{Deserialize, Serialize};
+
 use crate::accountant::gdp::{self, GridSlack, Mu};
 use crate::accountant::tcdp::{self, Order};
 use crate::accountant::{Accountant, AccountantError, zcdp};
@@ -8,7 +10,8 @@ use crate::guarantee::{Delta, Epsilon};
 use crate::rho::Rho;
 
 /// The loss of a number of events, each possibly chosen after seeing the results of those before.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Losses {
     rho: Rho,
     /// Up to which order rho holds; all if `None`.
@@ -39,6 +42,11 @@ impl Losses {
         };
         let slack = self.slack.zip(other.slack).map(|(one, two)| one.plus(two));
         Losses { rho: self.rho.checked_add(other.rho).unwrap_or(Rho::MAX), order, slack }
+    }
+
+    /// What these lost beyond `before`, a part of them; never less.
+    pub(crate) fn since(self, before: Losses) -> Losses {
+        Losses { rho: self.rho.checked_sub(before.rho).unwrap_or(Rho::ZERO), ..self }
     }
 
     /// The sum of rho.

@@ -92,6 +92,9 @@ pub struct ReleasePlan {
     event: Event,
     guarantee: Guarantee,
     description: Description,
+    /// No part of what is charged, and so of no digest.
+    #[serde(skip)]
+    artifact_bytes: Option<usize>,
 }
 
 /// Whether sums of contributions of this size and norm can be planned.
@@ -103,6 +106,22 @@ fn check_contributions(dimension: usize, clipping_norm: f64) -> Result<(), PlanE
         return Err(PlanError::ClippingNorm { clipping_norm });
     }
     Ok(())
+}
+
+/// Plans for what was asked, and if that is too little, finds a power of ten that is enough.
+fn asked(
+    epsilon: Epsilon,
+    delta: Delta,
+    plan: impl Fn(Epsilon) -> Result<ReleasePlan, PlanError>,
+) -> Result<ReleasePlan, PlanError> {
+    match plan(epsilon) {
+        Err(PlanError::NoEpsilon { .. }) => {
+            let larger = (-11..=0).filter_map(|exponent| Epsilon::new(libm::exp10(f64::from(exponent))).ok());
+            let enough = larger.filter(|larger| *larger > epsilon).find(|&larger| plan(larger).is_ok());
+            Err(PlanError::NoEpsilon { asked: epsilon, delta, enough })
+        }
+        other => other,
+    }
 }
 
 impl ReleasePlan {
@@ -156,12 +175,24 @@ impl ReleasePlan {
         })
     }
 
-    /// Calibrates a query whose multiplier is about `ratio` times that of a Gaussian release of the same cost.
+    /// Calibrates a query, as [`ReleasePlan::query_of`].
     fn query(
         request: QueryRequest,
         ratio: f64,
         cost: impl Fn(f64) -> Result<Rho, MechanismError>,
-        event: impl FnOnce(usize, f64, Rho) -> Event,
+        event: impl Fn(usize, f64, Rho) -> Event,
+    ) -> Result<ReleasePlan, PlanError> {
+        asked(request.epsilon, request.delta, |epsilon| {
+            ReleasePlan::query_of(QueryRequest { epsilon, ..request.clone() }, ratio, &cost, &event)
+        })
+    }
+
+    /// Calibrates a query whose multiplier is about `ratio` times that of a Gaussian release of the same cost.
+    fn query_of(
+        request: QueryRequest,
+        ratio: f64,
+        cost: impl Fn(f64) -> Result<Rho, MechanismError>,
+        event: impl Fn(usize, f64, Rho) -> Event,
     ) -> Result<ReleasePlan, PlanError> {
         let QueryRequest { epsilon, delta, size, unit, adjacency, description } = request;
         if !(1..=MAX_DIMENSION).contains(&size) {
@@ -176,10 +207,18 @@ impl ReleasePlan {
         let rho = cost(noise_multiplier)?;
         let event = event(size, noise_multiplier, rho);
         let guarantee = Guarantee::of(&event, Accountant::Zcdp, delta, unit, adjacency)?;
-        Ok(ReleasePlan { event, guarantee, description })
+        ReleasePlan::new(event, guarantee, description)
     }
 
     fn sums(noise: Noise, request: SumRequest) -> Result<ReleasePlan, PlanError> {
+        let (epsilon, delta) = (request.epsilon, request.delta);
+        asked(epsilon, delta, |epsilon| {
+            ReleasePlan::sums_of(noise, SumRequest { epsilon, ..request.clone() })
+        })
+    }
+
+    /// The same without a word of how much would be enough.
+    pub(crate) fn sums_of(noise: Noise, request: SumRequest) -> Result<ReleasePlan, PlanError> {
         let SumRequest {
             epsilon,
             delta,
@@ -228,7 +267,37 @@ impl ReleasePlan {
             let slack = event.grid_slack().map_or(0.0, GridSlack::get);
             return Err(AccountantError::GridTooCoarse { slack, delta }.into());
         }
-        Ok(ReleasePlan { event, guarantee, description })
+        ReleasePlan::new(event, guarantee, description)
+    }
+
+    /// A plan, if it promises something: at a large delta, a small loss needs no epsilon at all, and a guarantee without one
+    /// is none that a ledger could record.
+    fn new(event: Event, guarantee: Guarantee, description: Description) -> Result<ReleasePlan, PlanError> {
+        if guarantee.epsilon == Epsilon::ZERO {
+            let (asked, delta) = (guarantee.epsilon, guarantee.delta);
+            return Err(PlanError::NoEpsilon { asked, delta, enough: None });
+        }
+        Ok(ReleasePlan { event, guarantee, description, artifact_bytes: None })
+    }
+
+    /// The same plan, with a bound on the bytes of what will be released: the ledger reserves room for so many with the
+    /// charge. It changes nothing of what is charged.
+    pub fn with_artifact_bytes(self, bytes: usize) -> ReleasePlan {
+        ReleasePlan { artifact_bytes: Some(bytes), ..self }
+    }
+
+    /// How long the released artifact is at most, if nobody said: some text, and each number twice.
+    pub(crate) fn artifact_bytes(&self) -> usize {
+        const TEXT: usize = 16 << 10;
+        let numbers = match &self.event {
+            Event::GaussianSum(sum) | Event::LaplaceSum(sum) => sum.dimension,
+            Event::SampledGaussianSum(sum) => sum.dimension,
+            Event::Sequence(sequence) => sequence.parts.iter().map(|part| part.dimension).sum(),
+            Event::Counts(counts) => counts.bins,
+            Event::NoisyMax(choice) => choice.candidates,
+            Event::PerturbedMinimum(minimum) => minimum.weights(),
+        };
+        self.artifact_bytes.unwrap_or_else(|| TEXT.saturating_add(numbers.saturating_mul(16)))
     }
 
     /// What will be done.
@@ -387,6 +456,14 @@ impl ChargedPlan {
     }
 }
 
+/// What can be asked for instead.
+fn enough_words(enough: Option<Epsilon>) -> String {
+    match enough {
+        Some(enough) => format!("ask for at least epsilon {:e}", enough.get()),
+        None => "ask for a larger epsilon or a smaller delta".to_owned(),
+    }
+}
+
 /// A request that cannot be planned.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -422,6 +499,19 @@ pub enum PlanError {
         delta: Delta,
         /// The loss that could be spent.
         rho: Rho,
+    },
+    /// So small a loss that delta alone covers it.
+    #[error(
+        "epsilon {asked} at delta {delta} is too little for a release: delta alone covers its loss, and there is no epsilon to record; {remedy}",
+        asked = asked.get(), remedy = enough_words(*enough)
+    )]
+    NoEpsilon {
+        /// The epsilon asked for.
+        asked: Epsilon,
+        /// The delta asked for.
+        delta: Delta,
+        /// An epsilon that is enough.
+        enough: Option<Epsilon>,
     },
     /// The slack is out of range.
     #[error(

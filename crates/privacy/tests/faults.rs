@@ -15,9 +15,11 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use common::{ledger, plan, sum_of};
-use cryptotl_privacy::{ChargeError, Ledger, LedgerError, ReleasePlan, Rho, SumRequest};
+use cryptotl_privacy::{ChargeError, Ledger, LedgerError, LedgerView, ReleasePlan, Rho, SumRequest};
 
 const ROLE: &str = "CRYPTOTL_TEST_ROLE";
+/// The bytes of a large artifact.
+const LARGE: usize = 300_000;
 const LEDGER: &str = "CRYPTOTL_TEST_LEDGER";
 
 /// Not a test: what the child processes do, step by step. Each step is announced on stdout before the next
@@ -51,6 +53,15 @@ fn child() {
             ledger.record_release(receipt, b"the head").unwrap();
             say("recorded");
             wait();
+        }
+        "run large" => {
+            let charged = ledger.charge(plan(1.0).with_artifact_bytes(LARGE)).unwrap();
+            say("charged");
+            wait();
+            let mut mechanism = charged.into_mechanism().unwrap();
+            sum_of(&mut mechanism, &[&[0.1, 0.2, 0.3]]).unwrap();
+            ledger.record_release(mechanism.finish(), &[7; LARGE]).unwrap();
+            say("recorded");
         }
         "charge" => match ledger.charge(plan(0.5)) {
             Ok(charged) => say(&format!("charged {}", charged.witness().seq)),
@@ -208,7 +219,7 @@ fn a_process_killed_in_the_middle_of_a_write_leaves_a_whole_ledger() {
     let before = ledger.status().unwrap();
     drop(ledger);
     let mut n_killed = 0;
-    for blocks in 0.. {
+    for blocks in (0..).step_by(2) {
         let mut worker = Worker::spawn(limited(blocks, true), "charge", &path);
         assert_eq!(worker.hear().as_deref(), Some("opened"));
         worker.go_on();
@@ -256,6 +267,30 @@ fn a_full_disk_refuses_the_charge_and_harms_nothing() {
         assert!(blocks < 1000, "it never succeeds");
     }
     assert!(n_refused > 5, "only {n_refused} were refused");
+}
+
+#[test]
+fn a_disk_that_fills_up_after_a_charge_does_not_keep_the_release_from_being_recorded() {
+    let (_folder, path, ledger) = ledger(8.0);
+    drop(ledger);
+    let mut worker = Worker::start("run large", &path);
+    assert_eq!(worker.hear().as_deref(), Some("opened"));
+    worker.go_on();
+    assert_eq!(worker.hear().as_deref(), Some("charged"));
+    // From here on no file may become larger than the ledger is: a write beyond it would kill the process.
+    let length = fs::metadata(&path).unwrap().len();
+    let limit = Command::new("prlimit")
+        .args([format!("--pid={}", worker.process.id()), format!("--fsize={length}")])
+        .status()
+        .unwrap();
+    assert!(limit.success());
+    worker.go_on();
+    assert_eq!(worker.hear().as_deref(), Some("recorded"));
+    assert!(worker.process.wait().unwrap().success());
+    assert_eq!(fs::metadata(&path).unwrap().len(), length, "it took the room that was reserved");
+    let view = LedgerView::open(&path).unwrap();
+    view.verify_artifacts().unwrap();
+    assert_eq!(view.find_release(&plan(1.0)).unwrap().unwrap().artifact.unwrap(), [7; LARGE]);
 }
 
 #[test]

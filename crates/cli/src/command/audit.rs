@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use cryptotl_encrypted::PlanFile;
 use cryptotl_model::format::{check_writable, write_atomically};
 use cryptotl_model::{Digest, PublicModel};
-use cryptotl_privacy::{Ledger, Status};
+use cryptotl_privacy::{LedgerView, Status};
 use cryptotl_trainer::Head;
 use serde::Serialize;
 
@@ -87,7 +87,7 @@ pub fn run(args: AuditArgs, output: &Output) -> Result<()> {
 /// Reads the evidence and refuses what does not belong together.
 fn gather(args: &AuditArgs) -> Result<(Head, Evidence)> {
     let (head, head_digest) = Head::read(&args.head)?;
-    let ledger = Ledger::open(&args.ledger)?;
+    let ledger = LedgerView::open(&args.ledger)?;
     let status = paid_status(&ledger, &args.ledger, (&head, head_digest), &args.head)?;
     let given = &args.evidence;
     check_policy(given.policy.as_deref(), &args.ledger, &status)?;

@@ -8,15 +8,15 @@ use cryptotl_model::format::{check_writable, write_atomically};
 use cryptotl_model::{Digest, HeadInputs, PublicModel, Records, RecordsOutline};
 use cryptotl_privacy::accountant::gdp::Mu;
 use cryptotl_privacy::{
-    ChargeError, ChargedPlan, Delta, Description, Epsilon, Guarantee, Ledger, PrivacyUnit, Rho, Status,
-    StoredRelease, Witness, largest_rho_by,
+    ChargeError, ChargedPlan, Delta, Description, Epsilon, Guarantee, Ledger, PrivacyUnit, ReleasePlan, Rho,
+    Status, StoredRelease, Witness, largest_rho_by,
 };
 use cryptotl_trainer::head::{ChargedMechanism, Signal, Space, Task, Terms};
 use cryptotl_trainer::pretrain::private::SourcePrivacy;
 use cryptotl_trainer::{Head, HeadSettings, Method};
 use serde::Serialize;
 
-use super::ledger::read_policy;
+use super::ledger::{check_replaced, read_policy, warn_unmarked};
 use crate::card;
 use crate::cli::{FinetuneArgs, PaymentArgs};
 use crate::exit::{Code, Failure, Result};
@@ -98,9 +98,12 @@ pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
     let settings = HeadSettings { slack: args.slack, ..auto };
     let mut about = Description::from([("public-model".to_owned(), public_digest.to_string())]);
     about.extend(run.clone().map(|name| ("run".to_owned(), name)));
-    let plan = settings.plan(&public, &terms, about)?;
+    let plan = with_room(settings.plan(&public, &terms, about)?, &settings, &public);
 
-    let charged = match ledger.charge(plan) {
+    check_replaced(&ledger, &status.population, &args.output)?;
+    let charged = ledger.charge(plan);
+    warn_unmarked(&ledger);
+    let charged = match charged {
         Err(ChargeError::Finished(earlier)) => {
             publish_again(&args.output, &earlier)?;
             return report(&args, &public, &ledger, true, output);
@@ -114,6 +117,14 @@ pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
     let bytes = train(&mut ledger, charged, &settings, (&public, public_digest), &records)?;
     write_atomically(&args.output, &bytes)?;
     report(&args, &public, &ledger, false, output)
+}
+
+/// A plan whose charge reserves room for its head: some text, and a projection of at most these numbers.
+pub(super) fn with_room(plan: ReleasePlan, settings: &HeadSettings, public: &PublicModel) -> ReleasePlan {
+    const TEXT: usize = 64 << 10;
+    let width = public.scaler.width() + public.feature_width;
+    let rows = settings.rank + public.label_names.len() + 2;
+    plan.with_artifact_bytes(TEXT + 16 * rows * width)
 }
 
 /// Trains what was paid for and records it in the ledger, before it is published anywhere: if this process is

@@ -1,15 +1,19 @@
-//! `ledger init`, `show`, `amend` and `verify`: the privacy budget of a population.
+//! `ledger init`, `show`, `amend`, `verify`, `recover` and `accept-rollback`: the privacy budget of a population.
 
 use std::fmt;
 use std::path::Path;
 
-use cryptotl_privacy::{Accountant, EntryKind, Ledger, Policy, Status, Witness};
+use cryptotl_privacy::{Accountant, EntryKind, Ledger, LedgerView, Marks, Policy, Status, Witness};
 use cryptotl_trainer::Head;
 use serde::Serialize;
 
-use crate::cli::{LedgerAmendArgs, LedgerCommand, LedgerInitArgs, LedgerShowArgs, LedgerVerifyArgs};
+use crate::card::{self, Card};
+use crate::cli::{
+    LedgerAcceptRollbackArgs, LedgerAmendArgs, LedgerCommand, LedgerInitArgs, LedgerShowArgs,
+    LedgerVerifyArgs,
+};
 use crate::exit::{Code, Failure, Result};
-use crate::output::Output;
+use crate::output::{Output, warn};
 use crate::report::run_words;
 
 /// A status; `note` is for people only.
@@ -72,6 +76,7 @@ impl fmt::Display for Shown {
                 EntryKind::Charge => "charge",
                 EntryKind::Release => "release",
                 EntryKind::Amendment => "amended",
+                EntryKind::Rollback => "lost entries",
                 _ => "other",
             })?;
             if let Some(epsilon) = entry.epsilon {
@@ -79,6 +84,9 @@ impl fmt::Display for Shown {
             }
             if let Some(description) = &entry.description {
                 write!(f, ", {}", run_words(description))?;
+            }
+            if let Some(lost) = entry.lost {
+                write!(f, ", counted as rho {}", lost.rho())?;
             }
             if let Some(charge) = entry.charge_seq {
                 write!(f, " of charge {charge}")?;
@@ -112,6 +120,8 @@ pub fn run(command: LedgerCommand, output: &Output) -> Result<()> {
         LedgerCommand::Show(args) => show(args, output),
         LedgerCommand::Amend(args) => amend(args, output),
         LedgerCommand::Verify(args) => verify(args, output),
+        LedgerCommand::Recover(args) => recover(args, output),
+        LedgerCommand::AcceptRollback(args) => accept_rollback(args, output),
     }
 }
 
@@ -124,20 +134,23 @@ fn init(args: LedgerInitArgs, output: &Output) -> Result<()> {
 }
 
 fn show(args: LedgerShowArgs, output: &Output) -> Result<()> {
-    output.result(&Shown { status: Ledger::open(&args.ledger)?.status()?, note: String::new() })
+    output.result(&Shown { status: LedgerView::open(&args.ledger)?.status()?, note: String::new() })
 }
 
 fn amend(args: LedgerAmendArgs, output: &Output) -> Result<()> {
     let mut ledger = Ledger::open(&args.ledger)?;
     let policy = args.policy.as_deref().map(read_policy).transpose()?;
     let witness = ledger.amend(policy.as_ref(), args.public_size, &args.reason)?;
+    warn_unmarked(&ledger);
     let note = format!("amended {} by entry {}", args.ledger.display(), witness.seq);
     output.result(&Shown { status: ledger.status()?, note })
 }
 
 fn verify(args: LedgerVerifyArgs, output: &Output) -> Result<()> {
-    let ledger = Ledger::open(&args.ledger)?;
+    let ledger = LedgerView::open(&args.ledger)?;
     ledger.verify_figures()?;
+    ledger.verify_artifacts()?;
+    ledger.verify_marks(&Marks::of_this_user())?;
     let status = ledger.status()?;
     let mut note = format!("{} verifies", args.ledger.display());
     if let (Some(seq), Some(hash)) = (args.seq, args.hash) {
@@ -153,11 +166,67 @@ fn verify(args: LedgerVerifyArgs, output: &Output) -> Result<()> {
     output.result(&Shown { status, note })
 }
 
+fn recover(args: LedgerShowArgs, output: &Output) -> Result<()> {
+    let (ledger, was_broken_off) = Ledger::recover(&args.ledger)?;
+    let note = match was_broken_off {
+        true => format!("{} is at its last whole state", args.ledger.display()),
+        false => format!("{} was whole", args.ledger.display()),
+    };
+    output.result(&Shown { status: ledger.status()?, note })
+}
+
+fn accept_rollback(args: LedgerAcceptRollbackArgs, output: &Output) -> Result<()> {
+    let mut ledger = Ledger::open(&args.ledger)?;
+    let witness = ledger.accept_rollback(&args.reason)?;
+    warn_unmarked(&ledger);
+    let note = format!(
+        "entry {} of {} says that entries are lost, and counts what they spent",
+        witness.seq,
+        args.ledger.display()
+    );
+    output.result(&Shown { status: ledger.status()?, note })
+}
+
+/// Says, after a write, when a rollback of the ledger would not be noticed.
+pub(super) fn warn_unmarked(ledger: &Ledger) {
+    if let Some(reason) = ledger.unmarked() {
+        warn(&format!(
+            "what was charged is noted in the ledger alone, so that an older copy of it would not be recognized: {reason}; name \
+             a folder that lasts with {}",
+            cryptotl_privacy::ledger::STATE_VARIABLE
+        ));
+    }
+}
+
+/// Fails, before a charge, when what is in an output's place was paid for by an entry of the population that the ledger does
+/// not have: it was restored from an older copy, and the file that would be replaced is the evidence.
+pub(super) fn check_replaced(ledger: &Ledger, population: &str, output: &Path) -> Result<()> {
+    let is_own = |of: &str| of == population;
+    let mut witnesses = Vec::new();
+    if let Ok((head, _)) = Head::read(output) {
+        witnesses.extend(is_own(&head.header.population).then_some(head.header.witness));
+    }
+    if let Some(validation) = super::validate::Validation::read(output) {
+        witnesses.extend(is_own(&validation.population).then_some(validation.witness));
+    }
+    if let Ok(card) = Card::read(&card::place(output)) {
+        let hash = card.dp.witness_hash.parse().ok().filter(|_| is_own(&card.dp.population));
+        witnesses.extend(hash.map(|hash| Witness { seq: card.dp.witness_seq, hash }));
+    }
+    for Witness { seq, hash } in witnesses {
+        ledger.verify_witness(seq, &hash).map_err(|error| {
+            let failure = Failure::from(error);
+            Failure::new(failure.code, format!("{} would be replaced: {}", output.display(), failure.message))
+        })?;
+    }
+    Ok(())
+}
+
 /// The ledger's status, if the ledger paid for this very head file: it holds the head's witness, which is a
 /// charge, and that charge's release has the file's digest. What the head says of itself is believed
 /// because of the digest alone: a file that was altered, even in its stated guarantee, is another file.
 pub(super) fn paid_status(
-    ledger: &Ledger,
+    ledger: &LedgerView,
     ledger_path: &Path,
     (head, digest): (&Head, cryptotl_model::Digest),
     path: &Path,

@@ -3,16 +3,17 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use cryptotl_model::{Records, RecordsOutline};
+use cryptotl_model::{PublicModel, Records, RecordsOutline};
 use cryptotl_privacy::{
     ChargeError, Description, Epsilon, Guarantee, Ledger, PrivacyUnit, Rho, Status, StoredRelease, Witness,
 };
 use cryptotl_trainer::config::PretrainConfig;
 use cryptotl_trainer::head::Terms;
-use cryptotl_trainer::pretrain::private::{PrivatePretraining, Transcript};
+use cryptotl_trainer::pretrain::private::{PrivatePretraining, SourcePrivacy, Transcript};
 use serde::Serialize;
 
 use super::finetune::check_policy;
+use super::ledger::warn_unmarked;
 use super::pretrain::{named, public_path};
 use crate::cli::PretrainArgs;
 use crate::exit::{Failure, Result};
@@ -87,7 +88,10 @@ pub fn run(args: PretrainArgs, output: &Output) -> Result<()> {
     let about = args.run.clone().map(|run| ("run".to_owned(), run));
     let plan = pretraining.plan(&terms, Description::from_iter(about))?;
     let files = (args.output, public_path);
-    let charged = match ledger.charge(plan) {
+    check_witness(&ledger, &status.population, &files.1)?;
+    let charged = ledger.charge(plan);
+    warn_unmarked(&ledger);
+    let charged = match charged {
         Err(ChargeError::Finished(earlier)) => {
             let transcript = recorded(&earlier, &files.0)?;
             return publish(&transcript, files, true, &ledger.status()?, output);
@@ -100,6 +104,17 @@ pub fn run(args: PretrainArgs, output: &Output) -> Result<()> {
     // Recorded before anything is published: if this process is killed in between, repeating the run is free.
     ledger.record_release(receipt, &transcript.to_bytes()?)?;
     publish(&transcript, files, false, &ledger.status()?, output)
+}
+
+/// Fails when the model that would be replaced was paid for by an entry of the population that the ledger does not have.
+fn check_witness(ledger: &Ledger, population: &str, public: &Path) -> Result<()> {
+    let Ok((model, _)) = PublicModel::read(public) else { return Ok(()) };
+    match SourcePrivacy::of(&model) {
+        Ok(Some(source)) if source.population == population => {
+            Ok(ledger.verify_witness(source.witness.seq, &source.witness.hash)?)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The source's header, which holds no record.

@@ -13,7 +13,8 @@ use cryptotl_trainer::search::{self, Candidate, Choice, Search};
 use cryptotl_trainer::{Head, Method};
 use serde::Serialize;
 
-use super::finetune::{Features, check_outline, check_policy, outline, terms, train};
+use super::finetune::{Features, check_outline, check_policy, outline, terms, train, with_room};
+use super::ledger::{check_replaced, warn_unmarked};
 use super::validate::{kept, left, not_kept, to_json};
 use crate::card;
 use crate::cli::{PaymentArgs, TuneArgs};
@@ -111,14 +112,20 @@ pub fn run(args: TuneArgs, output: &Output) -> Result<()> {
     about.extend(run.clone().map(|name| ("run".to_owned(), name)));
     let share = args.choice_share;
     let search = Search::plan(&public, &candidates, &terms, status.public_size, share, &about)?;
-    let plans: Vec<ReleasePlan> =
-        search.candidates.iter().map(|(_, plan)| plan).chain([&search.choice]).cloned().collect();
+    let plans: Vec<ReleasePlan> = search
+        .candidates
+        .iter()
+        .map(|(settings, plan)| with_room(plan.clone(), settings, &public))
+        .chain([search.choice.clone()])
+        .collect();
     // A search that was broken off is charged for what is left of it.
     if is_new(&ledger, &plans)? {
         check_whole(&ledger, &terms)?;
     }
 
+    check_replaced(&ledger, &status.population, &args.output)?;
     let mut payments = ledger.charge_all(plans)?;
+    warn_unmarked(&ledger);
     let replayed = payments.iter().all(|payment| matches!(payment, Payment::Finished(_)));
     let choice_payment = payments.pop();
     // From here on the loss is spent, whatever happens; private data may be read.

@@ -13,6 +13,7 @@ use cryptotl_trainer::validation::{self, Confusion, Estimate};
 use serde::{Deserialize, Serialize};
 
 use super::finetune::{check_declared, check_policy, outline, terms};
+use super::ledger::{check_replaced, warn_unmarked};
 use crate::cli::{PaymentArgs, ValidateArgs};
 use crate::exit::{Failure, Result};
 use crate::output::Output;
@@ -43,11 +44,20 @@ enum Format {
 }
 
 const VERSION: u32 = 1;
+/// The largest validation that is looked at before it is replaced.
+const MAX_BYTES: u64 = 64 << 20;
 
 impl Validation {
     /// Whether a JSON document says that it is one.
     pub fn is_one(json: &serde_json::Value) -> bool {
         json.get("format").is_some_and(|format| serde_json::from_value::<Format>(format.clone()).is_ok())
+    }
+
+    /// The validation in a file; `None` if there is none.
+    pub fn read(path: &Path) -> Option<Self> {
+        let is_small = std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() <= MAX_BYTES);
+        let bytes = is_small.then(|| std::fs::read(path).ok())??;
+        Self::parse(serde_json::from_slice(&bytes).ok()?).ok()
     }
 
     /// Reads a validation of this version.
@@ -218,7 +228,12 @@ pub fn run(args: ValidateArgs, output: &Output) -> Result<()> {
     let about = run.clone().map(|name| ("run".to_owned(), name));
     let about = about.into_iter().collect::<Description>();
     let plan = validation::plan(&head, digest, &terms(&status, Epsilon::new(*epsilon)?, *delta)?, about)?;
-    let (bytes, replayed) = match ledger.charge(plan) {
+    if let Some(output) = &args.output {
+        check_replaced(&ledger, &status.population, output)?;
+    }
+    let charged = ledger.charge(plan);
+    warn_unmarked(&ledger);
+    let (bytes, replayed) = match charged {
         Err(ChargeError::Finished(earlier)) => (kept(*earlier)?, true),
         other => {
             let sums = other?.into_mechanism()?;

@@ -49,6 +49,9 @@ pub struct Budget {
     pub runs: Vec<Run>,
     /// Changes of the terms, the oldest first.
     pub amendments: Vec<Amendment>,
+    /// Entries that are lost for ever, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<Lost>,
     /// The number of the last entry.
     pub head_seq: u64,
     /// The hash of the last entry.
@@ -103,18 +106,43 @@ pub struct Amendment {
     pub reason: String,
 }
 
+/// Entries that are lost for ever, and what is counted as spent by them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Lost {
+    /// The number of the entry that says so.
+    pub seq: u64,
+    /// When, in RFC 3339 and UTC.
+    pub recorded_at: String,
+    /// What is counted.
+    #[schemars(with = "Map<String, Value>")]
+    pub losses: Losses,
+    /// Why.
+    pub reason: String,
+}
+
 impl Budget {
     pub(super) fn new(ledger: &LedgerStatus, this_release: u64) -> Result<Self, AccountantError> {
         let mut runs = Vec::new();
         let mut spent = Losses::NONE;
+        let mut lost = Vec::new();
         for entry in &ledger.entries {
+            if let Some(losses) = entry.lost {
+                spent = spent.plus(losses);
+                lost.push(Lost {
+                    seq: entry.seq,
+                    recorded_at: entry.recorded_at.clone(),
+                    losses,
+                    reason: entry.reason.clone().unwrap_or_default(),
+                });
+            }
             let stated = entry.epsilon.zip(entry.delta).zip(entry.proof);
             let (Some(event), Some(((epsilon, delta), proof))) = (&entry.event, stated) else { continue };
             spent = spent.plus(Losses::of(event));
             runs.push(Run {
                 seq: entry.seq,
                 hash: entry.hash.to_string(),
-                recorded_at: minute(&entry.recorded_at),
+                recorded_at: entry.recorded_at.clone(),
                 epsilon: epsilon.get(),
                 delta: delta.get(),
                 accountant: proof.accountant().to_string(),
@@ -143,14 +171,15 @@ impl Budget {
             amendments: amendments
                 .map(|entry| Amendment {
                     seq: entry.seq,
-                    recorded_at: minute(&entry.recorded_at),
+                    recorded_at: entry.recorded_at.clone(),
                     epsilon_cap: entry.epsilon_cap.map(|e| e.get()),
                     reason: entry.reason.clone().unwrap_or_default(),
                 })
                 .collect(),
+            lost,
             head_seq: ledger.head.seq,
             head_hash: ledger.head.hash.to_string(),
-            as_of: ledger.entries.last().map(|entry| minute(&entry.recorded_at)).unwrap_or_default(),
+            as_of: ledger.entries.last().map(|entry| entry.recorded_at.clone()).unwrap_or_default(),
             clock_went_back: ledger.clock_went_back.clone(),
         })
     }
@@ -165,7 +194,11 @@ impl Budget {
         let (accountant, delta): (Accountant, Delta) = (named(&self.accountant)?, delta(self.delta)?);
         let epsilon = |losses: Losses| losses.epsilon(accountant, delta).map_err(|e| e.to_string());
         let mut spent = Losses::NONE;
+        let mut lost = self.lost.iter().peekable();
         for run in &mut budget.runs {
+            while let Some(earlier) = lost.next_if(|lost| lost.seq < run.seq) {
+                spent = spent.plus(earlier.losses);
+            }
             let (event, guarantee) = run.guarantee(terms)?;
             spent = spent.plus(Losses::of(&event));
             run.rho = event.rho().to_string();
@@ -173,6 +206,7 @@ impl Budget {
             run.epsilon_after = epsilon(spent)?.get();
             run.is_this_release = run.seq == this_release;
         }
+        spent = lost.fold(spent, |spent, lost| spent.plus(lost.losses));
         budget.rho_spent = spent.rho().to_string();
         budget.epsilon_spent = epsilon(spent)?.get();
         let cap: Rho = parsed(&self.rho_cap)?;
@@ -269,6 +303,14 @@ impl Budget {
                 rows: rows.collect(),
             }));
         }
+        for lost in &self.lost {
+            blocks.push(Block::Note(format!(
+                "Entry {} says that earlier entries are lost for ever, and counts rho {} for them: {}",
+                lost.seq,
+                lost.losses.rho(),
+                lost.reason
+            )));
+        }
         if !self.clock_went_back.is_empty() {
             blocks.push(Block::Note(format!(
                 "The clock went back at entries {:?}. The order of entries does not depend on it.",
@@ -306,27 +348,14 @@ impl Run {
     }
 }
 
-/// What all runs lost together.
+/// What all runs lost together, with what is counted for lost entries.
 pub(super) fn spent(budget: &Budget) -> Losses {
-    let events = budget.runs.iter().filter_map(Run::recorded);
-    events.fold(Losses::NONE, |spent, event| spent.plus(Losses::of(&event)))
+    let runs = budget.runs.iter().filter_map(Run::recorded).map(|event| Losses::of(&event));
+    runs.chain(budget.lost.iter().map(|lost| lost.losses)).fold(Losses::NONE, Losses::plus)
 }
 
 fn delta(value: f64) -> Result<Delta, String> {
     Delta::new(value).map_err(|e| e.to_string())
-}
-
-/// A time in RFC 3339 and UTC, down to the minute: the seconds between a charge and its release would tell how long the
-/// training took, and with it of the private records.
-fn minute(time: &str) -> String {
-    match time.parse::<jiff::Timestamp>() {
-        Ok(time) => {
-            let seconds = time.as_second();
-            let whole = jiff::Timestamp::from_second(seconds - seconds.rem_euclid(60));
-            whole.map_or_else(|_| time.to_string(), |whole| whole.to_string())
-        }
-        Err(_) => time.to_owned(),
-    }
 }
 
 /// What a run was, and how whoever started it named it.

@@ -46,6 +46,8 @@
 //! [`epsilon`] and [`delta`] are the figures for continuous noise, [`epsilon_on_grid`] and
 //! [`delta_on_grid`] the proven ones for this crate's sums. All round toward more loss.
 
+use serde::{Deserialize, Serialize};
+
 use super::AccountantError;
 use super::normal::{MILLS_ROUNDING, UNIT_ROUNDOFF, density, mills_ratio, rounding, survival};
 use crate::guarantee::{Delta, Epsilon};
@@ -115,8 +117,24 @@ impl Mu {
 
 /// tau: a bound on the total variation distance between sums with discrete Gaussian noise on the integer
 /// grid and with rounded continuous noise. Adds up over releases.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
 pub struct GridSlack(f64);
+
+impl TryFrom<f64> for GridSlack {
+    type Error = &'static str;
+
+    fn try_from(value: f64) -> Result<GridSlack, Self::Error> {
+        let is_distance = value.is_finite() && value >= 0.0;
+        is_distance.then_some(GridSlack(value)).ok_or("a slack is a finite number from 0 up")
+    }
+}
+
+impl From<GridSlack> for f64 {
+    fn from(slack: GridSlack) -> f64 {
+        slack.0
+    }
+}
 
 /// The share of delta that calibration and ledgers set aside for the grid: it changes epsilon by about one
 /// part in 10^5, and is plenty.

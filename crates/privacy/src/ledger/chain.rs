@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::str::FromStr;
 
-use jiff::Timestamp;
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::entries::{Body, Charge, Genesis, Release, Terms};
@@ -13,9 +13,10 @@ use crate::loss::Losses;
 use crate::rho::Rho;
 
 /// One verified entry.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
     pub seq: u64,
+    /// When, to the minute, whatever the file has.
     pub recorded_at: String,
     pub hash: Digest,
     pub body: Body,
@@ -39,11 +40,15 @@ impl History {
         })
     }
 
-    pub fn release_of(&self, charge_seq: u64) -> Option<&Release> {
-        self.entries.iter().find_map(|entry| match &entry.body {
-            Body::Release(release) if release.charge_seq == charge_seq => Some(release),
+    pub fn releases(&self) -> impl Iterator<Item = (&Entry, &Release)> {
+        self.entries.iter().filter_map(|entry| match &entry.body {
+            Body::Release(release) => Some((entry, release)),
             _ => None,
         })
+    }
+
+    pub fn release_of(&self, charge_seq: u64) -> Option<&Release> {
+        self.releases().map(|(_, release)| release).find(|release| release.charge_seq == charge_seq)
     }
 
     /// The latest charge for this plan from which something was released.
@@ -67,14 +72,7 @@ impl History {
 
     /// Recomputes the epsilon that each charge states from what it says was done.
     pub fn verify_figures(&self) -> Result<(), LedgerError> {
-        for (entry, charge) in self.charges() {
-            let follows = charge.guarantee.follows_from(&charge.event);
-            if !follows.map_err(|error| LedgerError::corrupt(entry.seq, error))? {
-                let fact = "its epsilon is not that of what was done";
-                return Err(LedgerError::corrupt(entry.seq, fact));
-            }
-        }
-        Ok(())
+        self.charges().try_for_each(|(entry, charge)| check_figures(entry.seq, charge))
     }
 
     /// The ledger as it was when the entry `seq` was the last.
@@ -89,9 +87,29 @@ impl History {
         Ok(History { terms, head, ..self })
     }
 
-    /// The sum over all charges, recomputed each time.
+    /// The sum over all charges and all that is known to be lost, recomputed each time.
     pub fn spent(&self) -> Losses {
-        self.charges().fold(Losses::NONE, |spent, (_, charge)| spent.plus(Losses::of(&charge.event)))
+        self.entries.iter().filter_map(|entry| entry.body.losses()).fold(Losses::NONE, Losses::plus)
+    }
+
+    /// The hash of the first entry, which no two ledgers have in common.
+    pub fn genesis_hash(&self) -> Digest {
+        self.entries[0].hash
+    }
+
+    /// The entry at a place of the chain.
+    pub fn entry(&self, seq: u64) -> Option<&Entry> {
+        self.entries.get(usize::try_from(seq).ok()?)
+    }
+
+    /// Takes an entry up after the last one, as [`load`] would.
+    fn push(&mut self, entry: Entry) -> Result<(), LedgerError> {
+        let head = Witness { seq: entry.seq, hash: entry.hash };
+        self.entries.push(entry);
+        (_, self.terms) = check_terms(&self.entries)?;
+        check_releases(&self.entries)?;
+        self.head = head;
+        Ok(())
     }
 
     /// What may still be spent.
@@ -138,10 +156,15 @@ pub(super) fn load(connection: &Connection) -> Result<History, LedgerError> {
     Ok(History { genesis, terms, entries, head })
 }
 
-/// Adds an entry after the end of `history`, within the caller's exclusive transaction.
+/// Adds an entry after the end of `history`, within the caller's exclusive transaction, and takes it up there.
+///
+/// What is written is first read by the reader's own code, so that no entry is written that it would refuse.
+///
+/// # Errors
+/// [`LedgerError::Unreadable`] with the reader's words.
 pub(super) fn append(
     transaction: &Transaction<'_>,
-    history: Option<&History>,
+    history: &mut History,
     body: &Body,
 ) -> Result<Witness, LedgerError> {
     append_at(transaction, history, body, Timestamp::now())
@@ -150,21 +173,41 @@ pub(super) fn append(
 /// The same at a given time. Nothing depends on the time: the order is that of the chain.
 fn append_at(
     transaction: &Transaction<'_>,
-    history: Option<&History>,
+    history: &mut History,
     body: &Body,
     now: Timestamp,
 ) -> Result<Witness, LedgerError> {
-    let (seq, previous) = match history {
-        Some(history) => (history.head.seq + 1, history.head.hash),
-        None => (0, Digest::ZERO),
-    };
-    let stored = StoredEntry {
-        seq,
-        kind: body.kind().as_str().to_owned(),
-        body: body.to_json(),
-        recorded_at: now.to_string(),
-    };
-    let hash = stored.hash(previous);
+    let Witness { seq, hash: previous } = history.head;
+    let (stored, entry) = StoredEntry::new(seq + 1, previous, body, now)?;
+    history.push(entry).map_err(unreadable)?;
+    insert(transaction, &stored, previous, history.head)?;
+    Ok(history.head)
+}
+
+/// Writes the first entry.
+///
+/// # Errors
+/// As [`append`].
+pub(super) fn begin(transaction: &Transaction<'_>, genesis: Genesis) -> Result<(), LedgerError> {
+    begin_at(transaction, genesis, Timestamp::now()).map(drop)
+}
+
+fn begin_at(transaction: &Transaction<'_>, genesis: Genesis, now: Timestamp) -> Result<History, LedgerError> {
+    let body = Body::Genesis(Box::new(genesis));
+    let (stored, entry) = StoredEntry::new(0, Digest::ZERO, &body, now)?;
+    let head = Witness { seq: 0, hash: entry.hash };
+    let entries = vec![entry];
+    let (genesis, terms) = check_terms(&entries).map_err(unreadable)?;
+    insert(transaction, &stored, Digest::ZERO, head)?;
+    Ok(History { genesis, terms, entries, head })
+}
+
+fn insert(
+    transaction: &Transaction<'_>,
+    stored: &StoredEntry,
+    previous: Digest,
+    Witness { seq, hash }: Witness,
+) -> Result<(), LedgerError> {
     transaction.execute(
         "INSERT INTO entries (seq, kind, body, recorded_at, previous, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![
@@ -181,7 +224,38 @@ fn append_at(
          ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, hash = excluded.hash",
         params![seq as i64, hash.to_string()],
     )?;
-    Ok(Witness { seq, hash })
+    Ok(())
+}
+
+/// What a reader would say of an entry, in the words for whoever wants to write it.
+pub(super) fn unreadable(error: LedgerError) -> LedgerError {
+    match error {
+        LedgerError::Corrupt { fact, .. } => LedgerError::Unreadable { fact },
+        other => other,
+    }
+}
+
+/// Checks that the epsilon that a charge states is that of what it says was done.
+pub(super) fn check_figures(seq: u64, charge: &Charge) -> Result<(), LedgerError> {
+    let follows = charge.guarantee.follows_from(&charge.event);
+    if follows.map_err(|error| LedgerError::corrupt(seq, error))? {
+        return Ok(());
+    }
+    Err(LedgerError::corrupt(seq, "its epsilon is not that of what was done"))
+}
+
+/// A time in UTC, cut to the minute: the only form in which a ledger writes or tells one. Between a charge and its release
+/// lies the training on private data, whose duration is nobody's business.
+///
+/// # Errors
+/// `None` unless it is an RFC 3339 time.
+pub fn to_the_minute(time: &str) -> Option<String> {
+    minute(Timestamp::from_str(time).ok()?)
+}
+
+fn minute(time: Timestamp) -> Option<String> {
+    let minute = TimestampRound::new().smallest(Unit::Minute).mode(RoundMode::Floor);
+    Some(time.round(minute).ok()?.to_string())
 }
 
 /// An entry as it lies in the file.
@@ -193,6 +267,28 @@ struct StoredEntry {
 }
 
 impl StoredEntry {
+    /// An entry that is to be written, and how it will be read.
+    fn new(
+        seq: u64,
+        previous: Digest,
+        body: &Body,
+        now: Timestamp,
+    ) -> Result<(StoredEntry, Entry), LedgerError> {
+        let recorded_at = minute(now).unwrap_or_else(|| now.to_string());
+        let stored = || StoredEntry {
+            seq,
+            kind: body.kind().as_str().to_owned(),
+            body: body.to_json(),
+            recorded_at: recorded_at.clone(),
+        };
+        let hash = stored().hash(previous);
+        let entry = stored().parse(hash).map_err(unreadable)?;
+        if entry.body != *body {
+            return Err(LedgerError::Unreadable { fact: "a number changes when it is written".to_owned() });
+        }
+        Ok((stored(), entry))
+    }
+
     /// SHA-256 over all of the entry and the hash before it, each part with its length.
     fn hash(&self, previous: Digest) -> Digest {
         Digest::of_fields(
@@ -208,11 +304,10 @@ impl StoredEntry {
     }
 
     fn parse(self, hash: Digest) -> Result<Entry, LedgerError> {
-        if Timestamp::from_str(&self.recorded_at).is_err() {
-            return Err(LedgerError::corrupt(self.seq, "its time is not an RFC 3339 time"));
-        }
+        let recorded_at = to_the_minute(&self.recorded_at)
+            .ok_or_else(|| LedgerError::corrupt(self.seq, "its time is not an RFC 3339 time"))?;
         let body = Body::from_json(self.seq, &self.kind, &self.body)?;
-        Ok(Entry { seq: self.seq, recorded_at: self.recorded_at, hash, body })
+        Ok(Entry { seq: self.seq, recorded_at, hash, body })
     }
 }
 
@@ -238,7 +333,6 @@ fn check_terms(entries: &[Entry]) -> Result<(Genesis, Terms), LedgerError> {
                     let fact = "a charge with another unit, adjacency, delta or accountant than the ledger's";
                     return Err(LedgerError::corrupt(entry.seq, fact));
                 }
-                spent = spent.plus(Losses::of(&charge.event));
             }
             Body::Amendment(amendment) => {
                 if !terms.count_the_same(&amendment.policy) {
@@ -248,8 +342,9 @@ fn check_terms(entries: &[Entry]) -> Result<(Genesis, Terms), LedgerError> {
                 terms = amendment.terms(spent.order());
                 terms.check(entry.seq, &spent)?;
             }
-            Body::Release(_) => {}
+            Body::Release(_) | Body::Rollback(_) => {}
         }
+        spent = entry.body.losses().map_or(spent, |losses| spent.plus(losses));
     }
     Ok(((**genesis).clone(), terms))
 }
@@ -326,7 +421,8 @@ mod tests {
         let Terms { public_size, policy, delta, rho_cap, .. } =
             Terms::new(policy, 1000, &Losses::NONE).unwrap();
         let (population, tool_version, rng) = ("p".to_owned(), "0".to_owned(), "none".to_owned());
-        let genesis = Genesis { population, public_size, policy, delta, rho_cap, tool_version, rng };
+        let nonce = None;
+        let genesis = Genesis { population, public_size, policy, delta, rho_cap, tool_version, rng, nonce };
         let mut guarantee = plan.guarantee().clone();
         alter(&mut guarantee);
         let charge = Charge {
@@ -334,14 +430,17 @@ mod tests {
             event: plan.event().clone(),
             guarantee,
             description: plan.description().clone(),
+            nonce: None,
         };
         let mut connection = Connection::open_in_memory().unwrap();
         let transaction = connection.transaction().unwrap();
         schema::create(&transaction).unwrap();
-        append(&transaction, None, &Body::Genesis(Box::new(genesis))).unwrap();
-        let history = load(&transaction).unwrap();
-        append(&transaction, Some(&history), &Body::Charge(Box::new(charge))).unwrap();
-        load(&transaction)
+        begin(&transaction, genesis)?;
+        let mut history = load(&transaction)?;
+        append(&transaction, &mut history, &Body::Charge(Box::new(charge)))?;
+        let read = load(&transaction)?;
+        assert_eq!((&history.entries, &history.terms, history.head), (&read.entries, &read.terms, read.head));
+        Ok(read)
     }
 
     #[test]
@@ -411,40 +510,46 @@ mod tests {
     fn recorded_in(years: &[u16]) -> History {
         let Terms { public_size, policy, delta, rho_cap, .. } =
             Terms::new(&policy(""), 1000, &Losses::NONE).unwrap();
-        let (tool_version, rng) = ("0".to_owned(), "none".to_owned());
+        let tool_version = "0".to_owned();
         let mut connection = Connection::open_in_memory().unwrap();
         let transaction = connection.transaction().unwrap();
         schema::create(&transaction).unwrap();
+        let times = years.iter().map(|year| format!("{year}-01-01T00:00:59.999Z").parse().unwrap());
+        let (population, rng, nonce) = ("p".to_owned(), "none".to_owned(), None);
         let mut history: Option<History> = None;
-        for (seq, year) in years.iter().enumerate() {
+        for (seq, now) in times.enumerate() {
             let (policy, tool_version) = (policy.clone(), tool_version.clone());
-            let body = if seq == 0 {
-                let (population, rng) = ("p".to_owned(), rng.clone());
-                Body::Genesis(Box::new(Genesis {
-                    population,
-                    public_size,
-                    policy,
-                    delta,
-                    rho_cap,
-                    tool_version,
-                    rng,
-                }))
-            } else {
-                let (public_size, reason) = (public_size + seq as u64, "growth".to_owned());
-                Body::Amendment(Box::new(Amendment {
-                    public_size,
-                    policy,
-                    delta,
-                    rho_cap,
-                    reason,
-                    tool_version,
-                }))
+            let Some(history) = &mut history else {
+                let (population, rng) = (population.clone(), rng.clone());
+                let genesis =
+                    Genesis { population, public_size, policy, delta, rho_cap, tool_version, rng, nonce };
+                history = Some(begin_at(&transaction, genesis, now).unwrap());
+                continue;
             };
-            let now = format!("{year}-01-01T00:00:00Z").parse().unwrap();
-            append_at(&transaction, history.as_ref(), &body, now).unwrap();
-            history = Some(load(&transaction).unwrap());
+            let (public_size, reason) = (public_size + seq as u64, "growth".to_owned());
+            let amendment = Amendment { public_size, policy, delta, rho_cap, reason, tool_version };
+            append_at(&transaction, history, &Body::Amendment(Box::new(amendment)), now).unwrap();
         }
-        history.unwrap()
+        let history = history.unwrap();
+        assert_eq!(load(&transaction).unwrap().entries, history.entries);
+        history
+    }
+
+    #[test]
+    fn no_time_is_finer_than_a_minute() {
+        let history = recorded_in(&[2030]);
+        assert_eq!(history.entries[0].recorded_at, "2030-01-01T00:00:00Z");
+        for (time, minute) in [
+            ("2026-09-14T12:34:56.123456789Z", "2026-09-14T12:34:00Z"),
+            ("2026-09-14T12:34:00Z", "2026-09-14T12:34:00Z"),
+            ("2026-09-14T12:34:56+02:00", "2026-09-14T10:34:00Z"),
+            ("1969-12-31T23:59:59.5Z", "1969-12-31T23:59:00Z"),
+        ] {
+            assert_eq!(to_the_minute(time).as_deref(), Some(minute), "{time}");
+        }
+        for time in ["", "yesterday", "2026-09-14"] {
+            assert_eq!(to_the_minute(time), None, "{time}");
+        }
     }
 
     #[test]

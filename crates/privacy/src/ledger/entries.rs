@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use opendp::traits::samplers::fill_bytes;
 use serde::{Deserialize, Serialize};
 
-use super::LedgerError;
+use super::{LedgerError, Witness};
 use crate::accountant::gdp::{self, GridSlack, Mu};
 use crate::accountant::tcdp::{self, Order};
 use crate::accountant::{Accountant, zcdp};
@@ -30,11 +31,18 @@ pub enum EntryKind {
     Release,
     /// A change of the policy or of the public size, from here on.
     Amendment,
+    /// Entries that are lost for ever, and what they spent, as far as somebody still knew.
+    Rollback,
 }
 
 impl EntryKind {
-    pub(super) const ALL: [EntryKind; 4] =
-        [EntryKind::Genesis, EntryKind::Charge, EntryKind::Release, EntryKind::Amendment];
+    pub(super) const ALL: [EntryKind; 5] = [
+        EntryKind::Genesis,
+        EntryKind::Charge,
+        EntryKind::Release,
+        EntryKind::Amendment,
+        EntryKind::Rollback,
+    ];
 
     /// The word in the file.
     pub fn as_str(self) -> &'static str {
@@ -43,6 +51,7 @@ impl EntryKind {
             EntryKind::Charge => "charge",
             EntryKind::Release => "release",
             EntryKind::Amendment => "amendment",
+            EntryKind::Rollback => "rollback",
         }
     }
 }
@@ -69,6 +78,9 @@ pub(super) struct Genesis {
     pub tool_version: String,
     /// The source of randomness of the DP noise.
     pub rng: String,
+    /// A random number, so that no two ledgers have the same genesis. The first ledgers have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<Digest>,
 }
 
 /// A change of the terms, from this entry on. Unit and adjacency stay.
@@ -192,6 +204,9 @@ pub(super) struct Charge {
     /// The guarantee of this release alone.
     pub guarantee: Guarantee,
     pub description: Description,
+    /// A random number: the same plan charged in two copies of a ledger gives two entries. The first ledgers have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<Digest>,
 }
 
 /// A result published from a charge.
@@ -203,6 +218,32 @@ pub(super) struct Release {
     pub steps_used: u32,
     /// SHA-256 of what was released. The first ledgers took any short word.
     pub head_digest: String,
+    /// The length of what was released; unknown of the first ledgers'.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_bytes: Option<u64>,
+}
+
+/// Entries that are lost for ever.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rollback {
+    /// The latest of them that was known.
+    pub lost: Witness,
+    /// What they spent, or more.
+    pub losses: Losses,
+    /// Why they are lost, in the words of whoever accepted it.
+    pub reason: String,
+    pub tool_version: String,
+}
+
+/// A random number for an entry: 32 bytes from where the DP noise comes from, and what tells two processes apart that
+/// share a generator.
+pub(super) fn nonce() -> Result<Digest, LedgerError> {
+    let mut bytes = [0; 32];
+    fill_bytes(&mut bytes).map_err(|error| LedgerError::Sqlite { message: error.to_string() })?;
+    let process = std::process::id().to_le_bytes();
+    let time = jiff::Timestamp::now().as_nanosecond().to_le_bytes();
+    Ok(Digest::of_fields("cryptotl ledger nonce 1", &[&bytes, &process, &time]))
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -211,6 +252,7 @@ pub(super) enum Body {
     Charge(Box<Charge>),
     Release(Release),
     Amendment(Box<Amendment>),
+    Rollback(Box<Rollback>),
 }
 
 impl Body {
@@ -220,6 +262,7 @@ impl Body {
             Body::Charge(_) => EntryKind::Charge,
             Body::Release(_) => EntryKind::Release,
             Body::Amendment(_) => EntryKind::Amendment,
+            Body::Rollback(_) => EntryKind::Rollback,
         }
     }
 
@@ -229,8 +272,18 @@ impl Body {
             Body::Charge(charge) => serde_json::to_string(charge),
             Body::Release(release) => serde_json::to_string(release),
             Body::Amendment(amendment) => serde_json::to_string(amendment),
+            Body::Rollback(rollback) => serde_json::to_string(rollback),
         }
         .expect("plain structs with string keys always serialize")
+    }
+
+    /// What an entry costs, if it costs anything.
+    pub fn losses(&self) -> Option<Losses> {
+        match self {
+            Body::Charge(charge) => Some(Losses::of(&charge.event)),
+            Body::Rollback(rollback) => Some(rollback.losses),
+            Body::Genesis(_) | Body::Release(_) | Body::Amendment(_) => None,
+        }
     }
 
     /// Reads a body. Unknown kinds and fields are refused: what is not understood cannot be counted.
@@ -255,6 +308,7 @@ impl Body {
             }
             EntryKind::Release => Body::Release(serde_json::from_str(json).map_err(corrupt)?),
             EntryKind::Amendment => Body::Amendment(serde_json::from_str(json).map_err(corrupt)?),
+            EntryKind::Rollback => Body::Rollback(serde_json::from_str(json).map_err(corrupt)?),
         })
     }
 }

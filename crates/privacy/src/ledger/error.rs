@@ -71,6 +71,108 @@ pub enum LedgerError {
         /// The hash of the witness.
         witness: Digest,
     },
+    /// This user saw the ledger with entries that it does not have.
+    #[error(
+        "the ledger is behind: it ends at entry {head}, and this user saw entry {mark} of it ({place}). It was restored from \
+         an older copy, or replaced; restore the latest copy. If there is none, `cryptotl ledger accept-rollback` counts what is \
+         lost as spent, in an entry that stays", place = place.display()
+    )]
+    Behind {
+        /// The last entry of the ledger.
+        head: u64,
+        /// The latest entry that this user saw.
+        mark: u64,
+        /// Where that is written down.
+        place: PathBuf,
+    },
+    /// This user saw the ledger with another entry at the same place.
+    #[error(
+        "the ledger is another than this user saw: its entry {seq} is {found}, and it was {mark} ({place}). It was restored from \
+         an older copy and charged since, or replaced; restore the copy that has that entry. If there is none, \
+         `cryptotl ledger accept-rollback` counts what is lost as spent, in an entry that stays", place = place.display()
+    )]
+    Diverged {
+        /// The entry where the two differ.
+        seq: u64,
+        /// The hash in the ledger.
+        found: Digest,
+        /// The hash that this user saw.
+        mark: Digest,
+        /// Where that is written down.
+        place: PathBuf,
+    },
+    /// The note of what this user saw last cannot be used.
+    #[error(
+        "{path} is no high-water mark of a ledger: {fact}; check the ledger against the latest head that was released \
+         (`cryptotl ledger verify --witness`), and then remove this file", path = path.display()
+    )]
+    Mark {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fact: String,
+    },
+    /// There is nothing to accept.
+    #[error("the ledger has every entry that this user saw of it; there is no loss to accept")]
+    NothingLost,
+    /// A charge was broken off in the middle of a write.
+    #[error(
+        "{path} is what a process left that was writing the ledger when it ended; run `cryptotl ledger recover`, which brings \
+         the ledger to its last whole state, as the next charge would. Never remove that file", path = path.display()
+    )]
+    Journal {
+        /// The journal.
+        path: PathBuf,
+    },
+    /// Something lies beside the ledger that SQLite would act on.
+    #[error(
+        "{path} lies beside the ledger: {fact}; it is not of this program. Find out where it comes from, and move it away or \
+         restore the ledger from a copy", path = path.display()
+    )]
+    Beside {
+        /// The file.
+        path: PathBuf,
+        /// Why it is refused.
+        fact: String,
+    },
+    /// The file has further names.
+    #[error(
+        "{path} has {names} names (hard links), and what a process writes under one of them is lost under another; make it a \
+         file of its own: copy it, and move the copy to the name that is used", path = path.display()
+    )]
+    Linked {
+        /// The path given.
+        path: PathBuf,
+        /// How many names the file has.
+        names: u64,
+    },
+    /// The file was taken away from under an open ledger.
+    #[error(
+        "{path} was moved, replaced or deleted while it was in use; put it back. What was charged in it stays spent, and \
+         nothing that follows was recorded", path = path.display()
+    )]
+    Moved {
+        /// Where the ledger was.
+        path: PathBuf,
+    },
+    /// An entry that could not be read again.
+    #[error(
+        "the entry cannot be written, because it could not be read again: {fact}; nothing was charged. Ask for another amount"
+    )]
+    Unreadable {
+        /// The reader's words.
+        fact: String,
+    },
+    /// There is no room for what a charge will release.
+    #[error(
+        "there is no room for a release: {fact}; nothing was charged. Free {bytes} bytes where the ledger lies"
+    )]
+    NoRoom {
+        /// What is missing.
+        fact: String,
+        /// How much is needed.
+        bytes: u64,
+    },
     /// A receipt that does not belong here or was recorded before.
     #[error(
         "the release cannot be recorded: {fact}; record each release once, in the ledger that was charged"
@@ -133,7 +235,7 @@ fn at_entry(seq: Option<u64>) -> String {
 
 impl LedgerError {
     /// Whether the ledger itself is in doubt, as opposed to the request or the machine: missing,
-    /// corrupt, foreign, rolled back or forked.
+    /// corrupt, foreign, linked, moved away, unfinished, rolled back or forked.
     pub fn is_integrity_failure(&self) -> bool {
         matches!(
             self,
@@ -143,6 +245,13 @@ impl LedgerError {
                 | LedgerError::Corrupt { .. }
                 | LedgerError::RolledBack { .. }
                 | LedgerError::Forked { .. }
+                | LedgerError::Behind { .. }
+                | LedgerError::Diverged { .. }
+                | LedgerError::Mark { .. }
+                | LedgerError::Journal { .. }
+                | LedgerError::Beside { .. }
+                | LedgerError::Linked { .. }
+                | LedgerError::Moved { .. }
         )
     }
 
@@ -157,6 +266,7 @@ impl From<rusqlite::Error> for LedgerError {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => LedgerError::Busy,
             Some(ErrorCode::ReadOnly) => LedgerError::ReadOnly,
+            _ if is_cut_short(&error) => LedgerError::corrupt(None, "the file ends too early"),
             Some(
                 ErrorCode::DatabaseCorrupt
                 | ErrorCode::NotADatabase
@@ -169,6 +279,11 @@ impl From<rusqlite::Error> for LedgerError {
             None => LedgerError::corrupt(None, error),
         }
     }
+}
+
+/// Whether SQLite met the end of the file where a page should be.
+fn is_cut_short(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHORT_READ)
 }
 
 /// A charge that did not happen.

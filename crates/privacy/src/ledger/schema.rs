@@ -7,7 +7,8 @@ use rusqlite::{Connection, Transaction};
 
 use super::LedgerError;
 
-const SCRIPTS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
+const SCRIPTS: [&str; 3] =
+    [include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
 /// The version that this crate writes.
 pub(super) const VERSION: i64 = SCRIPTS.len() as i64;
 /// From this version on there is a table of artifacts.
@@ -38,11 +39,14 @@ pub(super) fn version(connection: &Connection) -> Result<i64, LedgerError> {
 }
 
 /// Compares the file's schema with the one that the scripts up to `version` make, statement by statement.
+///
+/// To be asked before anything that runs what a schema says, such as SQLite's integrity check, which evaluates constraints.
 pub(super) fn check(connection: &Connection, version: i64) -> Result<(), LedgerError> {
-    let read = |connection: &Connection| -> Result<Vec<(String, Option<String>)>, rusqlite::Error> {
+    type Row = (String, String, String, Option<String>);
+    let read = |connection: &Connection| -> Result<Vec<Row>, rusqlite::Error> {
         connection
-            .prepare("SELECT name, sql FROM sqlite_schema ORDER BY name")?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name")?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
             .collect()
     };
     let reference = Connection::open_in_memory()?;

@@ -10,13 +10,13 @@ use super::entries::{Body, Charge, EntryKind};
 use crate::accountant::gdp::GridSlack;
 use crate::accountant::tcdp::Order;
 use crate::accountant::{Accountant, AccountantError};
-use crate::calibrate::largest_rho_by;
 use crate::config::Policy;
 use crate::digest::Digest;
 use crate::event::Event;
 use crate::guarantee::{Adjacency, Delta, Epsilon, PrivacyUnit, Proof};
 use crate::loss::Losses;
-use crate::plan::{Description, ReleasePlan};
+use crate::mechanism::Noise;
+use crate::plan::{Description, ReleasePlan, SumRequest};
 use crate::rho::Rho;
 
 /// A place in a ledger, to be embedded in everything released after it.
@@ -60,7 +60,8 @@ pub struct Status {
     pub order: Option<Order>,
     /// The order up to which the loss of a release on Poisson samples must hold; `None` if there can be none.
     pub sampling_order: Option<Order>,
-    /// The largest epsilon that one release can still ask for; `None` if nothing is left.
+    /// The largest epsilon that one release can still ask for, if it is of up to 1000 Gaussian sums over all units; `None` if
+    /// nothing is left.
     pub epsilon_affordable: Option<Epsilon>,
     /// The source of randomness of the DP noise.
     pub rng: String,
@@ -86,7 +87,7 @@ pub struct EntrySummary {
     pub seq: u64,
     /// What it records.
     pub kind: EntryKind,
-    /// When, in RFC 3339 and UTC.
+    /// When, in RFC 3339 and UTC, to the minute.
     pub recorded_at: String,
     /// Its hash.
     pub hash: Digest,
@@ -110,8 +111,11 @@ pub struct EntrySummary {
     pub run: Option<Digest>,
     /// The cap from here on, of an amendment.
     pub epsilon_cap: Option<Epsilon>,
-    /// Why, of an amendment.
+    /// Why, of an amendment or a rollback.
     pub reason: Option<String>,
+    /// What is counted as spent by entries that are lost, of a rollback.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost: Option<Losses>,
 }
 
 impl Status {
@@ -121,6 +125,11 @@ impl Status {
     /// [`AccountantError`] where the accountant has no figure.
     pub fn epsilon_spent_at(&self, delta: Delta) -> Result<Epsilon, AccountantError> {
         self.losses.epsilon(self.policy.accountant(), delta)
+    }
+
+    /// What was spent, by all charges and with all entries that are known to be lost.
+    pub fn losses(&self) -> Losses {
+        self.losses
     }
 
     pub(super) fn of(history: &History) -> Result<Status, LedgerError> {
@@ -168,6 +177,7 @@ impl EntrySummary {
             run: None,
             epsilon_cap: None,
             reason: None,
+            lost: None,
         };
         match &entry.body {
             Body::Genesis(_) => summary,
@@ -176,6 +186,9 @@ impl EntrySummary {
                 reason: Some(amendment.reason.clone()),
                 ..summary
             },
+            Body::Rollback(rollback) => {
+                EntrySummary { lost: Some(rollback.losses), reason: Some(rollback.reason.clone()), ..summary }
+            }
             Body::Charge(charge) => EntrySummary {
                 rho: Some(charge.event.rho()),
                 epsilon: Some(charge.guarantee.epsilon),
@@ -201,7 +214,7 @@ fn run_id(population: &str, plan: &Digest) -> Digest {
 }
 
 /// The largest epsilon a request can name without being refused, in whole millionths so that it can
-/// be copied from a message.
+/// be copied from a message; of Gaussian sums over all units, up to [`MANY_STEPS`] of them.
 fn epsilon_affordable(history: &History) -> Result<Option<Epsilon>, LedgerError> {
     let remaining = history.remaining();
     let terms = &history.terms;
@@ -209,22 +222,43 @@ fn epsilon_affordable(history: &History) -> Result<Option<Epsilon>, LedgerError>
         return Ok(None);
     }
     let per_release = terms.policy.epsilon_per_release_max();
-    let cost = |epsilon: Epsilon| largest_rho_by(terms.policy.accountant(), epsilon, terms.delta);
-    if cost(per_release)? <= remaining {
+    if is_affordable(history, per_release) {
         return Ok(Some(per_release));
     }
-    // Rounding down leaves room for the rounding of the conversions; one more step is for the case
+    // Rounding down leaves room for the rounding of the conversions; the further steps are for the case
     // that the figure was a whole number of millionths.
     let largest = Losses::of_rho(remaining).epsilon(terms.policy.accountant(), terms.delta)?;
-    let mut millionths = (largest.get().min(per_release.get()) * 1e6).floor();
-    while let Ok(epsilon) = Epsilon::new(millionths / 1e6) {
-        match cost(epsilon) {
-            Ok(rho) if rho <= remaining => return Ok(Some(epsilon)),
-            Ok(_) => millionths -= 1.0,
-            Err(_) => break, // too small to buy even one unit of rho
-        }
-    }
-    Ok(None)
+    let millionths = (largest.get().min(per_release.get()) * 1e6).floor();
+    let candidates = (0..TRIED).filter_map(|less| Epsilon::new((millionths - f64::from(less)) / 1e6).ok());
+    Ok(candidates.into_iter().find(|&epsilon| is_affordable(history, epsilon)))
+}
+
+/// The most sums of a release for which the affordable epsilon is promised.
+const MANY_STEPS: u32 = 1000;
+/// The most coordinates of them.
+const MANY_COORDINATES: usize = 1 << 12;
+/// How many millionths below the converted remainder are tried.
+const TRIED: u32 = 8;
+
+/// Whether a charge would be accepted, by planning it: rounding takes least off one sum, and most off many.
+fn is_affordable(history: &History, epsilon: Epsilon) -> bool {
+    let policy = &history.terms.policy;
+    [1, MANY_STEPS].into_iter().all(|steps| {
+        let request = SumRequest {
+            epsilon,
+            delta: history.terms.delta,
+            accountant: policy.accountant(),
+            dimension: MANY_COORDINATES,
+            clipping_norm: 1.0,
+            slack: 0.0,
+            steps,
+            unit: policy.unit(),
+            adjacency: policy.adjacency(),
+            description: Description::new(),
+        };
+        ReleasePlan::sums_of(Noise::Gaussian, request)
+            .is_ok_and(|plan| refusal_reason(history, &plan).is_none())
+    })
 }
 
 /// Why a charge was refused.
@@ -312,7 +346,7 @@ pub struct Refusal {
 pub struct ChargeSummary {
     /// The number of the entry.
     pub seq: u64,
-    /// When, in RFC 3339 and UTC.
+    /// When, in RFC 3339 and UTC, to the minute.
     pub recorded_at: String,
     /// The epsilon of this charge alone.
     pub epsilon: Epsilon,

@@ -1,6 +1,6 @@
 //! Planning a minimum with DP noise: how the loss is divided, and the least noise that fits.
 
-use super::{Description, PlanError, ReleasePlan};
+use super::{Description, PlanError, ReleasePlan, asked};
 use crate::accountant::Accountant;
 use crate::calibrate::{GaussianCalibration, largest_rho};
 use crate::event::{CONVEXITY, Event, GRID_PRICE, MAX_WEIGHTS, MinimumEvent, OBJECTIVE_NOISE};
@@ -53,6 +53,12 @@ impl ReleasePlan {
     /// [`PlanError`] naming the field of the request that cannot be met; [`PlanError::Convexity`] where the regularizer is so
     /// small that no noise on the objective is enough.
     pub fn perturbed_minimum(request: MinimumRequest) -> Result<ReleasePlan, PlanError> {
+        asked(request.epsilon, request.delta, |epsilon| {
+            ReleasePlan::minimum_of(MinimumRequest { epsilon, ..request.clone() })
+        })
+    }
+
+    fn minimum_of(request: MinimumRequest) -> Result<ReleasePlan, PlanError> {
         let MinimumRequest {
             epsilon,
             delta,
@@ -100,7 +106,7 @@ impl ReleasePlan {
         event.rho = event.cost(adjacency)?;
         let event = Event::PerturbedMinimum(event);
         let guarantee = Guarantee::of(&event, Accountant::Zcdp, delta, unit, adjacency)?;
-        Ok(ReleasePlan { event, guarantee, description })
+        ReleasePlan::new(event, guarantee, description)
     }
 }
 

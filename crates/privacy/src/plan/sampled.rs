@@ -1,6 +1,6 @@
 //! Plans of sums over Poisson samples: what stochastic gradient descent wants.
 
-use super::{Description, PlanError, ReleasePlan, check_contributions};
+use super::{Description, PlanError, ReleasePlan, asked, check_contributions};
 use crate::accountant::Accountant;
 use crate::accountant::pld::Releases;
 use crate::accountant::tcdp::Order;
@@ -45,6 +45,12 @@ impl ReleasePlan {
     /// # Errors
     /// [`PlanError`] naming the field of the request that cannot be met.
     pub fn sampled_gaussian_sums(request: SampledSumRequest) -> Result<ReleasePlan, PlanError> {
+        asked(request.epsilon, request.delta, |epsilon| {
+            ReleasePlan::sampled_of(SampledSumRequest { epsilon, ..request.clone() })
+        })
+    }
+
+    fn sampled_of(request: SampledSumRequest) -> Result<ReleasePlan, PlanError> {
         let SampledSumRequest {
             epsilon,
             delta,
@@ -67,7 +73,7 @@ impl ReleasePlan {
             let event = Event::SampledGaussianSum(event);
             let guarantee = Guarantee::of(&event, Accountant::Zcdp, delta, unit, Adjacency::AddRemove)?;
             if guarantee.epsilon <= epsilon {
-                return Ok(ReleasePlan { event, guarantee, description });
+                return ReleasePlan::new(event, guarantee, description);
             }
             // Ends: beyond the largest noise the event is refused.
             noise *= 1.0 + raise;

@@ -1,6 +1,6 @@
 //! Plans of several runs of noisy sums under one charge: what private pretraining wants.
 
-use super::{Description, PlanError, ReleasePlan, check_contributions};
+use super::{Description, PlanError, ReleasePlan, asked, check_contributions};
 use crate::accountant::pld::{NOISE_RANGE, Releases};
 use crate::accountant::tcdp::Order;
 use crate::accountant::{Accountant, AccountantError};
@@ -52,6 +52,12 @@ impl ReleasePlan {
     /// # Errors
     /// [`PlanError`] naming the field of the request that cannot be met.
     pub fn sequence(request: SequenceRequest) -> Result<ReleasePlan, PlanError> {
+        asked(request.epsilon, request.delta, |epsilon| {
+            ReleasePlan::sequence_of(SequenceRequest { epsilon, ..request.clone() })
+        })
+    }
+
+    fn sequence_of(request: SequenceRequest) -> Result<ReleasePlan, PlanError> {
         let SequenceRequest { epsilon, delta, parts, order, unit, description } = request;
         check(&parts)?;
         // A little of delta is for the grid, so that the first noise fits.
@@ -70,7 +76,7 @@ impl ReleasePlan {
             let event = Event::Sequence(event);
             let guarantee = Guarantee::of(&event, Accountant::Zcdp, delta, unit, Adjacency::AddRemove)?;
             if guarantee.epsilon <= epsilon {
-                return Ok(ReleasePlan { event, guarantee, description });
+                return ReleasePlan::new(event, guarantee, description);
             }
             if parts.iter().all(|p| p.noise(noise) >= *NOISE_RANGE.end()) {
                 return Err(PlanError::Parts { fact: "no DP noise is enough for them".to_owned() });

@@ -4,7 +4,7 @@ use std::fmt;
 
 use cryptotl_privacy::accountant::gdp::{self, GridSlack, Mu};
 use cryptotl_privacy::accountant::zcdp;
-use cryptotl_privacy::{Delta, Description, Epsilon, Event, Guarantee, Ledger, Policy};
+use cryptotl_privacy::{Delta, Description, Epsilon, Event, Guarantee, Ledger, LedgerView, Policy};
 use cryptotl_privacy::{Proof, Refusal, ReleasePlan, Rho, Status, SumRequest};
 use serde::Serialize;
 
@@ -82,7 +82,7 @@ impl fmt::Display for Planned {
 pub(super) fn plan(args: &PrivacyPlanArgs, epsilon: f64) -> Result<Planned> {
     let epsilon = Epsilon::new(epsilon)?;
     if let Some(path) = &args.ledger {
-        let ledger = Ledger::open(path)?;
+        let ledger = LedgerView::open(path)?;
         let status = ledger.status()?;
         check_policy(args.policy.as_deref(), path, &status)?;
         let plan = release(args, epsilon, status.delta, &status.policy)?;

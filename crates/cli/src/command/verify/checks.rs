@@ -72,6 +72,10 @@ fn ledger_checks(open: &OpenLedger) -> Vec<Check> {
                 status.epsilon_spent, status.epsilon_cap
             ),
         ),
+        match open.ledger.verify_artifacts() {
+            Ok(()) => Check::new("artifacts", Outcome::Pass, "what it keeps is what was released"),
+            Err(error) => Check::new("artifacts", Outcome::Ledger, error.to_string()),
+        },
     ]
 }
 

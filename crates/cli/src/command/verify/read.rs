@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use cryptotl_encrypted::{Envelope, PlanFile};
 use cryptotl_model::format::kind_of;
 use cryptotl_model::{Digest, LowerModel, PublicModel, Records};
-use cryptotl_privacy::{Ledger, LedgerError, Policy, Status};
+use cryptotl_privacy::{LedgerError, LedgerView, Policy, Status};
 use cryptotl_trainer::Head;
 
 use super::protocol;
@@ -57,7 +57,7 @@ pub enum Content {
 
 /// A ledger that verifies.
 pub struct OpenLedger {
-    pub ledger: Ledger,
+    pub ledger: LedgerView,
     pub status: Status,
     pub path: PathBuf,
 }
@@ -199,7 +199,7 @@ impl File {
 }
 
 fn open_ledger(path: &Path) -> std::result::Result<OpenLedger, LedgerError> {
-    let ledger = Ledger::open(path)?;
+    let ledger = LedgerView::open(path)?;
     Ok(OpenLedger { status: ledger.status()?, ledger, path: path.to_owned() })
 }
 
