@@ -584,7 +584,8 @@ fn a_ledger_of_the_first_schema_is_read_as_it_is_and_migrated_by_the_first_charg
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("old");
     fs::write(&path, OLD).unwrap();
-    let mut ledger = Ledger::open(&path).unwrap();
+    let marks = Marks::in_folder(folder.path().join("state"));
+    let mut ledger = Ledger::open(&path).unwrap().with_marks(marks);
     ledger.verify_figures().unwrap();
     let status = ledger.status().unwrap();
     assert_eq!((status.population.as_str(), status.entries.len()), ("old-clinic", 5));

@@ -69,7 +69,7 @@ fn plan_of(status: &Status, kind: u8, epsilon: f64, steps: u32) -> Result<Releas
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(ProptestConfig::with_cases(8))]
 
     #[test]
     fn every_ledger_that_accepted_a_charge_opens_again_and_shows_it(

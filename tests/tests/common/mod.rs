@@ -19,8 +19,13 @@ pub fn cryptotl() -> PathBuf {
 
 /// The binary in a folder, with arguments that have no spaces in them.
 pub fn command(folder: &Path, arguments: &str) -> Command {
-    let mut command = Command::new(cryptotl());
+    let binary = cryptotl();
+    let mut command = Command::new(&binary);
     command.current_dir(folder).args(arguments.split_whitespace());
+    // Cargo names a folder for the marks of ledgers; without cargo, the user's own is not touched either.
+    if std::env::var_os("CRYPTOTL_STATE").is_none() {
+        command.env("CRYPTOTL_STATE", binary.with_file_name("state"));
+    }
     command
 }
 

@@ -21,6 +21,8 @@ const HEADER: usize = 100;
 /// A ledger's file, under the name that symbolic links lead to: all of SQLite's files are beside that one.
 #[derive(Debug)]
 pub(super) struct Place {
+    /// As it was given, for people.
+    given: PathBuf,
     path: PathBuf,
     /// Device and number of the file, so that another one under the same name is noticed.
     identity: (u64, u64),
@@ -31,10 +33,15 @@ impl Place {
     pub fn find(path: &Path) -> Result<Place, LedgerError> {
         let resolved = fs::canonicalize(path).map_err(|error| missing_or("finding", path, error))?;
         let metadata = fs::metadata(&resolved).map_err(|error| missing_or("reading", path, error))?;
-        check_file(&resolved, &metadata)?;
-        let place = Place { path: resolved, identity: identity(&metadata) };
+        check_file(path, &metadata)?;
+        let place = Place { given: path.to_owned(), path: resolved, identity: identity(&metadata) };
         place.check_beside()?;
         Ok(place)
+    }
+
+    /// What the file is called in messages.
+    pub fn given(&self) -> &Path {
+        &self.given
     }
 
     /// Where the file lies.
@@ -49,7 +56,7 @@ impl Place {
 
     /// Checks again, before SQLite looks at the file anew: nothing may have been put beside it or in its place.
     pub fn check(&self) -> Result<(), LedgerError> {
-        let moved = || LedgerError::Moved { path: self.path.clone() };
+        let moved = || LedgerError::Moved { path: self.given.clone() };
         let metadata = match fs::metadata(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(moved()),
             other => other.map_err(|error| missing_or("reading", &self.path, error))?,
@@ -57,7 +64,7 @@ impl Place {
         if identity(&metadata) != self.identity {
             return Err(moved());
         }
-        check_links(&self.path, &metadata)?;
+        check_links(&self.given, &metadata)?;
         self.check_beside()
     }
 

@@ -60,9 +60,9 @@ impl LedgerView {
         LedgerView { connection, place, source: Source::File }
     }
 
-    /// Where the ledger lies.
+    /// Where the ledger lies, as it was given.
     pub fn path(&self) -> &Path {
-        self.place.path()
+        self.place.given()
     }
 
     /// The terms, what was spent on what, and what is left.
@@ -182,7 +182,7 @@ pub(super) fn check(connection: &Connection, place: &Place) -> Result<History, L
     let application: i64 = connection.pragma_query_value(None, "application_id", |r| r.get(0))?;
     if application != APPLICATION_ID {
         let fact = "an SQLite file of another program".to_owned();
-        return Err(LedgerError::NotALedger { path: place.path().to_owned(), fact });
+        return Err(LedgerError::NotALedger { path: place.given().to_owned(), fact });
     }
     // The schema comes first: a check of integrity evaluates its constraints, which in a foreign file may be anything.
     schema::check(connection, schema::version(connection)?)?;
