@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use cryptotl_encrypted::{Kernels, Packing, ParameterSet, SecurityStandard};
 use cryptotl_model::HeadInputs;
+use cryptotl_privacy::config::{MAX_NAME_LENGTH, is_name};
 
 use crate::encoder::EncoderSource;
 
@@ -335,6 +336,13 @@ pub(crate) fn head_inputs(name: &str) -> Result<HeadInputs, String> {
         .into_iter()
         .find(|inputs| inputs.name() == name)
         .ok_or_else(|| format!("choose among {}", HeadInputs::ALL.map(HeadInputs::name).join(", ")))
+}
+
+pub(crate) fn population(name: &str) -> Result<String, String> {
+    match is_name(name) {
+        true => Ok(name.to_owned()),
+        false => Err(format!("use 1 to {MAX_NAME_LENGTH} letters, digits, `-`, `_` or `.`")),
+    }
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ pub fn complain(message: &str) {
     let _ = writeln!(std::io::stderr().lock(), "error: {message}");
 }
 
-/// Prints on stderr what is no error and should be known.
+/// Prints on stderr what somebody should know although the command goes on.
 pub fn warn(message: &str) {
     let _ = writeln!(std::io::stderr().lock(), "warning: {message}");
 }

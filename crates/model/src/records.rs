@@ -75,6 +75,9 @@ pub struct RecordsHeader {
     /// Present once server features are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extraction: Option<Extraction>,
+    /// The population that the records are of, as its ledger calls it. Absent where nobody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub population: Option<String>,
 }
 
 impl Header for RecordsHeader {
@@ -355,7 +358,12 @@ mod tests {
     fn whose_records_they_are_survives_the_file() {
         let encoder = EncoderId { name: "tiny".into(), digest: Digest::of(b"tiny") };
         let records = Records {
-            header: RecordsHeader { encoder, label_names: vec!["no".into(), "yes".into()], extraction: None },
+            header: RecordsHeader {
+                encoder,
+                label_names: vec!["no".into(), "yes".into()],
+                extraction: None,
+                population: None,
+            },
             ids: vec!["a".into(), "b".into(), "c".into()],
             embeddings: array![[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],
             features: None,
@@ -396,7 +404,12 @@ mod tests {
             of_record: vec![Some(1), None, Some(0)],
         };
         let records = Records {
-            header: RecordsHeader { encoder, label_names: vec!["no".into(), "yes".into()], extraction: None },
+            header: RecordsHeader {
+                encoder,
+                label_names: vec!["no".into(), "yes".into()],
+                extraction: None,
+                population: None,
+            },
             ids: vec!["a".into(), "b".into(), "c".into()],
             embeddings: array![[1.0], [3.0], [5.0]],
             features: None,

@@ -152,7 +152,12 @@ mod tests {
     fn records(n: usize, width: usize, has_labels: bool, has_persons: bool) -> Records {
         let encoder = EncoderId { name: "tiny".into(), digest: Digest::of(b"tiny") };
         Records {
-            header: RecordsHeader { encoder, label_names: vec!["no".into(), "yes".into()], extraction: None },
+            header: RecordsHeader {
+                encoder,
+                label_names: vec!["no".into(), "yes".into()],
+                extraction: None,
+                population: None,
+            },
             ids: (0..n).map(|i| "\u{e4}b".repeat(i % 4)).collect(),
             embeddings: Array2::from_shape_fn((n, width), |(i, j)| (i * 31 + j) as f32 / 7.0),
             features: None,

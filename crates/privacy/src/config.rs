@@ -183,7 +183,7 @@ impl TryFrom<PolicyFile> for Policy {
 
 /// Whether `name` can name a policy or a population: letters, digits, `-`, `_` and `.`, in any
 /// language's script, so that it reads the same in a terminal, a table and a file.
-pub(crate) fn is_name(name: &str) -> bool {
+pub fn is_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= MAX_NAME_LENGTH
         && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))

@@ -33,6 +33,7 @@ fn records(n: usize, labels: usize, seed: u64) -> Records {
             encoder: EncoderId { name: "tiny".into(), digest: Digest::of(b"tiny") },
             label_names: (0..labels).map(|k| format!("label-{k}")).collect(),
             extraction: None,
+            population: None,
         },
         ids: (0..n).map(|i| i.to_string()).collect(),
         embeddings,

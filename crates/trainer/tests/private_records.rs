@@ -21,7 +21,12 @@ fn records(n: usize) -> Records {
     let label = |i: usize| if i % 7 == 6 { UNLABELED } else { u32::from(embeddings[[i, 0]] > 0.0) };
     let model = public(2);
     Records {
-        header: RecordsHeader { encoder: model.encoder, label_names: model.label_names, extraction: None },
+        header: RecordsHeader {
+            encoder: model.encoder,
+            label_names: model.label_names,
+            extraction: None,
+            population: None,
+        },
         ids: (0..n).map(|i| i.to_string()).collect(),
         labels: Some((0..n).map(label).collect()),
         embeddings,

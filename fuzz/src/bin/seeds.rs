@@ -47,6 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         encoder: encoder.clone(),
         label_names: vec!["no".into(), "yes".into()],
         extraction: None,
+        population: None,
     };
     Records {
         header,

@@ -54,6 +54,7 @@ pub fn records(n: usize, seed: u64) -> Records {
             encoder: EncoderId { name: "tiny".into(), digest: Digest::of(b"tiny") },
             label_names: vec!["no".into(), "yes".into()],
             extraction: None,
+            population: None,
         },
         ids: (0..n).map(|i| format!("record-{i}")).collect(),
         embeddings,

@@ -55,7 +55,12 @@ pub fn write_model(folder: &Path, name: &str, bias: f64) -> (LowerModel, Scaler)
 /// `n` records, some of them beyond what the scaler clamps to.
 pub fn records(n: usize, encoder_name: &str) -> Records {
     Records {
-        header: RecordsHeader { encoder: encoder(encoder_name), label_names: vec![], extraction: None },
+        header: RecordsHeader {
+            encoder: encoder(encoder_name),
+            label_names: vec![],
+            extraction: None,
+            population: None,
+        },
         ids: (0..n).map(|i| format!("record-{i}")).collect(),
         embeddings: Array2::from_shape_fn((n, 2), |(i, j)| (7.3 * i as f32 + 1.9 * j as f32).sin() * 2.5),
         features: None,

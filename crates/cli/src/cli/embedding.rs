@@ -36,6 +36,9 @@ pub struct EmbedArgs {
     /// A folder that keeps embeddings, so that a text is embedded once; as private as the texts
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
+    /// The population that the records are of, as its ledger calls it; a ledger of another one then never pays for them
+    #[arg(long, value_name = "NAME", value_parser = super::population)]
+    pub population: Option<String>,
     /// Where to write the embeddings
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,

@@ -51,7 +51,12 @@ fn embedded(args: &ClassifyArgs, encoder: &Encoder, text_column: &str) -> Result
     };
     let texts = read_texts(&args.input, &columns, &[])?;
     let embeddings = Embedder::new(encoder, texts.texts.len()).embed(&texts.texts)?;
-    let header = RecordsHeader { encoder: encoder.id().clone(), label_names: Vec::new(), extraction: None };
+    let header = RecordsHeader {
+        encoder: encoder.id().clone(),
+        label_names: Vec::new(),
+        extraction: None,
+        population: None,
+    };
     Ok(Records {
         header,
         ids: texts.ids,

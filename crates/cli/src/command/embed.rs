@@ -53,7 +53,12 @@ pub fn run(args: EmbedArgs, output: &Output) -> Result<()> {
     if let Some(folder) = &args.cache {
         embedder.cache = Some(EmbeddingCache::open(folder, &encoder)?);
     }
-    let header = RecordsHeader { encoder: encoder.id().clone(), label_names: args.labels, extraction: None };
+    let header = RecordsHeader {
+        encoder: encoder.id().clone(),
+        label_names: args.labels,
+        extraction: None,
+        population: args.population,
+    };
     let mut writer: Option<RecordsWriter> = None;
     for chunk in table.chunks()? {
         let Texts { ids, texts, labels, persons, sources } = chunk?;

@@ -17,6 +17,7 @@ use cryptotl_trainer::{Head, HeadSettings, Method};
 use serde::Serialize;
 
 use super::ledger::{check_replaced, read_policy, warn_unmarked};
+use super::population;
 use crate::card;
 use crate::cli::{FinetuneArgs, PaymentArgs};
 use crate::exit::{Code, Failure, Result};
@@ -37,6 +38,8 @@ struct Released {
     digest: String,
     inputs: HeadInputs,
     method: Method,
+    /// The population that the records say they are of, which is the ledger's; null if they do not say.
+    records_population: Option<String>,
     /// Whether this is the head of an earlier run of the same plan, at no charge.
     replayed: bool,
     guarantee: Guarantee,
@@ -88,8 +91,11 @@ pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
     // A file that plainly does not fit is refused before it costs anything. Its header holds no record.
     let features = Features { path: &args.features, model: &args.model, inputs: args.inputs };
     let unit = status.policy.unit();
-    if let Some(outline) = outline(&args.features)? {
-        check_outline(&features, (&public, public_digest), unit, &outline)?;
+    let mut of = None;
+    let before = outline(&args.features)?;
+    if let Some(outline) = &before {
+        check_outline(&features, (&public, public_digest), unit, outline)?;
+        of = population::check(&args.features, &outline.header, &status)?;
     }
     let terms = terms(&status, Epsilon::new(*epsilon)?, *delta)?;
     let mu = Mu::from_rho(largest_rho_by(terms.accountant, terms.epsilon, terms.delta)?);
@@ -106,7 +112,7 @@ pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
     let charged = match charged {
         Err(ChargeError::Finished(earlier)) => {
             publish_again(&args.output, &earlier)?;
-            return report(&args, &public, &ledger, true, output);
+            return report(&args, &public, &ledger, (of, true), output);
         }
         other => other?,
     };
@@ -114,9 +120,11 @@ pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
     let records = Records::read(&args.features)?;
     // What was read may be a pipe's, or no longer the file that was looked at. The outline holds no record.
     check_outline(&features, (&public, public_digest), unit, &records.outline())?;
+    let again = if before.is_some() { population::compare } else { population::check };
+    let of = again(&args.features, &records.header, &status)?;
     let bytes = train(&mut ledger, charged, &settings, (&public, public_digest), &records)?;
     write_atomically(&args.output, &bytes)?;
-    report(&args, &public, &ledger, false, output)
+    report(&args, &public, &ledger, (of, false), output)
 }
 
 /// A plan whose charge reserves room for its head: some text, and a projection of at most these numbers.
@@ -195,7 +203,7 @@ fn report(
     args: &FinetuneArgs,
     public: &PublicModel,
     ledger: &Ledger,
-    replayed: bool,
+    (records_population, replayed): (Option<String>, bool),
     output: &Output,
 ) -> Result<()> {
     let (head, digest) = Head::read(&args.output)?;
@@ -207,6 +215,7 @@ fn report(
         digest: digest.to_string(),
         inputs: head.inputs(),
         method: head.header.method,
+        records_population,
         replayed,
         sentence: head.header.guarantee.formal_sentence(),
         groups: groups(&head.header.guarantee),

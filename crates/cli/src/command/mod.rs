@@ -17,6 +17,7 @@ mod import;
 mod keygen;
 mod ledger;
 mod plan;
+mod population;
 mod pretrain;
 mod pretrain_private;
 mod tune;

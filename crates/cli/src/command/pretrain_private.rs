@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::finetune::check_policy;
 use super::ledger::warn_unmarked;
+use super::population;
 use super::pretrain::{named, public_path};
 use crate::cli::PretrainArgs;
 use crate::exit::{Failure, Result};
@@ -22,6 +23,8 @@ use crate::output::Output;
 #[derive(Serialize)]
 struct Trained {
     name: String,
+    /// The population that the records say they are of, which is the ledger's; null if they do not say.
+    records_population: Option<String>,
     /// Whether this is the model of an earlier run of the same plan, at no charge.
     replayed: bool,
     guarantee: Guarantee,
@@ -74,6 +77,7 @@ pub fn run(args: PretrainArgs, output: &Output) -> Result<()> {
     check_policy(args.policy.as_deref(), ledger_path, &status)?;
     let (name, path) = named(source)?;
     let outline = outline(path, status.policy.unit())?;
+    let records_population = population::check(path, &outline.header, &status)?;
 
     let (unit, adjacency) = (status.policy.unit(), status.policy.adjacency());
     let terms = Terms {
@@ -94,16 +98,17 @@ pub fn run(args: PretrainArgs, output: &Output) -> Result<()> {
     let charged = match charged {
         Err(ChargeError::Finished(earlier)) => {
             let transcript = recorded(&earlier, &files.0)?;
-            return publish(&transcript, files, true, &ledger.status()?, output);
+            return publish(&transcript, files, (records_population, true), &ledger.status()?, output);
         }
         other => other?,
     };
     // From here on the loss is spent, whatever happens; private data may be read.
     let records = Records::read(path)?;
+    population::compare(path, &records.header, &status)?;
     let (transcript, receipt) = pretraining.run(charged, &records, &status.population)?;
     // Recorded before anything is published: if this process is killed in between, repeating the run is free.
     ledger.record_release(receipt, &transcript.to_bytes()?)?;
-    publish(&transcript, files, false, &ledger.status()?, output)
+    publish(&transcript, files, (records_population, false), &ledger.status()?, output)
 }
 
 /// Fails when the model that would be replaced was paid for by an entry of the population that the ledger does not have.
@@ -153,7 +158,7 @@ fn recorded(earlier: &StoredRelease, output: &Path) -> Result<Transcript> {
 fn publish(
     transcript: &Transcript,
     (lower_path, public_path): (PathBuf, PathBuf),
-    replayed: bool,
+    (records_population, replayed): (Option<String>, bool),
     status: &Status,
     output: &Output,
 ) -> Result<()> {
@@ -164,6 +169,7 @@ fn publish(
     let header = &transcript.header;
     output.result(&Trained {
         name: public.name,
+        records_population,
         replayed,
         sentence: header.guarantee.formal_sentence(),
         guarantee: header.guarantee.clone(),

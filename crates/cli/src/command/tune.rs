@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::finetune::{Features, check_outline, check_policy, outline, terms, train, with_room};
 use super::ledger::{check_replaced, warn_unmarked};
+use super::population;
 use super::validate::{kept, left, not_kept, to_json};
 use crate::card;
 use crate::cli::{PaymentArgs, TuneArgs};
@@ -33,6 +34,8 @@ struct Tuned {
     chosen: usize,
     /// The standard deviation of the DP noise in a lead.
     noise: f64,
+    /// The population that all records say they are of, which is the ledger's; null if some do not say.
+    records_population: Option<String>,
     /// Whether all of it was done before, at no charge.
     replayed: bool,
     rho_remaining: Rho,
@@ -97,10 +100,14 @@ pub fn run(args: TuneArgs, output: &Output) -> Result<()> {
     let [training, validation] =
         [&args.features, &args.validation].map(|path| Features { path, model: &args.model, inputs });
     let unit = status.policy.unit();
+    let mut all_say = Some(status.population.clone());
     for records in [&training, &validation] {
-        if let Some(outline) = outline(records.path)? {
-            check_outline(records, (&public, public_digest), unit, &outline)?;
-        }
+        let Some(outline) = outline(records.path)? else {
+            all_say = None;
+            continue;
+        };
+        check_outline(records, (&public, public_digest), unit, &outline)?;
+        all_say = all_say.and(population::check(records.path, &outline.header, &status)?);
     }
     let terms = terms(&status, Epsilon::new(*epsilon)?, *delta)?;
     let candidates: Vec<Candidate> = args
@@ -132,6 +139,7 @@ pub fn run(args: TuneArgs, output: &Output) -> Result<()> {
     let read = |features: &Features| {
         let records = Records::read(features.path)?;
         check_outline(features, (&public, public_digest), unit, &records.outline())?;
+        population::compare(features.path, &records.header, &status)?;
         Ok::<_, Failure>(records)
     };
     let records = if replayed { None } else { Some(read(&training)?) };
@@ -159,7 +167,7 @@ pub fn run(args: TuneArgs, output: &Output) -> Result<()> {
         }
         None => return Err(Failure::new(Code::Bug, "a search without a choice")),
     };
-    report(&args, (&ledger, &public), &search, heads, choice, replayed, output)
+    report(&args, (&ledger, &public), &search, heads, choice, (all_say, replayed), output)
 }
 
 /// Whether nothing of a search was released yet.
@@ -198,7 +206,7 @@ fn report(
     search: &Search,
     heads: Vec<(Head, Vec<u8>)>,
     choice: Choice,
-    replayed: bool,
+    (records_population, replayed): (Option<String>, bool),
     output: &Output,
 ) -> Result<()> {
     let fits = choice.leads.len() == heads.len();
@@ -226,6 +234,7 @@ fn report(
         candidates: candidates.collect(),
         chosen: choice.chosen,
         noise: choice.noise,
+        records_population,
         replayed,
         rho_remaining: status.rho_remaining,
         epsilon_affordable: status.epsilon_affordable,

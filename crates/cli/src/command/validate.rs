@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::finetune::{check_declared, check_policy, outline, terms};
 use super::ledger::{check_replaced, warn_unmarked};
+use super::population;
 use crate::cli::{PaymentArgs, ValidateArgs};
 use crate::exit::{Failure, Result};
 use crate::output::Output;
@@ -161,6 +162,8 @@ fn same(a: Option<Estimate>, b: Option<Estimate>) -> bool {
 struct Validated {
     #[serde(flatten)]
     validation: Validation,
+    /// The population that the records say they are of, which is the ledger's; null if they do not say.
+    records_population: Option<String>,
     /// Whether these are the figures of an earlier run of the same plan, at no charge.
     replayed: bool,
     rho_remaining: Rho,
@@ -222,8 +225,11 @@ pub fn run(args: ValidateArgs, output: &Output) -> Result<()> {
         check_declared(&args.features, ("head", &head.header.label_names), unit, outline)?;
         Ok::<(), Failure>(head.check(outline)?)
     };
-    if let Some(outline) = outline(&args.features)? {
-        check(&outline)?;
+    let mut of = None;
+    let before = outline(&args.features)?;
+    if let Some(outline) = &before {
+        check(outline)?;
+        of = population::check(&args.features, &outline.header, &status)?;
     }
     let about = run.clone().map(|name| ("run".to_owned(), name));
     let about = about.into_iter().collect::<Description>();
@@ -240,6 +246,8 @@ pub fn run(args: ValidateArgs, output: &Output) -> Result<()> {
             // From here on the loss is spent, whatever happens; private data may be read.
             let records = Records::read(&args.features)?;
             check(&records.outline())?;
+            let again = if before.is_some() { population::compare } else { population::check };
+            of = again(&args.features, &records.header, &status)?;
             let (confusion, receipt) = validation::run(&head, &records, sums)?;
             let validation = Validation {
                 format: Format::Validation,
@@ -265,6 +273,7 @@ pub fn run(args: ValidateArgs, output: &Output) -> Result<()> {
     let status = ledger.status()?;
     output.result(&Validated {
         validation,
+        records_population: of,
         replayed,
         rho_remaining: status.rho_remaining,
         epsilon_affordable: status.epsilon_affordable,

@@ -237,6 +237,7 @@ mod tests {
                 encoder: EncoderId { name: "tiny".into(), digest: Digest::of(b"tiny") },
                 label_names: vec!["no".into(), "yes".into()],
                 extraction: None,
+                population: None,
             },
             ids: (0..n).map(|i| i.to_string()).collect(),
             embeddings: Array2::from_shape_fn((n, 2), |(i, j)| (i + j) as f32),

@@ -282,6 +282,7 @@ fn source(n: usize, rng: &mut ChaCha8Rng) -> Records {
             encoder: EncoderId { name: "tiny".into(), digest: Digest::of(b"tiny") },
             label_names: vec!["no".into(), "yes".into()],
             extraction: None,
+            population: None,
         },
         ids: (0..n).map(|i| i.to_string()).collect(),
         embeddings,
