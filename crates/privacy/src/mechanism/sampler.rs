@@ -2,6 +2,13 @@
 //!
 //! Nothing else in the crate draws DP noise. A `Measurement` of OpenDP is not `Send`, so one is built
 //! for each release (a few microseconds) and never kept: the mechanisms stay `Send`.
+//!
+//! **Fork.** The generator's state is in the memory of the process, and `fork` copies memory: parent and child would draw the
+//! same noise, and the difference of their releases would have none. The generator notices a fork only when its block of 64
+//! words is used up. So a process that drew leaves its number here, and a child of it is refused. A child of a process that
+//! never drew begins with a generator of its own, which the operating system seeds.
+
+use std::sync::OnceLock;
 
 use opendp::combinators::make_pureDP_to_zCDP;
 use opendp::core::Measurement;
@@ -78,6 +85,25 @@ pub(crate) fn rho_of_noisy_max(noise_multiplier: f64, adjacency: Adjacency) -> R
     rounded_up(rho, noise_multiplier)
 }
 
+/// The right to draw: the generator belongs to this process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Generator(());
+
+impl Generator {
+    /// The generator of this process. It is asked for anew before each release and each step.
+    ///
+    /// # Errors
+    /// [`MechanismError::Forked`] where the process that drew first was another one.
+    pub fn of_this_process() -> Result<Generator, MechanismError> {
+        static FIRST: OnceLock<u32> = OnceLock::new();
+        let own = std::process::id();
+        match *FIRST.get_or_init(|| own) == own {
+            true => Ok(Generator(())),
+            false => Err(MechanismError::Forked),
+        }
+    }
+}
+
 fn rounded_up(rho: f64, noise_multiplier: f64) -> Result<Rho, MechanismError> {
     Rho::from_f64_rounding_up(rho).map_err(|_| MechanismError::NoiseMultiplier { value: noise_multiplier })
 }
@@ -89,6 +115,7 @@ pub(super) fn with_dp_noise(
     noise_multiplier: f64,
     sensitivity: u64,
 ) -> Result<Vec<i64>, MechanismError> {
+    Generator::of_this_process()?;
     match noise {
         Noise::Gaussian => return with_gaussian_noise(sum, noise_multiplier, sensitivity as f64),
         Noise::Laplace => integer_laplace(sum.len(), noise_multiplier, sensitivity)?.invoke(sum),
@@ -97,7 +124,7 @@ pub(super) fn with_dp_noise(
 }
 
 /// Whether a unit takes part in a step: true with probability `rate`, exactly, from the generator of the DP noise.
-pub(super) fn takes_part(rate: f64) -> Result<bool, MechanismError> {
+pub(super) fn takes_part(_: Generator, rate: f64) -> Result<bool, MechanismError> {
     sample_bernoulli_float(rate, false).map_err(from_opendp)
 }
 
@@ -107,6 +134,7 @@ pub(super) fn with_gaussian_noise(
     noise_multiplier: f64,
     sensitivity: f64,
 ) -> Result<Vec<i64>, MechanismError> {
+    Generator::of_this_process()?;
     integer_gaussian(counts.len(), noise_multiplier, sensitivity)?.invoke(counts).map_err(from_opendp)
 }
 
@@ -116,6 +144,7 @@ pub(super) fn noisy_max(
     noise_multiplier: f64,
     adjacency: Adjacency,
 ) -> Result<usize, MechanismError> {
+    Generator::of_this_process()?;
     integer_noisy_max(scores.len(), noise_multiplier, adjacency)?.invoke(scores).map_err(from_opendp)
 }
 

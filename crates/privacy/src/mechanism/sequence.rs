@@ -124,7 +124,7 @@ impl SequencePart {
         factoring: &Factoring,
         mut factors: impl FnMut(usize, &mut Factors) -> bool,
     ) -> Result<Vec<f64>, MechanismError> {
-        self.sums.begin(units)?;
+        let generator = self.sums.begin(units)?;
         if factoring.dimension() != Some(self.sums.dimension()) {
             let fact = format!("the factors are not of {} numbers", self.sums.dimension());
             return Err(MechanismError::Inconsistent { fact });
@@ -133,7 +133,7 @@ impl SequencePart {
         let mut sum = FactoredSum::new(factoring);
         let mut buffers = vec![Factors::new(factoring)];
         for rows in units.iter() {
-            if !self.sums.takes_part()? {
+            if !self.sums.takes_part(generator)? {
                 continue;
             }
             let mut n_used = 0;

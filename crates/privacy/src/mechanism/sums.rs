@@ -12,7 +12,7 @@ pub use defective::{AuditSums, Defect};
 
 use super::MechanismError;
 use super::clip::{GRID_RADIUS, GridClipper};
-use super::sampler::{self, Noise};
+use super::sampler::{self, Generator, Noise};
 use super::units::{Units, mean_of_rows};
 use crate::event::{Event, SampledSumEvent, SumEvent};
 use crate::guarantee::{Guarantee, PrivacyUnit};
@@ -189,8 +189,8 @@ impl Sums {
     }
 
     /// Whether the next unit takes part in this step.
-    pub(super) fn takes_part(&self) -> Result<bool, MechanismError> {
-        sampler::takes_part(self.sampling_rate)
+    pub(super) fn takes_part(&self, generator: Generator) -> Result<bool, MechanismError> {
+        sampler::takes_part(generator, self.sampling_rate)
     }
 
     pub(super) fn dimension(&self) -> usize {
@@ -205,8 +205,9 @@ impl Sums {
         self.steps_begun
     }
 
-    /// Counts a step over these units as begun.
-    pub(super) fn begin(&mut self, units: &Units) -> Result<(), MechanismError> {
+    /// Counts a step over these units as begun, and gives what draws its sample.
+    pub(super) fn begin(&mut self, units: &Units) -> Result<Generator, MechanismError> {
+        let generator = Generator::of_this_process()?;
         if self.steps_begun >= self.steps {
             return Err(MechanismError::StepsExhausted { steps: self.steps });
         }
@@ -216,7 +217,7 @@ impl Sums {
                 format!("the rows are grouped by {} and the plan protects a {}", units.unit(), self.unit);
             return Err(MechanismError::Inconsistent { fact });
         }
-        Ok(())
+        Ok(generator)
     }
 
     /// Post-processing: conversions cannot cost privacy.
@@ -230,11 +231,11 @@ impl Sums {
         units: &Units,
         mut contribution: impl FnMut(usize, &mut [f64]) -> bool,
     ) -> Result<Vec<i64>, MechanismError> {
-        self.begin(units)?;
+        let generator = self.begin(units)?;
         let mut sum = vec![0_i64; self.dimension];
         let (mut scratch, mut mean) = (vec![0.0; self.dimension], vec![0.0; self.dimension]);
         for rows in units.iter() {
-            if !self.takes_part()? {
+            if !self.takes_part(generator)? {
                 continue;
             }
             if !mean_of_rows(rows, &mut contribution, &mut scratch, &mut mean) {
