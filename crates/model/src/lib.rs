@@ -36,6 +36,7 @@ pub mod public;
 pub mod records;
 pub mod records_file;
 pub mod records_writer;
+pub mod rows;
 pub mod scaler;
 
 pub use digest::Digest;

@@ -14,6 +14,7 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2, s};
 
 use crate::error::{ModelError, Result};
 use crate::records::HeadInputs;
+use crate::rows::{dot, times_transposed};
 
 /// A linear score: `weight . x + bias`.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,12 +28,12 @@ pub struct LinearScore {
 impl LinearScore {
     /// The score of one row.
     pub fn of(&self, row: ArrayView1<f64>) -> f64 {
-        self.weight.dot(&row) + self.bias
+        dot(self.weight.view(), row) + self.bias
     }
 
-    /// The score of each row of `[rows, width]`.
+    /// The score of each row of `[rows, width]`, as [`LinearScore::of`] gives it.
     pub fn of_rows(&self, rows: ArrayView2<f64>) -> Array1<f64> {
-        rows.dot(&self.weight) + self.bias
+        rows.rows().into_iter().map(|row| self.of(row)).collect()
     }
 
     /// How many inputs.
@@ -74,6 +75,9 @@ impl LinearScore {
         vector.exact_chunks(each).into_iter().map(|score| Self::from_vector(&score.to_owned())).collect()
     }
 }
+
+/// Where squares of smaller numbers would underflow. No record or source comes near it.
+const MIN_NORM: f64 = 1e-140;
 
 /// The map from a record's inputs to the row that a head sees. See the module docs for the formula.
 #[derive(Debug, Clone, PartialEq)]
@@ -131,7 +135,7 @@ impl Projection {
             && self.bias_share >= 0.0
             && self.score_share >= 0.0
             && self.score_scale.is_finite()
-            && self.score_scale > 0.0;
+            && self.score_scale > MIN_NORM;
         if fine {
             Ok(())
         } else {
@@ -140,7 +144,10 @@ impl Projection {
     }
 
     /// Projects `[rows, input width]` to `[rows, dimension]`; each row has norm at most 1 (up to rounding,
-    /// which clipping takes care of). A row that is not finite becomes zero but for the constant.
+    /// which clipping takes care of). A row that is not finite, or so short on the axes that its squares would underflow, becomes
+    /// zero there.
+    ///
+    /// A projected row is a function of that row alone, to the last bit: private heads rest on it.
     ///
     /// # Errors
     /// [`ModelError::Mismatch`] when the rows have another width.
@@ -153,16 +160,16 @@ impl Projection {
         }
         let rank = self.rank();
         let mut projected = Array2::zeros((rows.nrows(), self.dimension()));
-        let axes = (&rows - &self.mean).dot(&self.components.t());
+        let axes = times_transposed((&rows - &self.mean).view(), self.components.view());
         let rest = (1.0 - self.bias_share.powi(2) - self.score_share.powi(2)).sqrt();
         for ((y, x), mut z) in axes.rows().into_iter().zip(rows.rows()).zip(projected.rows_mut()) {
-            let norm = y.dot(&y).sqrt();
-            if norm.is_finite() && norm > 0.0 {
+            let norm = dot(y, y).sqrt();
+            if norm.is_finite() && norm > MIN_NORM {
                 z.slice_mut(s![..rank]).assign(&(&y * (rest / norm)));
             }
             if self.score_share > 0.0 {
                 let scores: Array1<f64> = self.scores.iter().map(|score| score.of(x)).collect();
-                let norm = scores.dot(&scores).sqrt();
+                let norm = dot(scores.view(), scores.view()).sqrt();
                 if norm.is_finite() {
                     let unit = norm.max(self.score_scale);
                     let cut = scores.mapv(|score| self.score_share * (score / unit));
