@@ -80,6 +80,17 @@ pub enum AccountantError {
     /// A group's figure was asked of a release that has none.
     #[error("a release on Poisson samples has no figure for groups; protect persons as the unit instead")]
     SampledGroup,
+    /// The surcharge for the grid of the DP noise on an objective is not proved to be enough.
+    #[error(
+        "epsilon {epsilon} at delta {delta} is outside of what is proved for objective perturbation, whose noise is drawn on a \
+         grid; use a smaller epsilon or a larger delta"
+    )]
+    ObjectiveGrid {
+        /// The epsilon without the grid.
+        epsilon: crate::Epsilon,
+        /// The delta asked for.
+        delta: crate::Delta,
+    },
     /// The discreteness of the DP noise alone is more than delta.
     #[error(
         "the grid of the DP noise alone costs {slack:e}, too much beside delta {delta}; use more DP noise, fewer steps or a larger delta"

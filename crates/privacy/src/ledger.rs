@@ -295,6 +295,12 @@ impl Ledger {
         }
         let Terms { public_size, policy, delta, rho_cap, .. } =
             Terms::new(policy, public_size, &history.spent())?;
+        if !history.spent().fit_under(rho_cap, (policy.epsilon_cap(), delta)) {
+            return refuse(format!(
+                "the ledger holds releases by objective perturbation, which is proved up to a smaller cap than epsilon {}",
+                policy.epsilon_cap()
+            ));
+        }
         let (reason, tool_version) = (reason.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
         let amendment = Amendment { public_size, policy, delta, rho_cap, reason, tool_version };
         let witness = chain::append(&transaction, &mut history, &Body::Amendment(Box::new(amendment)))?;

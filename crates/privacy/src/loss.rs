@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::accountant::gdp::{self, GridSlack, Mu};
 use crate::accountant::tcdp::{self, Order};
-use crate::accountant::{Accountant, AccountantError, zcdp};
+use crate::accountant::{Accountant, AccountantError, objective, zcdp};
 use crate::event::Event;
 use crate::guarantee::{Delta, Epsilon};
 use crate::rho::Rho;
@@ -18,15 +18,20 @@ pub struct Losses {
     order: Option<Order>,
     /// How far the DP noise is from continuous Gaussian noise; `None` if it is another kind of noise.
     slack: Option<GridSlack>,
+    /// Whether an event has DP noise on an objective, whose grid is paid for in rho.
+    is_on_objective: bool,
 }
 
 impl Losses {
     /// Nothing was lost.
-    pub const NONE: Losses = Losses { rho: Rho::ZERO, order: None, slack: Some(GridSlack::NONE) };
+    pub const NONE: Losses =
+        Losses { rho: Rho::ZERO, order: None, slack: Some(GridSlack::NONE), is_on_objective: false };
 
     /// What one event loses.
     pub fn of(event: &Event) -> Losses {
-        Losses { rho: event.rho(), order: event.order(), slack: event.grid_slack() }
+        let is_on_objective =
+            matches!(event, Event::PerturbedMinimum(minimum) if minimum.objective_noise.is_some());
+        Losses { rho: event.rho(), order: event.order(), slack: event.grid_slack(), is_on_objective }
     }
 
     /// A loss that holds at all orders, of continuous Gaussian noise by Gaussian DP.
@@ -41,7 +46,8 @@ impl Losses {
             (one, two) => one.or(two),
         };
         let slack = self.slack.zip(other.slack).map(|(one, two)| one.plus(two));
-        Losses { rho: self.rho.checked_add(other.rho).unwrap_or(Rho::MAX), order, slack }
+        let is_on_objective = self.is_on_objective || other.is_on_objective;
+        Losses { rho: self.rho.checked_add(other.rho).unwrap_or(Rho::MAX), order, slack, is_on_objective }
     }
 
     /// What these lost beyond `before`, a part of them; never less.
@@ -67,13 +73,24 @@ impl Losses {
     /// The epsilon at `delta` by `accountant`.
     ///
     /// # Errors
-    /// [`AccountantError::NotGaussian`] if the accountant does not cover the events, and the accountant's own errors.
+    /// [`AccountantError::NotGaussian`] if the accountant does not cover the events, [`AccountantError::ObjectiveGrid`] if it does
+    /// not cover the grid of DP noise on an objective at this delta, and the accountant's own errors.
     pub fn epsilon(&self, accountant: Accountant, delta: Delta) -> Result<Epsilon, AccountantError> {
-        match (accountant, self.order, self.slack) {
-            (Accountant::Zcdp, None, _) => zcdp::epsilon(self.rho, delta),
-            (Accountant::Zcdp, Some(order), _) => tcdp::epsilon(self.rho, order, delta),
-            (Accountant::Gdp, _, Some(slack)) => gdp::epsilon_on_grid(Mu::from_rho(self.rho), slack, delta),
-            (Accountant::Gdp, _, None) => Err(AccountantError::NotGaussian),
+        let epsilon = match (accountant, self.order, self.slack) {
+            (Accountant::Zcdp, None, _) => zcdp::epsilon(self.rho, delta)?,
+            (Accountant::Zcdp, Some(order), _) => tcdp::epsilon(self.rho, order, delta)?,
+            (Accountant::Gdp, _, Some(slack)) => gdp::epsilon_on_grid(Mu::from_rho(self.rho), slack, delta)?,
+            (Accountant::Gdp, _, None) => return Err(AccountantError::NotGaussian),
+        };
+        if self.is_on_objective && !objective::grid_is_paid_for(self.rho, self.order, (epsilon, delta)) {
+            return Err(AccountantError::ObjectiveGrid { epsilon, delta });
         }
+        Ok(epsilon)
+    }
+
+    /// Whether everything up to a cap, `rho_cap` for `epsilon_cap` at `delta`, covers the grid of DP noise on an objective, if
+    /// there is such noise. Then all that is spent below the cap does, too.
+    pub(crate) fn fit_under(&self, rho_cap: Rho, (epsilon_cap, delta): (Epsilon, Delta)) -> bool {
+        !self.is_on_objective || objective::grid_is_paid_for(rho_cap, None, (epsilon_cap, delta))
     }
 }

@@ -492,7 +492,7 @@ pub enum PlanError {
     },
     /// The proof for the discrete noise on an objective does not reach as far.
     #[error(
-        "objective perturbation is not proved for rho {rho} at delta {delta}: rho must be above 1e-6, and sqrt(rho) + sqrt(log(1/delta)) at most 5.83; use a smaller epsilon, a larger delta or another method"
+        "objective perturbation is not proved for rho {rho} at delta {delta}: rho must be above 1e-6, and so small that this surcharge covers the grid of the noise; use a smaller epsilon, a larger delta or another method"
     )]
     ObjectiveTerms {
         /// The delta of the plan.

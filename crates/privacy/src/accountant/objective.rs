@@ -48,6 +48,11 @@
 //!
 //! Known answer: m = 1, t = c, small c and s u/c large: r(u) u^2 = log 2, so u = 0.7683 and e = 1.174 c^2.
 
+use super::tcdp::{self, Order};
+use crate::event::{GRID_PRICE, MAX_WEIGHTS};
+use crate::guarantee::{Delta, Epsilon};
+use crate::rho::Rho;
+
 /// How much one unit's loss can do, relative to the DP noise and to the convexity of the objective.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UnitLoss {
@@ -100,6 +105,29 @@ fn log_moment(x: f64, directions: u32) -> f64 {
     }
     let half = f64::from(directions.max(1)) / 2.0;
     last.ln() + log_scale + (1.0 - half) * std::f64::consts::LN_2 - libm::lgamma(half)
+}
+
+/// Whether the surcharge [`GRID_PRICE`] in the rho of each release with DP noise on an objective makes up for the grid of that
+/// noise, in a total of `rho` that is converted to `epsilon` at `delta`; `order` is that up to which the total holds.
+///
+/// Let alpha be the order of the conversion. Without k surcharges x, the same conversion gives a delta that is lower by the
+/// factor exp(-(alpha - 1) alpha k x). Replacing the discrete noise by continuous noise that is rounded costs
+/// (1 + exp(epsilon)) T_i in delta for each release, with T_i <= d / (8 (2^48 sigma_i)^2) <= d rho_i / 2^98, as rho_i is at least
+/// 1 / (2 sigma_i^2). So the claim holds where, with d at most [`MAX_WEIGHTS`] and k at least 1,
+///
+/// ```text
+/// (1 + exp(epsilon)) d rho / 2^98 <= delta (1 - exp(-(alpha - 1) alpha x))
+/// ```
+///
+/// and half of the right side is left for how these few numbers are rounded. Nothing here asks that all losses hold at all
+/// orders: those of releases on samples hold at alpha, which is at most their order. The proof is in `docs/privacy.md`.
+pub(crate) fn grid_is_paid_for(rho: Rho, order: Option<Order>, (epsilon, delta): (Epsilon, Delta)) -> bool {
+    let most = order.map_or(f64::INFINITY, |order| f64::from(order.get()));
+    let alpha = tcdp::best_order(rho, delta).min(most);
+    let price = GRID_PRICE.to_f64_rounding_up();
+    let saved = -libm::expm1(-(alpha - 1.0) * alpha * price);
+    let grid = MAX_WEIGHTS as f64 * rho.to_f64_rounding_up() / 2f64.powi(98);
+    (1.0 + libm::exp(epsilon.get())) * grid <= 0.5 * delta.get() * saved
 }
 
 #[cfg(test)]

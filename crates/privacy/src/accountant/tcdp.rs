@@ -234,7 +234,7 @@ fn ln_of_one_plus_exp(z: f64) -> f64 {
 
 /// The order at which the conversion of `rho` at `delta` is least: where (alpha-1)^2 rho = ln(1/delta) - ln(alpha).
 /// [`f64::INFINITY`] if there is no loss.
-fn best_order(rho: Rho, delta: Delta) -> f64 {
+pub(crate) fn best_order(rho: Rho, delta: Delta) -> f64 {
     if rho == Rho::ZERO {
         return f64::INFINITY;
     }

@@ -303,6 +303,8 @@ pub enum RefusalReason {
         /// The plan's order.
         plan: Order,
     },
+    /// The ledger's cap is outside of what is proved for objective perturbation, of this plan or of earlier charges.
+    CapTooLarge,
     /// The plan states its epsilon at another delta than the ledger.
     DeltaMismatch {
         /// The ledger's delta.
@@ -406,6 +408,10 @@ fn refusal_reason(history: &History, plan: &ReleasePlan) -> Option<RefusalReason
     if let Some(plan) = plan.order.filter(|&order| needed.is_none_or(|needed| order < needed)) {
         return Some(RefusalReason::OrderTooLow { ledger: needed, plan });
     }
+    let cap = (policy.epsilon_cap(), history.terms.delta);
+    if !history.spent().plus(Losses::of(event)).fit_under(history.terms.rho_cap, cap) {
+        return Some(RefusalReason::CapTooLarge);
+    }
     if plan.epsilon > policy.epsilon_per_release_max() {
         let maximum = policy.epsilon_per_release_max();
         return Some(RefusalReason::AboveReleaseMaximum { maximum });
@@ -454,6 +460,14 @@ impl fmt::Display for Refusal {
                 write!(
                     f,
                     "the plan's loss holds up to order {plan}, and the cap is counted at order {ledger}"
+                )?;
+            }
+            RefusalReason::CapTooLarge => {
+                write!(
+                    f,
+                    "objective perturbation is proved up to a smaller cap than epsilon {}; use another method, or a ledger with a \
+                     smaller cap",
+                    self.epsilon_cap
                 )?;
             }
             RefusalReason::OrderTooLow { ledger: None, .. } => {

@@ -2,6 +2,7 @@
 
 use super::{Description, PlanError, ReleasePlan, asked};
 use crate::accountant::Accountant;
+use crate::accountant::objective::grid_is_paid_for;
 use crate::calibrate::{GaussianCalibration, largest_rho};
 use crate::event::{CONVEXITY, Event, GRID_PRICE, MAX_WEIGHTS, MinimumEvent, OBJECTIVE_NOISE};
 use crate::guarantee::{Adjacency, Delta, Epsilon, Guarantee, PrivacyUnit};
@@ -43,8 +44,6 @@ pub struct MinimumRequest {
 
 /// The part of the loss that covers the optimizer's tolerance in objective perturbation: one in this many.
 const TOLERANCE_PART: u32 = 100;
-/// [`GRID_PRICE`] is proved to be enough where (sqrt(rho) + sqrt(log(1 / delta)))^2 is at most this.
-const MAX_REACH: f64 = 34.0;
 
 impl ReleasePlan {
     /// Plans the minimizer of a regularized loss, with the least DP noise that the request allows.
@@ -93,9 +92,7 @@ impl ReleasePlan {
         match perturbed_by {
             PerturbedBy::Output => event.output_noise = output_noise(&event, most)?,
             PerturbedBy::Objective => {
-                let reach = most.to_f64_rounding_up().sqrt() + (-delta.get().ln()).sqrt();
-                let is_covered = reach * reach <= MAX_REACH && most > GRID_PRICE;
-                if !is_covered {
+                if most <= GRID_PRICE || !grid_is_paid_for(most, None, (epsilon, delta)) {
                     return Err(PlanError::ObjectiveTerms { delta, rho: most });
                 }
                 let part = most.divided_rounding_down(TOLERANCE_PART).unwrap_or(Rho::ZERO);
