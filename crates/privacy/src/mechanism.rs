@@ -27,11 +27,30 @@ use crate::guarantee::PrivacyUnit;
 /// in an `f64`.
 pub const MAX_SLACK: f64 = 100.0;
 
+/// The largest norm of a center: of public weights where a private training starts, or to which a ridge pulls.
+///
+/// Honest ones are some hundreds. Far beyond, what floats can do begins to depend on the rows beside them, and with it
+/// whether a training ends.
+pub const MAX_CENTER_NORM: f64 = 1e6;
+
+/// Whether public weights can be where a private training starts.
+///
+/// # Errors
+/// [`MechanismError::Center`] where their norm is above [`MAX_CENTER_NORM`], or no number.
+pub fn check_center(center: &[f64]) -> Result<(), MechanismError> {
+    // Scaled, so that no square overflows.
+    let norm = center.iter().map(|x| (x / MAX_CENTER_NORM).powi(2)).sum::<f64>().sqrt() * MAX_CENTER_NORM;
+    if norm <= MAX_CENTER_NORM { Ok(()) } else { Err(MechanismError::Center { norm }) }
+}
+
 /// The bound on one unit's gradient in steps of the grid of the DP noise on an objective. Its noise multiplier is at most
 /// 512, so the noise stays inside an `i64`.
 pub(crate) const OBJECTIVE_SENSITIVITY: f64 = (1_u64 << 48) as f64;
 
-/// A mechanism could not be built or could not go on. No variant depends on a record's content.
+/// A mechanism could not be built or could not go on.
+///
+/// Every variant but [`MechanismError::Optimizer`] follows from public numbers and from the machine alone. That one would be a
+/// fact about the rows; `docs/privacy.md` says why it does not occur, and what that rests on.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MechanismError {
@@ -59,6 +78,12 @@ pub enum MechanismError {
         /// OpenDP's own words.
         message: String,
     },
+    /// This process was forked from one that drew DP noise, and would draw the same again.
+    #[error(
+        "this process is a fork of one that has drawn DP noise, and would draw the same noise again; nothing was released: run \
+         releases in a process that was started afresh (in Python's multiprocessing, the start method `spawn`)"
+    )]
+    Forked,
     /// The plan protects persons, and whose rows are whose is not known.
     #[error(
         "the plan protects a {unit}, and the records do not say whose they are; embed the texts with --unit-column"
@@ -66,6 +91,16 @@ pub enum MechanismError {
     Units {
         /// The plan's unit.
         unit: PrivacyUnit,
+    },
+    /// Public weights from which no private training starts.
+    #[error(
+        "the center of the head, its public start, has the norm {norm:e}, above {max:e}: nothing trains from there; use a \
+         public half that `cryptotl pretrain` wrote, and check where this one comes from",
+        max = MAX_CENTER_NORM
+    )]
+    Center {
+        /// The norm; infinite or no number if a weight is.
+        norm: f64,
     },
     /// The optimizer did not reach the tolerance that the plan accounts for.
     #[error(

@@ -3,9 +3,10 @@
 mod common;
 
 use cryptotl_privacy::accountant::objective::UnitLoss;
+use cryptotl_privacy::loss::Losses;
 use cryptotl_privacy::{
-    Adjacency, BenchmarkMinimum, Epsilon, Event, MinimumEvent, MinimumRequest, NoisyMinimum, PerturbedBy,
-    PrivacyUnit, PublicData, ReleasePlan, Rho, largest_rho,
+    Accountant, AccountantError, Adjacency, BenchmarkMinimum, Delta, Epsilon, Event, MinimumEvent,
+    MinimumRequest, NoisyMinimum, PerturbedBy, PrivacyUnit, PublicData, ReleasePlan, Rho, largest_rho,
 };
 
 fn request(epsilon: f64, perturbed_by: PerturbedBy) -> MinimumRequest {
@@ -225,4 +226,84 @@ fn what_does_not_fit_is_refused_in_words() {
     let mut minimum = on_public_data(&plan);
     assert!(minimum.units(3, None).is_err());
     assert!(minimum.minimize(&units, |_, _| None, &[0.0; 3]).unwrap_err().to_string().contains("record"));
+}
+
+/// A center that is no public start of anybody's is refused whatever the rows are, and so a failure tells nothing of them.
+#[test]
+fn a_center_too_far_from_0_is_refused_with_any_rows() {
+    let rows = |n: usize| {
+        move |index: usize, out: &mut [f64]| {
+            out.copy_from_slice(&[0.0, 0.6, 0.8]);
+            Some(u32::from(index + 1 < n))
+        }
+    };
+    for perturbed_by in BOTH {
+        let plan = ReleasePlan::perturbed_minimum(request(1.0, perturbed_by)).unwrap();
+        for far in [1.1e6, 1e12, 1e13, 1e160, 1e300, f64::MAX, f64::INFINITY, f64::NAN] {
+            for center in [[0.0, 0.0, far], [far, -far, far]] {
+                let [with, without] = [51, 50].map(|n| {
+                    let mut minimum = on_public_data(&plan);
+                    let units = minimum.units(n, None).unwrap();
+                    minimum.minimize(&units, rows(51), &center).unwrap_err().to_string()
+                });
+                assert!(with == without && with.contains("center of the head"), "{far}: {with}");
+            }
+        }
+        // Up to there all tables are answered, by weights near the center.
+        for near in [0.0, 5e-324, 1e-160, 300.0, 999_999.0] {
+            for n in [0, 50, 51] {
+                let mut minimum = on_public_data(&plan);
+                let units = minimum.units(n, None).unwrap();
+                let weights = minimum.minimize(&units, rows(51), &[0.0, 0.0, near]).unwrap();
+                assert!((weights[2] - near).abs() < 100.0, "{near} {n}: {weights:?}");
+            }
+        }
+    }
+}
+
+/// The surcharge for the grid of the noise on an objective is proved up to a cap, with and without samples beside it.
+#[test]
+fn a_cap_beyond_what_is_proved_for_the_grid_takes_no_objective_perturbation() {
+    let objective = || ReleasePlan::perturbed_minimum(request(1.0, PerturbedBy::Objective)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = |name: &str, cap: f64| {
+        let policy = common::policy(cap, cap);
+        cryptotl_privacy::Ledger::create(folder.path().join(name), &policy, "p", common::PUBLIC_SIZE).unwrap()
+    };
+    let mut small = ledger("small", 10.0);
+    let order = small.status().unwrap().sampling_order.unwrap();
+    let sampled = || {
+        let common = common::request(1.0);
+        ReleasePlan::sampled_gaussian_sums(cryptotl_privacy::SampledSumRequest {
+            epsilon: common.epsilon,
+            delta: common.delta,
+            dimension: 3,
+            clipping_norm: 1.0,
+            sampling_rate: 0.25,
+            steps: 10,
+            order,
+            unit: common.unit,
+            description: common.description,
+        })
+        .unwrap()
+    };
+    small.charge(objective()).unwrap();
+    small.charge(sampled()).unwrap();
+    let status = small.status().unwrap();
+    assert!(status.epsilon_spent.get() < 10.0 && status.order == Some(order));
+    let error = small.amend(Some(&common::policy(60.0, 10.0)), None, "more").unwrap_err().to_string();
+    assert!(error.contains("objective perturbation"), "{error}");
+    small.amend(Some(&common::policy(12.0, 10.0)), None, "a little more").unwrap();
+
+    let mut large = ledger("large", 60.0);
+    let error = large.charge(objective()).unwrap_err().to_string();
+    assert!(error.contains("objective perturbation is proved up to a smaller cap"), "{error}");
+    let output = ReleasePlan::perturbed_minimum(request(1.0, PerturbedBy::Output)).unwrap();
+    large.charge(output).unwrap();
+
+    // A profile of a large total has no figure at deltas where the proof ends.
+    let losses = |n| (0..n).fold(Losses::NONE, |sum, _| sum.plus(Losses::of(objective().event())));
+    let at = |n, delta| losses(n).epsilon(Accountant::Zcdp, Delta::new(delta).unwrap());
+    assert!(at(1, 1e-12).is_ok() && at(50, 1e-3).is_ok());
+    assert!(matches!(at(3000, 1e-12), Err(AccountantError::ObjectiveGrid { .. })));
 }

@@ -24,7 +24,7 @@ use std::fmt;
 use super::sampler;
 use super::sums::{PublicData, Receipt};
 use super::units::Units;
-use super::{MechanismError, OBJECTIVE_SENSITIVITY};
+use super::{self as mechanism, MechanismError, OBJECTIVE_SENSITIVITY};
 use crate::event::{Event, MinimumEvent};
 use crate::guarantee::{Adjacency, Guarantee, PrivacyUnit};
 use crate::ledger::Witness;
@@ -64,7 +64,8 @@ pub trait NoisyMinimum: sealed::Sealed {
     ///
     /// # Errors
     /// [`MechanismError::StepsExhausted`] the second time, [`MechanismError::Inconsistent`] if `units` are of a plan
-    /// with another unit, or `center` is of another length or not finite, [`MechanismError::Sampler`] if OpenDP fails.
+    /// with another unit, or `center` is of another length, [`MechanismError::Center`] if it is too far from 0,
+    /// [`MechanismError::Sampler`] if OpenDP fails.
     fn minimize(
         &mut self,
         units: &Units,
@@ -139,9 +140,10 @@ impl Minimum {
             )));
         }
         let weights = self.event.weights();
-        if center.len() != weights || center.iter().any(|x| !x.is_finite()) {
-            return Err(inconsistent(format!("the center is not {weights} finite numbers")));
+        if center.len() != weights {
+            return Err(inconsistent(format!("the center is not {weights} numbers")));
         }
+        mechanism::check_center(center)?;
         let linear = match self.event.objective_noise {
             None => vec![0.0; weights],
             Some(noise) => {
@@ -151,11 +153,10 @@ impl Minimum {
             }
         };
         let objective = Objective::new(&self.event, units, row, center, linear);
-        let minimizer = objective.minimizer(0.5 * self.event.gradient_tolerance())?;
-        // The difference from the center, which is public, on the grid; `as` saturates, which moves no two
-        // numbers apart.
+        let displacement = objective.minimizer(0.5 * self.event.gradient_tolerance())?;
+        // On the grid; `as` saturates, which moves no two numbers apart.
         let grid = self.event.grid(self.adjacency);
-        Ok(minimizer.iter().zip(center).map(|(w, c)| ((w - c) / grid).round() as i64).collect())
+        Ok(displacement.iter().map(|v| (v / grid).round() as i64).collect())
     }
 }
 

@@ -15,7 +15,7 @@
 use cryptotl_privacy::NoisySum;
 use ndarray::{Array1, Array2, s};
 
-use super::Task;
+use super::{Space, Task};
 use crate::error::Result;
 use crate::linear::Factored;
 
@@ -53,11 +53,22 @@ impl DpFc {
         }
     }
 
+    /// h G + ridge I, factored.
+    fn preconditioner(&self, space: &Space, ridge: f64) -> Result<Factored> {
+        let bound = if space.labels == 2 { 0.25 } else { 0.5 };
+        Factored::new(&(&space.gram * bound + Array2::<f64>::eye(space.dimension()) * ridge))
+    }
+
+    /// Fails, before anything is paid, where the space's statistics are so far from second moments that steps would be without
+    /// bound: at half the ridge the preconditioner is positive definite still, so at the ridge its inverse is at most 2/lambda.
+    pub(super) fn check(&self, space: &Space) -> Result<()> {
+        self.preconditioner(space, 0.5 * self.lambda).map(|_| ())
+    }
+
     pub(super) fn fit(&self, task: &Task, public_size: u64, sums: &mut impl NoisySum) -> Result<Array1<f64>> {
         let space = task.space;
-        let (dimension, bound) = (space.dimension(), if space.labels == 2 { 0.25 } else { 0.5 });
-        let preconditioner =
-            Factored::new(&(&space.gram * bound + Array2::<f64>::eye(dimension) * self.lambda))?;
+        let dimension = space.dimension();
+        let preconditioner = self.preconditioner(space, self.lambda)?;
         let mut weights = space.start.clone();
         let mut averaged = Array1::<f64>::zeros(weights.len());
         let n_averaged = self.steps.div_ceil(2);

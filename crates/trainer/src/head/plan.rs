@@ -37,6 +37,9 @@ impl HeadSettings {
     /// no such view, the method takes no slack, or the ledger takes no samples.
     pub fn plan(&self, public: &PublicModel, terms: &Terms, about: Description) -> Result<ReleasePlan> {
         let space = Space::new(public, self)?;
+        if let Parameters::DpFc(method) = &self.parameters {
+            method.check(&space)?;
+        }
         let mut description = self.describe(public);
         description.extend(about);
         let Terms { epsilon, delta, accountant, order, unit, adjacency } = *terms;

@@ -3,6 +3,7 @@
 //! With two labels there is one score, that of the second against the first. With K > 2 there are K. The
 //! gradient of the loss of a row z with label y is r z^T, with one residual r = p - y a score.
 
+use cryptotl_model::rows::times_transposed;
 use ndarray::{ArrayView1, ArrayView2};
 
 use crate::linear::{probabilities, sigmoid, softmax};
@@ -29,15 +30,12 @@ pub(super) fn outer(residuals: &[f64], row: ArrayView1<f64>, gradient: &mut [f64
     }
 }
 
-/// The scores of rows, `[rows, scores]`; `weights` has a vector of the rows' width for each score.
+/// The scores of rows, `[rows, scores]`, each row's by itself; `weights` has a vector of the rows' width for each score.
 pub(super) fn scores(rows: ArrayView2<f64>, weights: ArrayView1<f64>) -> ndarray::Array2<f64> {
     let width = rows.ncols();
     let n_scores = weights.len() / width.max(1);
-    let mut scores = ndarray::Array2::zeros((rows.nrows(), n_scores));
-    for (k, mut column) in scores.columns_mut().into_iter().enumerate() {
-        column.assign(&rows.dot(&weights.slice(ndarray::s![k * width..(k + 1) * width])));
-    }
-    scores
+    let vectors = weights.to_shape((n_scores, width)).expect("weights are whole vectors of the rows' width");
+    times_transposed(rows, vectors.view())
 }
 
 /// The likeliest label of each row and its probability.

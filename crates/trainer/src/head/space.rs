@@ -1,6 +1,7 @@
 //! The public space that a head works in, and a private table in it.
 
 use cryptotl_model::{HeadInputs, LinearScore, Projection, PublicModel, Records, UNLABELED};
+use cryptotl_privacy::mechanism::check_center;
 use cryptotl_privacy::{NoisyMinimum, NoisySum, Units};
 use ndarray::{Array1, Array2, s};
 
@@ -34,8 +35,12 @@ pub struct Space {
 impl Space {
     /// The space of a head with these settings.
     ///
+    /// Everything in it is public, and whatever a hostile or damaged model has in it, what comes of a training must depend on
+    /// records by their part in noisy sums alone. So numbers that no source gives are refused here, before anything is paid.
+    ///
     /// # Errors
-    /// [`TrainerError::Training`] when the model has no view for the inputs, or no statistics at the rank.
+    /// [`TrainerError::Training`] when the model has no view for the inputs, no statistics at the rank, or statistics that are
+    /// no second moments of rows of norm 1; [`TrainerError::Mechanism`] when its start is too far from 0.
     pub fn new(public: &PublicModel, settings: &HeadSettings) -> Result<Self> {
         let HeadSettings { inputs, rank, .. } = *settings;
         let view = public.views.get(&inputs).ok_or_else(|| {
@@ -54,7 +59,16 @@ impl Space {
         let labels = public.label_names.len();
         let plain =
             Self { projection, gram: statistics.gram.clone(), start: statistics.start.clone(), labels };
-        Ok(plain.with_zero_shot(public))
+        let space = plain.with_zero_shot(public);
+        check_center(&space.start.to_vec())?;
+        // Rows have norm at most 1, and so have their second moments. A little more for rounding.
+        if space.gram.iter().any(|x| !(x.abs() <= 1.0 + 1e-6)) {
+            return Err(TrainerError::training(
+                format!("the statistics of the public model at rank {rank} are no second moments"),
+                "use a public half that `cryptotl pretrain` wrote, and check where this one comes from",
+            ));
+        }
+        Ok(space)
     }
 
     /// How many scores a record gets: one for two labels.

@@ -2,8 +2,14 @@
 //!
 //! Inexact Newton steps: conjugate gradients solve the Newton equation to a tenth, and a step is shortened until the norm of
 //! the gradient falls (Dembo, Eisenstat and Steihaug 1982; Eisenstat and Walker 1994). The Hessian is at least Lambda I
-//! everywhere, so every Newton direction lowers the norm, and the iteration converges from any start. Only the
+//! everywhere, so every Newton direction lowers the norm, and in real numbers the iteration converges from any start. Only the
 //! end is part of the proof: a point is accepted when its gradient, recomputed in compensated sums, is small enough.
+//!
+//! Whether floats get there must not depend on a record, because a failure can be seen. So the unknown is the *displacement*
+//! v = w - center, from 0. Numbers near 0 are as fine as they have to be, while w itself moves in steps of an ulp of the center:
+//! with a center of 1e13 no float w has a small gradient for some tables, and one has for their neighbors. A row's scores at the
+//! center are computed once. They are a function of that row and of public numbers, so what floats make of them is simply
+//! another loss of that row, with the same bounds on its gradient and Hessian.
 
 use super::super::MechanismError;
 use super::super::units::Units;
@@ -15,29 +21,31 @@ const MAX_STEPS: usize = 10_000;
 const FORCING: f64 = 0.1;
 
 /// J of [`MinimumEvent`]. Not `Debug`: it holds private rows.
-pub(super) struct Objective<'a> {
+pub(super) struct Objective {
     scores: usize,
     columns: usize,
     convexity: f64,
-    center: &'a [f64],
     linear: Vec<f64>,
-    /// Clipped rows, one after the other, with their classes and their shares of their unit's loss.
+    /// Clipped rows, one after the other, with their scores at the center, their classes and their shares of their unit's loss.
     rows: Vec<f64>,
+    offsets: Vec<f64>,
     classes: Vec<usize>,
     shares: Vec<f64>,
 }
 
-impl<'a> Objective<'a> {
-    /// Reads each unit's rows once. A row that is not finite or has no class that exists is left out.
+impl Objective {
+    /// Reads each unit's rows once. A row that is not finite or has no class that exists is left out. `center` has a norm of
+    /// at most [`MAX_CENTER_NORM`](crate::mechanism::MAX_CENTER_NORM).
     pub fn new(
         event: &MinimumEvent,
         units: &Units,
         mut row: impl FnMut(usize, &mut [f64]) -> Option<u32>,
-        center: &'a [f64],
+        center: &[f64],
         linear: Vec<f64>,
     ) -> Self {
         let columns = event.columns;
         let (mut rows, mut classes, mut shares) = (Vec::new(), Vec::new(), Vec::new());
+        let mut offsets = Vec::new();
         let mut scratch = vec![0.0; columns];
         for unit in units.iter() {
             let before = classes.len();
@@ -48,6 +56,7 @@ impl<'a> Objective<'a> {
                 if scratch.iter().all(|x| x.is_finite()) {
                     clip(&mut scratch);
                     rows.extend_from_slice(&scratch);
+                    offsets.extend(center.chunks_exact(columns).map(|center| dot(center, &scratch)));
                     classes.push(class as usize);
                 }
             }
@@ -55,15 +64,16 @@ impl<'a> Objective<'a> {
             shares.extend(std::iter::repeat_n(1.0 / used.max(1) as f64, used));
         }
         let (scores, convexity) = (event.scores(), event.convexity);
-        Self { scores, columns, convexity, center, linear, rows, classes, shares }
+        Self { scores, columns, convexity, linear, rows, offsets, classes, shares }
     }
 
-    /// A point where the gradient has at most this norm.
+    /// A displacement from the center at which the gradient has at most this norm.
     ///
     /// # Errors
-    /// [`MechanismError::Optimizer`] after [`MAX_STEPS`], which the theory of the iteration rules out.
+    /// [`MechanismError::Optimizer`] after [`MAX_STEPS`]. In real numbers the iteration ends before; in floats as long as their
+    /// rounding, which [`MinimumEvent::gradient_tolerance`] bounds, is below the tolerance.
     pub fn minimizer(&self, tolerance: f64) -> Result<Vec<f64>, MechanismError> {
-        let mut weights = self.center.to_vec();
+        let mut weights = vec![0.0; self.linear.len()];
         let (mut gradient, mut probabilities) = self.gradient(&weights);
         for _ in 0..MAX_STEPS {
             let size = norm(&gradient);
@@ -86,13 +96,13 @@ impl<'a> Objective<'a> {
         Err(MechanismError::Optimizer { steps: MAX_STEPS })
     }
 
-    /// J' and the probabilities of the scores of all rows.
+    /// J' at a displacement, and the probabilities of the scores of all rows.
     fn gradient(&self, weights: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let mut sum = CompensatedSum::new(weights.len());
         let mut probabilities = vec![0.0; self.classes.len() * self.scores];
         for (i, row) in self.rows.chunks_exact(self.columns).enumerate() {
             let own = &mut probabilities[i * self.scores..][..self.scores];
-            self.probabilities(row, weights, own);
+            self.probabilities(i, row, weights, own);
             for (score, p) in own.iter().enumerate() {
                 let is_class = match self.scores {
                     1 => self.classes[i] == 1,
@@ -104,14 +114,15 @@ impl<'a> Objective<'a> {
         }
         let mut gradient = sum.total();
         for (j, g) in gradient.iter_mut().enumerate() {
-            *g += self.convexity * (weights[j] - self.center[j]) + self.linear[j];
+            *g += self.convexity * weights[j] + self.linear[j];
         }
         (gradient, probabilities)
     }
 
-    fn probabilities(&self, row: &[f64], weights: &[f64], out: &mut [f64]) {
-        for (p, w) in out.iter_mut().zip(weights.chunks_exact(self.columns)) {
-            *p = dot(w, row);
+    fn probabilities(&self, index: usize, row: &[f64], weights: &[f64], out: &mut [f64]) {
+        let at_center = &self.offsets[index * self.scores..][..self.scores];
+        for ((p, at_center), w) in out.iter_mut().zip(at_center).zip(weights.chunks_exact(self.columns)) {
+            *p = at_center + dot(w, row);
         }
         if let [p] = out {
             *p = if *p >= 0.0 { 1.0 / (1.0 + (-*p).exp()) } else { p.exp() / (1.0 + p.exp()) };
