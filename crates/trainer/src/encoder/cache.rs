@@ -222,7 +222,8 @@ fn create_folder(folder: &Path) -> Result<()> {
 fn read_key(path: &Path) -> Result<[u8; 32]> {
     if !path.exists() {
         let mut key = [0; 32];
-        rand::rng().fill_bytes(&mut key);
+        // Seeded by the operating system for this key: a thread's generator would give it again after a fork.
+        rand::make_rng::<rand::rngs::StdRng>().fill_bytes(&mut key);
         let mut file = OutputFile::create(path)?;
         file.write(KEY_MAGIC)?;
         file.write(&key)?;
