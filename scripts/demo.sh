@@ -26,7 +26,7 @@ step() { # step OUTPUT WORDS COMMAND...: runs COMMAND unless OUTPUT is there
 embed() { # embed SET SPLIT
     step "demo/$1.$2.embedded.safetensors" "embed the $2 texts of $1" \
         "$cryptotl" embed --encoder assets/all-MiniLM-L6-v2 --input "$texts/$1.$2.tsv" \
-        --text-column text --label-column label --labels negative,positive --id-column id \
+        --text-column text --label-column label --labels negative,positive --id-column id --population "$1" \
         --output "demo/$1.$2.embedded.safetensors"
 }
 
