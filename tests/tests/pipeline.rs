@@ -194,6 +194,10 @@ fn a_head_tells_nothing_that_follows_from_the_number_of_records() {
             &format!("--json extract --model lower.safetensors --input few.safetensors --output few.features --packing {choice}"),
         );
         assert_eq!(extracted["packing"], packing);
+        // `auto` chose, and says so.
+        let mut features = Records::read(&path.join("few.features")).unwrap();
+        features.header.extraction.as_mut().unwrap().packing_by_count = true;
+        features.write(&path.join("few.features")).unwrap();
         std::fs::copy(path.join("budget"), path.join("own-budget")).unwrap();
         succeed(path, &finetune("1", "few.features", "head").replace("--ledger budget", "--ledger own-budget"));
         let bytes = std::fs::read(path.join("head")).unwrap();

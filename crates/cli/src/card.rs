@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use cryptotl_model::Digest;
 use cryptotl_model::format::write_atomically;
-use cryptotl_trainer::Head;
 use cryptotl_trainer::pretrain::private::SourcePrivacy;
+use cryptotl_trainer::{Assumption, Head};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -17,7 +17,7 @@ use crate::exit::{Code, Failure, Result};
 /// What `format` says in every card.
 const FORMAT: &str = "cryptotl-card";
 /// The version of the `dp` block.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The largest card that is read.
 const MAX_BYTES: u64 = 1 << 20;
 /// The first words of the paragraph about a private source.
@@ -40,6 +40,9 @@ pub struct DpBlock {
     pub rho: String,
     pub unit: String,
     pub adjacency: String,
+    /// What the promise rests on; absent in cards of version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assumptions: Option<Vec<Assumption>>,
     /// The mechanism that ran, as the ledger records it.
     pub mechanism: Map<String, Value>,
     /// The ledger entry that paid.
@@ -101,6 +104,7 @@ impl DpBlock {
             rho: guarantee.rho.to_string(),
             unit: guarantee.unit.to_string(),
             adjacency: guarantee.adjacency.to_string(),
+            assumptions: Some(head.assumptions()),
             mechanism,
             witness_seq: header.witness.seq,
             witness_hash: header.witness.hash.to_string(),
@@ -115,7 +119,18 @@ impl DpBlock {
 
     /// The first fact in which this block differs from that of a head, if any.
     pub fn difference(&self, head: &Self) -> Option<&'static str> {
-        let Self { head: digest, population, epsilon, delta, rho, unit, adjacency, mechanism, .. } = self;
+        let Self {
+            head: digest,
+            population,
+            epsilon,
+            delta,
+            rho,
+            unit,
+            adjacency,
+            assumptions,
+            mechanism,
+            ..
+        } = self;
         [
             ("head", *digest == head.head),
             ("population", *population == head.population),
@@ -124,6 +139,7 @@ impl DpBlock {
             ("rho", *rho == head.rho),
             ("unit", *unit == head.unit),
             ("adjacency", *adjacency == head.adjacency),
+            ("assumptions", assumptions.is_none() || *assumptions == head.assumptions),
             ("mechanism", *mechanism == head.mechanism),
             ("witness", (self.witness_seq, &self.witness_hash) == (head.witness_seq, &head.witness_hash)),
             ("public model", self.public_model == head.public_model),
@@ -190,8 +206,14 @@ impl Card {
         let front: AnyFrontMatter = serde_saphyr::from_str(&rest[..=end])
             .map_err(|e| format!("its `dp` block is not readable: {}", first_line(&e)))?;
         let dp = front.dp;
-        if dp.format != FORMAT || dp.version != VERSION {
-            return Err(format!("its `dp` block is not of {FORMAT} {VERSION}"));
+        // The first version did not say what the promise rests on.
+        let is_known = match dp.version {
+            1 => dp.assumptions.is_none(),
+            VERSION => dp.assumptions.is_some(),
+            _ => false,
+        };
+        if dp.format != FORMAT || !is_known {
+            return Err(format!("its `dp` block is not of {FORMAT} 1 or {VERSION}"));
         }
         let is_as_written =
             dp.digest != NO_DIGEST && digest_of(&text.replacen(&dp.digest, NO_DIGEST, 1)) == dp.digest;
@@ -281,7 +303,7 @@ fn body(head: &Head, source: Option<&SourcePrivacy>, name: &str) -> String {
         inputs = head.inputs().name(),
         encoder = plain(&header.encoder.name),
         labels = labels.join("\n"),
-        sentence = header.guarantee.formal_sentence(),
+        sentence = head.sentence(),
         unit = header.guarantee.unit,
         file = crate::report::quoted(name),
         card = crate::report::quoted(&place(Path::new(name)).display().to_string()),
@@ -308,6 +330,7 @@ mod tests {
             rho: "0.04327466094".to_owned(),
             unit: "record".to_owned(),
             adjacency: "add-remove".to_owned(),
+            assumptions: Some(vec![Assumption::EvaluatorFollowedProtocol]),
             mechanism: serde_json::from_str(
                 r#"{"event":"gaussian-sum","scale":7.600692582500824,"steps":20,"rho":"0.1"}"#,
             )
@@ -353,7 +376,15 @@ mod tests {
         for text in ["", "words", "---\n", "---\ndp: 1\n---\n", "---\nlicense: mit\n---\n", "---\n[\n---\n"] {
             assert!(Card::parse(text).is_err(), "{text:?}");
         }
-        let later = written(block()).replace("version: 1", "version: 2");
-        assert!(Card::parse(&later).unwrap_err().contains("cryptotl-card 1"));
+        let later = written(block()).replace("version: 2", "version: 3");
+        assert!(Card::parse(&later).unwrap_err().contains("cryptotl-card 1 or 2"));
+        // A card cannot leave out what the promise rests on by calling itself an early one, nor say so in one.
+        let without = DpBlock { assumptions: None, ..block() };
+        assert!(Card::parse(&written(without.clone())).is_err());
+        assert!(Card::parse(&written(DpBlock { version: 1, ..block() })).is_err());
+        let early = Card::parse(&written(DpBlock { version: 1, ..without })).unwrap();
+        assert_eq!((early.is_as_written, early.dp.difference(&block())), (true, None));
+        let fewer = DpBlock { assumptions: Some(vec![]), ..block() };
+        assert_eq!(Card::parse(&written(fewer)).unwrap().dp.difference(&block()), Some("assumptions"));
     }
 }

@@ -45,6 +45,20 @@ pub struct Extraction {
     /// How far one record can move the features of others. Absent when the plan did not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coupling: Option<BlockCoupling>,
+    /// Whether the packing was chosen by the number of records, which is private: what is said of a head must not tell it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub packing_by_count: bool,
+}
+
+impl Extraction {
+    /// What `evaluator` says where both parties were one process.
+    pub const IN_PROCESS: &'static str = "in-process";
+
+    /// Whether records may share ciphertexts, so that one moves the features of others: unless the file says that each has its
+    /// own, and the number of records had no say in that.
+    pub fn is_coupled(&self) -> bool {
+        self.packing_by_count || self.coupling.is_none_or(|coupling| coupling.moved != 0.0)
+    }
 }
 
 /// How far the features of other records move when one record is added, removed or replaced, because the records of a block

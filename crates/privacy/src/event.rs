@@ -126,6 +126,15 @@ pub struct EventError {
 }
 
 impl Event {
+    /// How far the contributions of all other units together may move between neighbors, in input units; 0 for what takes no
+    /// slack.
+    pub fn slack(&self) -> f64 {
+        match self {
+            Event::GaussianSum(sum) | Event::LaplaceSum(sum) => sum.slack,
+            _ => 0.0,
+        }
+    }
+
     /// The zCDP loss of the whole event, up to [`Event::order`].
     pub fn rho(&self) -> Rho {
         match self {

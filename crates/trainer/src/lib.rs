@@ -16,6 +16,7 @@
 
 #[cfg(test)]
 mod alteration;
+mod assumption;
 pub mod audit;
 pub mod benchmark;
 pub mod config;
@@ -35,6 +36,7 @@ pub mod source;
 pub mod table;
 pub mod validation;
 
+pub use assumption::Assumption;
 pub use error::{Result, TrainerError};
 pub use head::{HeadSettings, Method};
 pub use pretrain::{Epoch, Pretrained, Source, SourceQuality, SourceRecords, pretrain};

@@ -11,6 +11,7 @@ use cryptotl_privacy::{Description, Event, Guarantee, ReleasePlan, Witness};
 use ndarray::Array1;
 use serde::{Deserialize, Serialize};
 
+use crate::assumption::Assumption;
 use crate::error::Result;
 use crate::head::{HeadSettings, Method, Space, predict, scores_of};
 
@@ -62,12 +63,21 @@ pub struct Encryption {
     pub security_basis: String,
     /// Which party evaluated.
     pub evaluator: String,
+    /// Whether records may have shared ciphertexts, see [`Extraction::is_coupled`]. Heads that do not say were trained on such
+    /// features, for all that is known.
+    #[serde(default = "unknown", skip_serializing_if = "Clone::clone")]
+    pub coupled: bool,
+}
+
+fn unknown() -> bool {
+    true
 }
 
 impl From<Extraction> for Encryption {
     fn from(extraction: Extraction) -> Self {
+        let coupled = extraction.is_coupled();
         let Extraction { parameter_set, security_basis, evaluator, .. } = extraction;
-        Self { parameter_set, security_basis, evaluator }
+        Self { parameter_set, security_basis, evaluator, coupled }
     }
 }
 
@@ -124,6 +134,17 @@ impl Head {
             score_scale: space.projection.score_scale,
         };
         Self { header, projection: space.projection, weights }
+    }
+
+    /// What the guarantee rests on beyond the proofs.
+    pub fn assumptions(&self) -> Vec<Assumption> {
+        Assumption::of(self.inputs(), self.header.encryption.as_ref(), self.header.event.slack())
+    }
+
+    /// The guarantee in words, with what it rests on.
+    pub fn sentence(&self) -> String {
+        let own = self.header.guarantee.formal_sentence();
+        format!("{own} {}", Assumption::sentence(&self.assumptions()))
     }
 
     /// Which parts of a record the head reads.

@@ -82,6 +82,10 @@ pub struct TuneArgs {
     /// How much of the loss pays for the choice, in percent; the candidates divide the rest evenly
     #[arg(long, value_name = "PERCENT", default_value_t = 20)]
     pub choice_share: u32,
+    /// Take encryption errors of records that share ciphertexts as independent of each other's contents: a usual heuristic,
+    /// and recorded in what is released
+    #[arg(long)]
+    pub assume_independent_encryption_errors: bool,
     /// Where to write the chosen head
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
@@ -98,6 +102,10 @@ pub struct ValidateArgs {
     pub features: PathBuf,
     #[command(flatten)]
     pub payment: PaymentArgs,
+    /// Take encryption errors of records that share ciphertexts as independent of each other's contents: a usual heuristic,
+    /// and recorded in what is released
+    #[arg(long)]
+    pub assume_independent_encryption_errors: bool,
     /// Where to write the confusion matrix as JSON
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,

@@ -145,8 +145,15 @@ impl Model {
         }
         let contract = plan.contract();
         records.features = Some(done.features.mapv(|x| x as f32));
-        records.header.extraction =
-            Some(extraction(contract, self.public_digest, Some(plan.block_coupling()), "in-process"));
+        records.header.extraction = Some(extraction(
+            contract,
+            self.public_digest,
+            Some(plan.block_coupling()),
+            Extraction::IN_PROCESS,
+        ));
+        if let Some(extraction) = &mut records.header.extraction {
+            extraction.packing_by_count = packing.candidates().len() > 1;
+        }
         let extracted = Extracted {
             rows: records.len(),
             seconds: done.seconds,
@@ -250,6 +257,7 @@ pub(super) fn extraction(
         packing: contract.packing().to_string(),
         evaluator: evaluator.to_owned(),
         coupling,
+        packing_by_count: false,
     }
 }
 

@@ -13,7 +13,7 @@ use cryptotl_privacy::{
 };
 use cryptotl_trainer::head::{ChargedMechanism, Signal, Space, Task, Terms};
 use cryptotl_trainer::pretrain::private::SourcePrivacy;
-use cryptotl_trainer::{Head, HeadSettings, Method};
+use cryptotl_trainer::{Assumption, Head, HeadSettings, Method};
 use serde::Serialize;
 
 use super::ledger::{check_replaced, read_policy, warn_unmarked};
@@ -44,6 +44,8 @@ struct Released {
     replayed: bool,
     guarantee: Guarantee,
     sentence: String,
+    /// What the promise rests on beyond the proofs.
+    assumptions: Vec<Assumption>,
     groups: Vec<Group>,
     witness: Witness,
     rho_remaining: Rho,
@@ -217,7 +219,8 @@ fn report(
         method: head.header.method,
         records_population,
         replayed,
-        sentence: head.header.guarantee.formal_sentence(),
+        sentence: head.sentence(),
+        assumptions: head.assumptions(),
         groups: groups(&head.header.guarantee),
         guarantee: head.header.guarantee,
         witness: head.header.witness,

@@ -1,6 +1,7 @@
 //! The verbs, one a file.
 
 mod account;
+mod assumptions;
 mod attack;
 mod audit;
 mod bench;

@@ -10,13 +10,13 @@ use cryptotl_privacy::{
 use cryptotl_trainer::head::Terms;
 use cryptotl_trainer::pretrain::private::SourcePrivacy;
 use cryptotl_trainer::search::{self, Candidate, Choice, Search};
-use cryptotl_trainer::{Head, Method};
+use cryptotl_trainer::{Assumption, Head, Method};
 use serde::Serialize;
 
 use super::finetune::{Features, check_outline, check_policy, outline, terms, train, with_room};
 use super::ledger::{check_replaced, warn_unmarked};
-use super::population;
 use super::validate::{kept, left, not_kept, to_json};
+use super::{assumptions, population};
 use crate::card;
 use crate::cli::{PaymentArgs, TuneArgs};
 use crate::exit::{Code, Failure, Result};
@@ -34,6 +34,8 @@ struct Tuned {
     chosen: usize,
     /// The standard deviation of the DP noise in a lead.
     noise: f64,
+    /// What the choice, and with it the whole search, rests on beyond the proofs.
+    assumptions: Vec<Assumption>,
     /// The population that all records say they are of, which is the ledger's; null if some do not say.
     records_population: Option<String>,
     /// Whether all of it was done before, at no charge.
@@ -80,7 +82,12 @@ impl fmt::Display for Tuned {
                  run with --run"
             )?;
         }
-        writeln!(f, "the whole search costs epsilon {} at most, whatever is published of it", self.epsilon)?;
+        writeln!(
+            f,
+            "the whole search costs epsilon {} at most, whatever is published of it. {}",
+            self.epsilon,
+            Assumption::sentence(&self.assumptions)
+        )?;
         left(f, self.rho_remaining, self.epsilon_affordable)
     }
 }
@@ -101,8 +108,16 @@ pub fn run(args: TuneArgs, output: &Output) -> Result<()> {
         [&args.features, &args.validation].map(|path| Features { path, model: &args.model, inputs });
     let unit = status.policy.unit();
     let mut all_say = Some(status.population.clone());
+    let mut stated = Vec::new();
     for records in [&training, &validation] {
-        let Some(outline) = outline(records.path)? else {
+        let before = outline(records.path)?;
+        let header = before.as_ref().map(|outline| &outline.header);
+        for on in assumptions::of(records.path, header, inputs, args.assume_independent_encryption_errors)? {
+            if !stated.contains(&on) {
+                stated.push(on);
+            }
+        }
+        let Some(outline) = before else {
             all_say = None;
             continue;
         };
@@ -117,6 +132,7 @@ pub fn run(args: TuneArgs, output: &Output) -> Result<()> {
         .collect();
     let mut about = Description::from([("public-model".to_owned(), public_digest.to_string())]);
     about.extend(run.clone().map(|name| ("run".to_owned(), name)));
+    assumptions::describe(&mut about, &stated);
     let share = args.choice_share;
     let search = Search::plan(&public, &candidates, &terms, status.public_size, share, &about)?;
     let plans: Vec<ReleasePlan> = search
@@ -140,6 +156,9 @@ pub fn run(args: TuneArgs, output: &Output) -> Result<()> {
         let records = Records::read(features.path)?;
         check_outline(features, (&public, public_digest), unit, &records.outline())?;
         population::compare(features.path, &records.header, &status)?;
+        let assumed = args.assume_independent_encryption_errors;
+        let found = assumptions::of(features.path, Some(&records.header), inputs, assumed)?;
+        assumptions::are_stated(features.path, &stated, &found)?;
         Ok::<_, Failure>(records)
     };
     let records = if replayed { None } else { Some(read(&training)?) };
@@ -167,7 +186,7 @@ pub fn run(args: TuneArgs, output: &Output) -> Result<()> {
         }
         None => return Err(Failure::new(Code::Bug, "a search without a choice")),
     };
-    report(&args, (&ledger, &public), &search, heads, choice, (all_say, replayed), output)
+    report(&args, (&ledger, &public), &search, heads, choice, (all_say, &stated, replayed), output)
 }
 
 /// Whether nothing of a search was released yet.
@@ -206,7 +225,7 @@ fn report(
     search: &Search,
     heads: Vec<(Head, Vec<u8>)>,
     choice: Choice,
-    (records_population, replayed): (Option<String>, bool),
+    (records_population, assumptions, replayed): (Option<String>, &[Assumption], bool),
     output: &Output,
 ) -> Result<()> {
     let fits = choice.leads.len() == heads.len();
@@ -235,6 +254,7 @@ fn report(
         chosen: choice.chosen,
         noise: choice.noise,
         records_population,
+        assumptions: assumptions.to_vec(),
         replayed,
         rho_remaining: status.rho_remaining,
         epsilon_affordable: status.epsilon_affordable,

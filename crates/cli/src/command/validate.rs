@@ -4,17 +4,17 @@ use std::fmt;
 use std::path::Path;
 
 use cryptotl_model::format::{check_writable, write_atomically};
-use cryptotl_model::{Digest, Records, RecordsOutline};
+use cryptotl_model::{Digest, Records, RecordsHeader, RecordsOutline};
 use cryptotl_privacy::{
-    ChargeError, Description, EntryKind, Epsilon, Guarantee, Ledger, Rho, Status, StoredRelease, Witness,
+    ChargeError, Description, EntryKind, Epsilon, Guarantee, Ledger, LedgerView, Rho, Status, StoredRelease, Witness,
 };
-use cryptotl_trainer::Head;
 use cryptotl_trainer::validation::{self, Confusion, Estimate};
+use cryptotl_trainer::{Assumption, Head};
 use serde::{Deserialize, Serialize};
 
 use super::finetune::{check_declared, check_policy, outline, terms};
 use super::ledger::{check_replaced, warn_unmarked};
-use super::population;
+use super::{assumptions, population};
 use crate::cli::{PaymentArgs, ValidateArgs};
 use crate::exit::{Failure, Result};
 use crate::output::Output;
@@ -29,6 +29,9 @@ pub(super) struct Validation {
     pub head: Digest,
     pub population: String,
     pub guarantee: Guarantee,
+    /// What the guarantee rests on beyond the proofs; absent in files of version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assumptions: Option<Vec<Assumption>>,
     pub witness: Witness,
     pub labels: Vec<String>,
     pub confusion: Confusion,
@@ -44,7 +47,7 @@ enum Format {
     Validation,
 }
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The largest validation that is looked at before it is replaced.
 const MAX_BYTES: u64 = 64 << 20;
 
@@ -65,9 +68,10 @@ impl Validation {
     pub fn parse(json: serde_json::Value) -> std::result::Result<Self, String> {
         let found: Self =
             serde_json::from_value(json).map_err(|e| format!("it is no validation of this version: {e}"))?;
-        match found.version {
-            VERSION => Ok(found),
-            other => Err(format!("it is of version {other}, and this program reads {VERSION}")),
+        match (found.version, &found.assumptions) {
+            (1, None) | (VERSION, Some(_)) => Ok(found),
+            (1 | VERSION, _) => Err("what it rests on does not go with its version".to_owned()),
+            (other, _) => Err(format!("it is of version {other}, and this program reads 1 and {VERSION}")),
         }
     }
 }
@@ -117,7 +121,7 @@ impl Validation {
     }
 
     /// Whether the ledger holds the charge, for a guarantee like the stated one, and recorded the file with this digest.
-    pub fn paid(&self, digest: Digest, ledger: &Ledger, status: &Status) -> std::result::Result<(), Unpaid> {
+    pub fn paid(&self, digest: Digest, ledger: &LedgerView, status: &Status) -> std::result::Result<(), Unpaid> {
         let Self { guarantee, witness, population, .. } = self;
         let other = |fact: String| Err(Unpaid::Other(fact));
         if status.population != *population {
@@ -133,6 +137,11 @@ impl Validation {
                 "epsilon {} does not follow from the event of entry {}",
                 guarantee.epsilon, witness.seq
             ));
+        }
+        let is_described =
+            |on: &Vec<_>| entry.description.as_ref().is_some_and(|said| assumptions::are_described(said, on));
+        if !self.assumptions.as_ref().is_none_or(is_described) {
+            return other(format!("what it rests on is not what entry {} of the ledger says", witness.seq));
         }
         match entry.released.as_deref() {
             Some(released) if released == digest.to_string() => Ok(()),
@@ -172,7 +181,8 @@ struct Validated {
 
 impl fmt::Display for Validated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Validation { guarantee, labels, witness, confusion, accuracy, recalls, .. } = &self.validation;
+        let Validation { guarantee, assumptions, labels, witness, confusion, accuracy, recalls, .. } =
+            &self.validation;
         let words = |estimate: &Option<Estimate>| match estimate {
             Some(Estimate { value, low, high }) => format!("{value:.3} ({low:.3} to {high:.3})"),
             None => "too few records for this much DP noise".to_owned(),
@@ -196,7 +206,9 @@ impl fmt::Display for Validated {
                  with --run"
             )?;
         }
-        writeln!(f, "{}", guarantee.formal_sentence())?;
+        let on =
+            assumptions.as_deref().map_or_else(String::new, |on| format!(" {}", Assumption::sentence(on)));
+        writeln!(f, "{}{on}", guarantee.formal_sentence())?;
         writeln!(f, "charged as entry {} of the ledger, {}", witness.seq, witness.hash)?;
         left(f, self.rho_remaining, self.epsilon_affordable)
     }
@@ -231,8 +243,13 @@ pub fn run(args: ValidateArgs, output: &Output) -> Result<()> {
         check(outline)?;
         of = population::check(&args.features, &outline.header, &status)?;
     }
+    let assume = |header: Option<&RecordsHeader>| {
+        assumptions::of(&args.features, header, head.inputs(), args.assume_independent_encryption_errors)
+    };
+    let stated = assume(before.as_ref().map(|outline| &outline.header))?;
     let about = run.clone().map(|name| ("run".to_owned(), name));
-    let about = about.into_iter().collect::<Description>();
+    let mut about = about.into_iter().collect::<Description>();
+    assumptions::describe(&mut about, &stated);
     let plan = validation::plan(&head, digest, &terms(&status, Epsilon::new(*epsilon)?, *delta)?, about)?;
     if let Some(output) = &args.output {
         check_replaced(&ledger, &status.population, output)?;
@@ -248,6 +265,7 @@ pub fn run(args: ValidateArgs, output: &Output) -> Result<()> {
             check(&records.outline())?;
             let again = if before.is_some() { population::compare } else { population::check };
             of = again(&args.features, &records.header, &status)?;
+            assumptions::are_stated(&args.features, &stated, &assume(Some(&records.header))?)?;
             let (confusion, receipt) = validation::run(&head, &records, sums)?;
             let validation = Validation {
                 format: Format::Validation,
@@ -255,6 +273,7 @@ pub fn run(args: ValidateArgs, output: &Output) -> Result<()> {
                 head: digest,
                 population: status.population.clone(),
                 guarantee: receipt.plan().guarantee().clone(),
+                assumptions: Some(stated),
                 witness: *receipt.witness(),
                 labels: head.header.label_names.clone(),
                 accuracy: confusion.accuracy(),

@@ -24,6 +24,9 @@ pub struct InputPrivacy {
     pub key_holder: String,
     /// Which party evaluated.
     pub evaluator: Option<String>,
+    /// Whether records may have shared ciphertexts; null when nothing was sent, and in early reports.
+    #[serde(default)]
+    pub coupled: Option<bool>,
     /// What a party that sees decryptions could do.
     pub decryptions: String,
     /// What the plan promises and was measured to do; not assessed when no plan was given.
@@ -80,6 +83,7 @@ impl InputPrivacy {
             parameter_set: self.parameter_set.clone()?,
             security_basis: self.security_basis.clone()?,
             evaluator: self.evaluator.clone()?,
+            coupled: self.coupled.unwrap_or(true),
         })
     }
 
@@ -92,6 +96,7 @@ impl InputPrivacy {
                 security_basis: None,
                 key_holder: "nobody".to_owned(),
                 evaluator: None,
+                coupled: None,
                 decryptions: "there are none".to_owned(),
                 certificate: Assessed::missing("nothing was encrypted"),
             });
@@ -106,6 +111,7 @@ impl InputPrivacy {
             security_basis: Some(encryption.security_basis.clone()),
             key_holder: "the data owner, one key a job".to_owned(),
             evaluator: Some(encryption.evaluator.clone()),
+            coupled: Some(encryption.coupled),
             decryptions: "CKKS is not secure against a party that sees decryptions beside ciphertexts (IND-CPA-D; Li and \
                           Micciancio 2021). Nothing computed from features goes back to the model owner but the head, \
                           whose DP noise is far larger than the encryption error: an argument and no proof."

@@ -5,10 +5,10 @@
 
 use std::str::FromStr;
 
-use cryptotl_model::Digest;
+use cryptotl_model::{Digest, HeadInputs};
 use cryptotl_privacy::audit::Audit;
 use cryptotl_privacy::{AccountantError, Event, Guarantee, Status};
-use cryptotl_trainer::{Encryption, Head};
+use cryptotl_trainer::{Assumption, Encryption, Head};
 use serde::{Deserialize, Serialize};
 
 use super::Report;
@@ -118,6 +118,17 @@ impl Evidence {
             files: report.reproduction.files.clone().unwrap_or_default(),
             budget,
         })
+    }
+
+    /// What the promise rests on beyond its proof. Inputs that this program does not know are taken for features.
+    pub fn assumptions(&self) -> Vec<Assumption> {
+        let inputs = named(&self.product.inputs).unwrap_or(HeadInputs::Features);
+        Assumption::of(inputs, self.encryption.as_ref(), self.event.slack())
+    }
+
+    /// The guarantee in words, with what it rests on.
+    pub fn sentence(&self) -> String {
+        format!("{} {}", self.guarantee.formal_sentence(), Assumption::sentence(&self.assumptions()))
     }
 
     /// Puts what a head says in the place of what was stated, in the budget's run too.

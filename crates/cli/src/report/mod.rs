@@ -170,7 +170,7 @@ impl Report {
             confidence: bound.map(|bound| bound.confidence),
             verdict: found.map_or(Verdict::NotAssessed, |audit| audit.verdict.into()),
             controls: found.map_or_else(Vec::new, attack::controls),
-            sentence: claimed.formal_sentence(),
+            sentence: evidence.sentence(),
             identity: evidence.identity.clone(),
             product: evidence.product.clone(),
             dataset: evidence.dataset.clone(),

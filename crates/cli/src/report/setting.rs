@@ -1,13 +1,11 @@
 //! The actors: who holds what, who sees what, and what has to be trusted. The drawing follows the actual run.
 
+use cryptotl_model::Extraction;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::Evidence;
 use super::view::{Block, Cell, Section, Table};
-
-/// What `evaluator` says when both parties were one process.
-pub(super) const IN_PROCESS: &str = "in-process";
 
 /// The actors and what moves between them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -79,7 +77,7 @@ impl Party {
 impl Setting {
     pub(super) fn new(evidence: &Evidence) -> Self {
         let encryption = evidence.encryption.as_ref();
-        let in_process = encryption.is_some_and(|e| e.evaluator == IN_PROCESS);
+        let in_process = encryption.is_some_and(|e| e.evaluator == Extraction::IN_PROCESS);
         let mut flows = vec![flow(
             Party::ModelOwner,
             Party::DataOwner,
@@ -113,11 +111,13 @@ impl Setting {
         ];
         if encryption.is_some() {
             assumptions.push(
-                "The model owner follows the protocol and looks at all it gets; nothing that was decrypted goes back to it \
-                 but the head, which is public."
+                "The model owner looks at all it gets; nothing that was decrypted goes back to it but the head, which is public."
                     .to_owned(),
             );
         }
+        let on = evidence.assumptions();
+        assumptions
+            .extend(on.into_iter().map(|on| format!("For the promise ({}): {}.", on.name(), on.words())));
         if in_process {
             assumptions.push(
                 "Both parties ran in one process, so whoever ran it held the records and the lower network at once. The \

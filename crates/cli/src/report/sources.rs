@@ -66,6 +66,7 @@ const FIELDS: &[(&str, Source)] = &[
     ("input_privacy.parameter_set", Source::Head),
     ("input_privacy.security_basis", Source::Head),
     ("input_privacy.evaluator", Source::Head),
+    ("input_privacy.coupled", Source::Head),
     ("input_privacy.certificate", Source::Plan),
     ("guarantee.unit", Source::Either),
     ("guarantee.adjacency", Source::Either),

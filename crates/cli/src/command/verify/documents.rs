@@ -204,6 +204,10 @@ pub fn card(card: &Card, path: &Path, given: &Given) -> Vec<Check> {
     let head = match given.head(&dp.head) {
         None => Check::missing("head", format!("the head {} was not given", short(&dp.head))),
         Some((head, digest)) => match dp.difference(&DpBlock::of(head, digest, "")) {
+            None if dp.assumptions.is_none() => Check::missing(
+                "head",
+                "its `dp` block is the head's as far as it goes: an early card does not say what the promise rests on",
+            ),
             None => Check::new("head", Outcome::Pass, "its `dp` block is the head's"),
             Some(fact) => Check::new("head", Outcome::Fail, format!("its {fact} is not the head's")),
         },

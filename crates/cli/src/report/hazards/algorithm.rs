@@ -9,28 +9,22 @@ use crate::report::{utility, words};
 /// The hazards of the algorithms.
 pub(super) fn all(evidence: &Evidence, attack: Result<&AuditEvidence, &str>) -> Vec<Hazard> {
     let layer = |name: &str, status: Status, words: String| hazard("algorithm", name, status, words);
-    let slack =
-        serde_json::to_value(&evidence.event).ok().and_then(|e| e.get("slack")?.as_f64()).unwrap_or(0.0);
+    let assumptions = evidence.assumptions();
     let moved = evidence.certificate.as_ref().and_then(|certified| certified.coupling);
-    let (coupling, coupling_words) = match (&evidence.encryption, slack) {
-        (Some(_), _) if moved == Some(0.0) => (
+    let (coupling, coupling_words) = match &evidence.encryption {
+        None => (Status::Pass, "embeddings are computed text by text, and nothing was encrypted".to_owned()),
+        Some(_) if assumptions.is_empty() => (
             Status::Pass,
-            "the plan gives each record its own ciphertexts, so that no record moves another's features"
-                .to_owned(),
+            "each record had its own ciphertexts, evaluated by the data owner's own process".to_owned(),
         ),
-        (None, _) => {
-            (Status::Pass, "embeddings are computed text by text, and nothing was encrypted".to_owned())
-        }
-        (Some(_), slack) if slack > 0.0 => (
-            Status::Pass,
-            format!("slack {} for the other units is part of the sensitivity", words::number(slack)),
-        ),
-        (Some(_), _) => (
+        // What another party did, and how errors are distributed, no plan shows.
+        Some(_) => (
             Status::Warn,
             format!(
-                "records of one block share ciphertexts, and slack is 0{}",
-                moved.map_or_else(String::new, |m| format!(
-                    ": one record moves the features of all others by at most {} together",
+                "the promise rests on this: {}{}",
+                assumptions.iter().map(|on| on.words()).collect::<Vec<_>>().join("; "),
+                moved.filter(|moved| *moved > 0.0).map_or_else(String::new, |m| format!(
+                    "; by the plan's rounding one record moves the features of all others by at most {} together",
                     words::small(m)
                 ))
             ),

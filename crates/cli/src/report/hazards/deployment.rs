@@ -1,22 +1,24 @@
 //! The ground that everything stands on: who is trusted, and with what.
 
+use cryptotl_model::Extraction;
+
 use super::{Hazard, Status, hazard};
 use crate::report::evidence::Evidence;
-use crate::report::setting::IN_PROCESS;
 
 /// The hazards of where it all runs.
 pub(super) fn all(evidence: &Evidence) -> Vec<Hazard> {
     let layer = |name: &str, status: Status, words: String| hazard("deployment", name, status, words);
     let (separation, separation_words) = match &evidence.encryption {
         None => (Status::Pass, "nothing was sent to the model owner".to_owned()),
-        Some(e) if e.evaluator == IN_PROCESS => (
+        Some(e) if e.evaluator == Extraction::IN_PROCESS => (
             Status::Warn,
             "both parties ran in one process, so one operator held records and lower network".to_owned(),
         ),
         Some(e) => (
-            Status::Pass,
+            Status::Warn,
             format!(
-                "records left the data owner encrypted ({}); evaluated by {}",
+                "records left the data owner encrypted ({}); evaluated by {}, and the promise rests on that party having followed \
+                 the protocol",
                 e.parameter_set, e.evaluator
             ),
         ),
