@@ -200,10 +200,12 @@ pub fn epsilon_on_grid(mu: Mu, slack: GridSlack, delta: Delta) -> Result<Epsilon
     // delta(epsilon) <= Phi(-x) <= exp(-x^2/2) with x = epsilon/mu - mu/2, so this is high enough for half
     // of delta; the other half is for the slack.
     let mut low = 0.0_f64;
-    let mut high = (mu.0 * mu.0 / 2.0 + mu.0 * (-2.0 * (delta.get() / 2.0).ln()).sqrt()) * 1.001;
-    if exceeds(high) {
+    let enough = (mu.0 * mu.0 / 2.0 + mu.0 * (-2.0 * (delta.get() / 2.0).ln()).sqrt()) * 1.001;
+    // The slack costs the more the larger epsilon is, so a large one may cost too much where a smaller one does not.
+    let candidates = (0..64).map(|part| enough * (1.0 - f64::from(part) / 64.0));
+    let Some(mut high) = candidates.into_iter().find(|&epsilon| !exceeds(epsilon)) else {
         return Err(AccountantError::GridTooCoarse { slack: slack.0, delta });
-    }
+    };
     loop {
         let middle = low + (high - low) / 2.0;
         if middle <= low || middle >= high {
@@ -355,5 +357,15 @@ mod tests {
             assert!(epsilon(mu, delta).unwrap() <= target);
             assert!(epsilon(Mu(mu.0 * (1.0 + 1e-9)), delta).unwrap() > target);
         }
+    }
+
+    #[test]
+    fn a_large_epsilon_at_a_large_delta_has_a_figure_as_long_as_the_slack_allows_one() {
+        let (mu, delta) = (Mu(10.9), Delta::new(0.01).unwrap());
+        let exact = epsilon(mu, delta).unwrap().get();
+        let found = epsilon_on_grid(mu, GridSlack(1e-40), delta).unwrap();
+        assert!(found.get() >= exact && found.get() < 1.01 * exact, "{found} {exact}");
+        assert!(delta_on_grid(mu, GridSlack(1e-40), found) <= delta.get());
+        assert!(epsilon_on_grid(mu, GridSlack(1e-30), delta).is_err());
     }
 }
