@@ -6,6 +6,7 @@
 //! one. What is read is capped before it is believed.
 
 mod elements;
+mod regular;
 mod start;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use crate::error::{ModelError, Result};
 use crate::output_file::OutputFile;
 pub use crate::output_file::{check_writable, write_atomically};
 pub use elements::Data;
+pub use regular::open_regular_file;
 pub(crate) use start::Start;
 pub(crate) use start::start_of_file;
 pub use start::{Outline, kind_of};
