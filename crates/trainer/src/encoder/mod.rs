@@ -40,6 +40,9 @@ const MAX_BATCH_TOKENS: usize = 4096;
 /// Bytes of a text that are given to the tokenizer at first; a longer text is read on only if these do not
 /// fill the encoder.
 const FIRST_BYTES: usize = 1 << 16;
+/// The most bytes of a text that are given to the tokenizer, which takes some hundred times as much memory for one word. A
+/// longer text that has not filled the encoder until there is cut: it is one word, or nearly all white space.
+const MAX_TEXT_BYTES: usize = 1 << 18;
 
 /// A sentence encoder in memory.
 pub struct Encoder {
@@ -169,13 +172,14 @@ impl Encoder {
     fn tokens(&self, text: &str) -> Result<Vec<u32>> {
         let text = match self.text.prompt.as_str() {
             "" => Cow::Borrowed(text),
-            prompt => Cow::Owned(format!("{prompt}{text}")),
+            prompt => Cow::Owned(format!("{prompt}{}", &text[..text.floor_char_boundary(MAX_TEXT_BYTES)])),
         };
+        let text = &text[..text.floor_char_boundary(MAX_TEXT_BYTES)];
         let mut window = FIRST_BYTES;
         loop {
             let part = match text.get(..text.floor_char_boundary(window)).filter(|_| window < text.len()) {
                 Some(start) => &text[..start.rfind([' ', '\n']).unwrap_or(0)],
-                None => &text,
+                None => text,
             };
             let encoding = self.tokenizer.encode_fast(part, true).map_err(|e| {
                 TrainerError::encoder(Path::new(&self.id.name), e.to_string(), "report this as a bug")

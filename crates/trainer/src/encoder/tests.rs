@@ -125,6 +125,9 @@ fn a_long_text_is_read_as_far_as_the_encoder_reads() {
     ] {
         assert_eq!(encoder.tokens(&text).unwrap(), whole(&text));
     }
+    // One word that never ends is cut: what stands behind it is not read, however short the tokens before are.
+    let word = "x".repeat(MAX_TEXT_BYTES);
+    assert_eq!(encoder.tokens(&format!("{word}{word} cat")).unwrap(), whole(&word));
 }
 
 #[test]
