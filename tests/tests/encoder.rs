@@ -130,6 +130,63 @@ fn each_text_keeps_the_source_that_its_table_names() {
 }
 
 #[test]
+fn the_summary_says_what_the_table_has_and_a_refusal_shows_nothing_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = [
+        "text;label;who",
+        "the cat;\u{e9},x;p1",
+        "a dog;e\u{301},x;p1",
+        "it; Odd ;p2",
+        ";odd;",
+        "the dog;no;p3",
+    ];
+    let flags = ["--label-column", "label", "--labels", "\"\u{e9},x\",no", "--unit-column", "who"];
+    let (report, records) = read(folder.path(), &embed_lines(folder.path(), &tiny(), &lines, &flags));
+    let expected = serde_json::json!({
+        "records": 5,
+        "with_text": 4,
+        "with_unit": 4,
+        "units": 3,
+        "labels": {
+            "declared": 3,
+            "by_label": [{"label": "\u{e9},x", "records": 2}, {"label": "no", "records": 1}],
+            "empty": 0,
+            "undeclared": 2,
+            "nearly_declared": 0,
+            "undeclared_values": 2,
+        },
+        "flaws": {"not_objects": 0, "nested": 0, "windows_1252": 0, "cut": 0},
+        "dialect": {"separator": ";", "utf16": false},
+    });
+    assert_eq!(report["table"], expected);
+    assert_eq!(records.labels.unwrap(), [0, 0, u32::MAX, u32::MAX, 1]);
+    assert_eq!(records.header.label_names, ["\u{e9},x", "no"]);
+
+    let secret = ["text,label", "a,Yes", "b,secret\u{1b}[31m", "c,no"];
+    let flags = ["--label-column", "label", "--labels", "yes,no"];
+    let refused = |more: &[&str]| {
+        let output = embed_lines(folder.path(), &tiny(), &secret, &[&flags[..], more].concat());
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, words) = refused(&[]);
+    assert_eq!(code, Some(1));
+    assert!(words.contains("1 of its 3 records have one of the declared labels `yes`, `no`"), "{words}");
+    assert!(
+        words.contains("1 of these differ") && !words.contains("secret") && !words.contains("Yes"),
+        "{words}"
+    );
+    let (_, words) = refused(&["--show-values"]);
+    assert!(words.contains("such as `Yes`, `secret\\u{1b}[31m`"), "{words}");
+    assert_eq!(refused(&["--allow-unlabeled"]).0, Some(0));
+    // The first record of a table without a header is not shown unasked.
+    let (code, words) = {
+        let output = embed_lines(folder.path(), &tiny(), &["a secret illness", "b"], &[]);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert!(code == Some(1) && !words.contains("secret"), "{words}");
+}
+
+#[test]
 fn an_encoder_of_the_hub_is_fetched_once_and_then_needs_no_network() {
     let folder = tempfile::tempdir().unwrap();
     let endpoint = hub::serve(&tiny());

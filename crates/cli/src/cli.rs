@@ -19,7 +19,7 @@ use crate::encoder::EncoderSource;
 
 pub use accounting::{AccountArgs, Accountant, Mechanism, PrivacyPlanArgs};
 pub use attack::AttackArgs;
-pub use embedding::{BenchEncoderArgs, EmbedArgs};
+pub use embedding::{BenchEncoderArgs, EmbedArgs, TableArgs};
 pub use heads::{BenchPrivacyArgs, MethodChoice, PaymentArgs, TuneArgs, ValidateArgs};
 pub use pretraining::{ImportArgs, PretrainArgs};
 pub use protocol::{DecryptArgs, EncryptArgs, EvaluateArgs, KeygenArgs, PlanArgs};
@@ -289,6 +289,9 @@ pub struct ClassifyArgs {
     /// Where to write the lines [default: stdout]
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// How the table is read
+    #[command(flatten)]
+    pub table: TableArgs,
 }
 
 /// The verbs of `bench`.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use cryptotl_trainer::table::{Columns, read_texts};
+use cryptotl_trainer::table::{Columns, Table};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
@@ -80,8 +80,9 @@ enum Answer {
 
 /// Runs the verb.
 pub fn run(args: BenchEncoderArgs, output: &Output) -> Result<()> {
+    let options = args.table.options();
     let columns = Columns { text: args.text_column, label: None, id: None, person: None, source: None };
-    let table = read_texts(&args.input, &columns, &[])?;
+    let table = Table::open_with(&args.input, &columns, &[], &options)?.read()?;
     let texts: Vec<&str> = table.texts.iter().take(args.texts as usize).map(String::as_str).collect();
     let folder = args.encoder.folder()?;
     let encoder = args.encoder.load()?;

@@ -7,7 +7,7 @@ use cryptotl_model::format::{check_writable, write_atomically};
 use cryptotl_model::{Records, RecordsHeader};
 use cryptotl_trainer::Head;
 use cryptotl_trainer::encoder::Encoder;
-use cryptotl_trainer::table::{Columns, is_table, read_texts};
+use cryptotl_trainer::table::{Columns, Table, is_table};
 
 use super::embed::Embedder;
 use super::extract::Model;
@@ -49,7 +49,7 @@ fn embedded(args: &ClassifyArgs, encoder: &Encoder, text_column: &str) -> Result
         person: None,
         source: None,
     };
-    let texts = read_texts(&args.input, &columns, &[])?;
+    let texts = Table::open_with(&args.input, &columns, &[], &args.table.options())?.read()?;
     let embeddings = Embedder::new(encoder, texts.texts.len()).embed(&texts.texts)?;
     let header = RecordsHeader {
         encoder: encoder.id().clone(),

@@ -7,7 +7,7 @@ use cryptotl_model::format::check_writable;
 use cryptotl_model::{Records, RecordsHeader, RecordsWriter};
 use cryptotl_trainer::encoder::Encoder;
 use cryptotl_trainer::encoder::cache::EmbeddingCache;
-use cryptotl_trainer::table::{Columns, Table, Texts};
+use cryptotl_trainer::table::{Columns, Summary, Table, TableOptions, Texts};
 use ndarray::Array2;
 use serde::Serialize;
 
@@ -23,22 +23,25 @@ struct Embedded {
     sentences_per_second: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     from_cache: Option<usize>,
+    /// As private as the texts.
+    table: Summary,
 }
 
 impl fmt::Display for Embedded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rows, seconds, sentences_per_second, from_cache } = self;
+        let Self { rows, seconds, sentences_per_second, from_cache, table } = self;
         write!(f, "embedded {rows} texts in {seconds:.2} s, {sentences_per_second:.0} a second")?;
-        match from_cache {
-            Some(n) => write!(f, "; {n} of them were in the cache"),
-            None => Ok(()),
+        if let Some(n) = from_cache {
+            write!(f, "; {n} of them were in the cache")?;
         }
+        write!(f, "\n{table}")
     }
 }
 
 /// Runs the verb.
 pub fn run(args: EmbedArgs, output: &Output) -> Result<()> {
-    check_labels(&args.labels)?;
+    let labels: Vec<String> = args.labels.into_iter().flat_map(|list| list.0).collect();
+    check_labels(&labels)?;
     check_writable(&args.output)?;
     let columns = Columns {
         text: args.text_column,
@@ -47,7 +50,8 @@ pub fn run(args: EmbedArgs, output: &Output) -> Result<()> {
         person: args.unit_column,
         source: args.source_column,
     };
-    let table = Table::open(&args.input, &columns, &args.labels)?;
+    let options = TableOptions { allow_unlabeled: args.allow_unlabeled, ..args.table.options() };
+    let table = Table::open_with(&args.input, &columns, &labels, &options)?;
     let encoder = args.encoder.load()?;
     let mut embedder = Embedder::new(&encoder, table.n_records());
     if let Some(folder) = &args.cache {
@@ -55,7 +59,7 @@ pub fn run(args: EmbedArgs, output: &Output) -> Result<()> {
     }
     let header = RecordsHeader {
         encoder: encoder.id().clone(),
-        label_names: args.labels,
+        label_names: labels,
         extraction: None,
         population: args.population,
     };
@@ -70,12 +74,17 @@ pub fn run(args: EmbedArgs, output: &Output) -> Result<()> {
             None => writer = Some(RecordsWriter::create(&args.output, &records)?),
         }
     }
+    if embedder.done != table.n_records() {
+        let fact = format!("{} changed while it was read", args.input.display());
+        return Err(Failure::failed(fact, "run it again on a file that stays as it is"));
+    }
     if let Some(writer) = writer {
         writer.finish()?;
     }
     let (rows, seconds) = (embedder.done, embedder.seconds);
     let from_cache = embedder.cache.is_some().then_some(embedder.from_cache);
-    output.result(&Embedded { rows, seconds, sentences_per_second: rows as f64 / seconds, from_cache })
+    let table = table.summary().clone();
+    output.result(&Embedded { rows, seconds, sentences_per_second: rows as f64 / seconds, from_cache, table })
 }
 
 /// Embeds a table under one progress bar, part by part.

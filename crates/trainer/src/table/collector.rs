@@ -5,7 +5,11 @@ use std::collections::HashMap;
 
 use cryptotl_model::{SourceColumn, UNLABELED};
 
-use super::{Columns, Fields, MAX_FIELD_BYTES, Texts};
+use super::columns::Columns;
+use super::labels::{Labels, Named};
+use super::record::Record;
+use super::spelling::{canonical, trimmed};
+use super::{MAX_FIELD_BYTES, MAX_ID_BYTES, Texts};
 
 /// Names, numbered in the order of first appearance.
 #[derive(Default)]
@@ -40,44 +44,73 @@ impl Numbers {
     }
 }
 
+/// Persons, numbered in the order of first appearance. Of a name only 128 bits of its BLAKE2b hash are kept, so that long
+/// names take no more memory than short ones; that two names among 2^24 share them has a chance below 2^-80.
+#[derive(Default)]
+pub(super) struct Persons {
+    numbers: HashMap<[u8; 16], u32>,
+}
+
+impl Persons {
+    pub fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// The number of the person whom a field names; `None` if it is empty.
+    pub fn of(&mut self, field: &[u8]) -> Option<u32> {
+        let name = characters(field);
+        let name = canonical(&name);
+        if name.is_empty() {
+            return None;
+        }
+        let hash = blake2b_simd::Params::new().hash_length(16).hash(name.as_bytes());
+        let mut key = [0; 16];
+        key.copy_from_slice(hash.as_bytes());
+        let next = self.numbers.len() as u32;
+        Some(*self.numbers.entry(key).or_insert(next))
+    }
+}
+
 /// Collects the records of one chunk after the other. Identifiers, persons and sources are numbered through the whole
 /// table.
 pub(super) struct Collector<'a> {
     texts: Texts,
     columns: &'a Columns,
-    label_names: &'a [String],
+    labels: &'a Labels,
     /// Records before those in `texts`.
     n_before: usize,
-    persons: Numbers,
+    persons: Persons,
     sources: Numbers,
 }
 
 impl<'a> Collector<'a> {
-    pub fn new(columns: &'a Columns, label_names: &'a [String]) -> Self {
+    pub fn new(columns: &'a Columns, labels: &'a Labels) -> Self {
         let texts = empty(columns);
-        let (persons, sources) = Default::default();
-        Self { texts, columns, label_names, n_before: 0, persons, sources }
+        Self { texts, columns, labels, n_before: 0, persons: Persons::default(), sources: Numbers::default() }
     }
 
     /// Adds a record and tells how many bytes it takes.
-    pub fn push(&mut self, fields: &Fields) -> usize {
-        let [text, _, id, person, _] = fields;
+    pub fn push(&mut self, record: &Record) -> usize {
+        let [text, _, id, person, _] = &record.fields;
         self.texts.texts.push(characters(text).into_owned());
         if let Some(labels) = &mut self.texts.labels {
-            labels.push(label_code(fields, self.label_names));
+            labels.push(match label(record, self.labels) {
+                Named::Label(code) => code,
+                Named::Nothing | Named::Another { .. } => UNLABELED,
+            });
         }
         let number = self.n_before + self.texts.ids.len() + 1;
         self.texts.ids.push(match self.columns.id {
-            Some(_) => characters(id).into_owned(),
+            Some(_) => identifier(id),
             None => number.to_string(),
         });
         if let Some(persons) = &mut self.texts.persons {
             persons.push(self.persons.of(person));
         }
         if let Some(sources) = &mut self.texts.sources {
-            sources.of_record.push(source(fields, &mut self.sources));
+            sources.of_record.push(source(record, &mut self.sources));
         }
-        text.len() + id.len()
+        text.len() + id.len().min(MAX_ID_BYTES)
     }
 
     /// The records since the last call.
@@ -98,17 +131,35 @@ fn empty(columns: &Columns) -> Texts {
 }
 
 /// The number of a record's source.
-pub(super) fn source(fields: &Fields, sources: &mut Numbers) -> Option<u32> {
-    sources.of(&fields[4])
+pub(super) fn source(record: &Record, sources: &mut Numbers) -> Option<u32> {
+    sources.of(&record.fields[4])
 }
 
-/// The place of a record's label in the declared list.
-pub(super) fn label_code(fields: &Fields, label_names: &[String]) -> u32 {
-    let label = characters(&fields[1]);
-    label_names.iter().position(|name| name == label.trim()).map_or(UNLABELED, |i| i as u32)
+/// What a record's label field says.
+pub(super) fn label(record: &Record, labels: &Labels) -> Named {
+    labels.named_by(&characters(&record.fields[1]))
 }
 
-/// The characters of a field: UTF-8, or if its bytes are not, Latin-1, in which every byte is a character. A
+/// Whether a record has a text: one that is more than white space.
+pub(super) fn has_text(record: &Record) -> bool {
+    !trimmed(&characters(&record.fields[0])).is_empty()
+}
+
+/// An identifier as it is written, cut to what is kept of one.
+pub(super) fn identifier(field: &[u8]) -> String {
+    let id = characters(field);
+    id[..id.floor_char_boundary(MAX_ID_BYTES)].to_owned()
+}
+
+/// Whether bytes are UTF-8, or were until they were cut to [`MAX_FIELD_BYTES`].
+pub(super) fn is_utf8(bytes: &[u8]) -> bool {
+    match std::str::from_utf8(bytes) {
+        Ok(_) => true,
+        Err(e) => bytes.len() == MAX_FIELD_BYTES && e.error_len().is_none(),
+    }
+}
+
+/// The characters of a field: UTF-8, or if its bytes are not, Windows-1252, in which every byte is a character. A
 /// field that was cut to [`MAX_FIELD_BYTES`] loses the character that the cut went through.
 pub(super) fn characters(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
@@ -116,6 +167,6 @@ pub(super) fn characters(bytes: &[u8]) -> Cow<'_, str> {
         Err(e) if bytes.len() == MAX_FIELD_BYTES && e.error_len().is_none() => {
             String::from_utf8_lossy(&bytes[..e.valid_up_to()])
         }
-        Err(_) => Cow::Owned(bytes.iter().map(|&byte| char::from(byte)).collect()),
+        Err(_) => encoding_rs::WINDOWS_1252.decode_without_bom_handling(bytes).0,
     }
 }

@@ -1,16 +1,28 @@
 //! A table's file: its format by its name, and its bytes.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
+use cryptotl_model::format::open_regular_file;
+use encoding_rs_io::DecodeReaderBytesBuilder;
+
+use super::containers::{START_BYTES, refuse};
+use super::lookahead::Lookahead;
+use super::options::Separator;
+use super::zstandard::Zstandard;
 use crate::error::{Result, TrainerError};
 
 /// How a table is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
-    Separated { separator: u8, compression: Compression },
-    JsonLines { compression: Compression },
+    /// `separator` is what the name promises.
+    Separated {
+        separator: Separator,
+        compression: Compression,
+    },
+    JsonLines {
+        compression: Compression,
+    },
     Parquet,
 }
 
@@ -32,9 +44,9 @@ impl Format {
             _ => (name.as_str(), Compression::None),
         };
         match (stem.rsplit_once('.').map(|(_, ending)| ending), compression) {
-            (Some("csv"), _) => Ok(Self::Separated { separator: b',', compression }),
-            (Some("tsv"), _) => Ok(Self::Separated { separator: b'\t', compression }),
-            (Some("jsonl"), _) => Ok(Self::JsonLines { compression }),
+            (Some("csv"), _) => Ok(Self::Separated { separator: Separator::COMMA, compression }),
+            (Some("tsv"), _) => Ok(Self::Separated { separator: Separator::TAB, compression }),
+            (Some("jsonl" | "ndjson"), _) => Ok(Self::JsonLines { compression }),
             (Some("parquet"), Compression::None) => Ok(Self::Parquet),
             (Some("parquet"), _) => Err(TrainerError::table(
                 path,
@@ -50,70 +62,68 @@ impl Format {
     }
 }
 
-/// Opens a text table's bytes, unpacked. A file in UTF-16 is refused; the byte order mark that UTF-8 may have
-/// is left out.
-pub(super) fn open(path: &Path, compression: Compression) -> Result<Box<dyn BufRead>> {
-    let file = BufReader::new(File::open(path).map_err(|e| TrainerError::io(path, e))?);
-    let mut bytes: Box<dyn BufRead> = match compression {
-        Compression::None => Box::new(file),
-        Compression::Gzip => Box::new(BufReader::new(flate2::bufread::MultiGzDecoder::new(file))),
-        Compression::Zstandard => Box::new(BufReader::new(Zstandard { frame: None, file: Some(file) })),
+/// A text table's bytes in UTF-8, or what was not UTF-16 as it is.
+pub(super) struct Text {
+    pub bytes: Lookahead,
+    pub was_utf16: bool,
+}
+
+/// Opens a text table, unpacks it, and turns UTF-16 into UTF-8. A byte order mark is left out.
+pub(super) fn open(path: &Path, compression: Compression) -> Result<Text> {
+    let mut file = BufReader::with_capacity(1 << 16, regular(path)?);
+    let start = file.fill_buf().map_err(|e| unreadable(path, e))?;
+    let expected: &[u8] = match compression {
+        Compression::None => b"",
+        Compression::Gzip => b"\x1f\x8b",
+        Compression::Zstandard => b"\x28\xb5\x2f\xfd",
     };
-    let start = bytes.fill_buf().map_err(|e| unreadable(path, e))?;
+    if compression == Compression::None || !start.starts_with(expected) {
+        refuse(path, start)?;
+    }
+    let unpacked: Box<dyn Read> = match compression {
+        Compression::None => Box::new(file),
+        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
+        Compression::Zstandard => Box::new(Zstandard::new(file)),
+    };
+    let mut bytes = Lookahead::new(unpacked);
+    let start = bytes.fill_to(START_BYTES).map_err(|e| unreadable(path, e))?;
     if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") {
-        return Err(TrainerError::table(path, "it is UTF-16", "convert it to UTF-8"));
+        let decoded = DecodeReaderBytesBuilder::new().build(bytes);
+        return Ok(Text { bytes: Lookahead::new(Box::new(decoded)), was_utf16: true });
+    }
+    if compression != Compression::None {
+        refuse(path, start)?;
     }
     if start.starts_with(b"\xef\xbb\xbf") {
         bytes.consume(3);
     }
-    Ok(bytes)
+    Ok(Text { bytes, was_utf16: false })
+}
+
+/// A table is read twice, so it has to be a file.
+pub(super) fn regular(path: &Path) -> Result<std::fs::File> {
+    if path.is_dir() {
+        return Err(TrainerError::table(
+            path,
+            "it is a folder",
+            "give one file; parts can be joined with DuckDB: COPY (FROM 'FOLDER/*.parquet') TO 'all.parquet'",
+        ));
+    }
+    Ok(open_regular_file(path)?)
 }
 
 /// An error of reading, which for a compressed file is most likely its damage.
 pub(super) fn unreadable(path: &Path, e: std::io::Error) -> TrainerError {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof, Unsupported};
     match e.kind() {
-        std::io::ErrorKind::InvalidData
-        | std::io::ErrorKind::InvalidInput
-        | std::io::ErrorKind::UnexpectedEof => {
+        InvalidData | InvalidInput | UnexpectedEof => {
             TrainerError::table(path, "its compression is damaged", "compress it anew, or fetch it again")
         }
+        Unsupported => TrainerError::table(
+            path,
+            "its compression needs a window of more than 100 MiB",
+            "compress it anew without --long and --ultra",
+        ),
         _ => TrainerError::io(path, e),
-    }
-}
-
-type Frame = ruzstd::decoding::StreamingDecoder<BufReader<File>, ruzstd::decoding::FrameDecoder>;
-
-/// The frames of a Zstandard file, one after the other.
-struct Zstandard {
-    frame: Option<Frame>,
-    /// Where the next frame begins, while none is read.
-    file: Option<BufReader<File>>,
-}
-
-impl Read for Zstandard {
-    fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
-        let damaged =
-            |e: &dyn std::fmt::Display| std::io::Error::new(std::io::ErrorKind::InvalidData, e.to_string());
-        loop {
-            if let Some(mut file) = self.file.take() {
-                if file.fill_buf()?.is_empty() {
-                    self.file = Some(file);
-                    return Ok(0);
-                }
-                self.frame = Some(Frame::new(file).map_err(|e| damaged(&e))?);
-            }
-            let Some(frame) = &mut self.frame else { return Ok(0) };
-            let n = frame.read(to).map_err(|e| damaged(&e))?;
-            if n > 0 || to.is_empty() {
-                return Ok(n);
-            }
-            if let Some((file, decoder)) = self.frame.take().map(Frame::into_parts) {
-                let stated = decoder.get_checksum_from_data();
-                if stated.is_some() && stated != decoder.get_calculated_checksum() {
-                    return Err(damaged(&"its checksum does not match"));
-                }
-                self.file = Some(file);
-            }
-        }
     }
 }

@@ -5,98 +5,73 @@
 //!
 //! | a record has | outcome |
 //! | --- | --- |
-//! | a field missing, null, or in JSON an array or object | the field is empty |
+//! | a field missing or null, in JSON no JSON, in Parquet not a number | the field is empty |
+//! | in JSON or Parquet a wanted field that is an array or object | the field is empty; in the first JSON object, or in Parquet, the column is refused |
 //! | more fields than the header | they are left out |
-//! | a label that is not in the declared list | the code [`UNLABELED`] |
+//! | a label that is not in the declared list by its value | the code [`UNLABELED`](cryptotl_model::UNLABELED) |
 //! | an identifier that another record has | both are kept |
 //! | an empty unit field | nobody's record |
 //! | an empty source field | a record of the table's own source |
-//! | bytes that are not UTF-8 | the field is read as Latin-1; in JSON the line |
-//! | a field longer than [`MAX_FIELD_BYTES`] | it is cut there; in JSON the line is no object |
-//! | in JSON: a line that is no object | all its fields are empty |
+//! | bytes that are not UTF-8 | the field is read as Windows-1252 |
+//! | a field longer than [`MAX_FIELD_BYTES`], an identifier longer than [`MAX_ID_BYTES`] | it is cut there |
+//! | in JSON: a line that is no object, or is longer than 128 MiB | all its fields are empty |
 //! | nothing: a blank line | no record |
 //!
-//! What concerns the table as a whole is refused: an unknown format, a missing or doubled column, UTF-16, damaged
-//! compression, a damaged Parquet file, no record, or not one declared label, which is a mistaken label list. So are more
-//! sources than [`SourceColumn::MAX_SOURCES`], and what cannot be a source's name: that column is of something else.
+//! What concerns the table as a whole is refused: an unknown format, a missing or doubled column, damaged compression,
+//! a damaged Parquet file, no record; and unless [`TableOptions`] accept it, no text, no unit, or declared labels in fewer than
+//! half of the records. So are more sources than [`SourceColumn::MAX_SOURCES`], and what cannot be a source's name: that
+//! column is of something else. No error shows what a record holds, unless [`TableOptions::show_values`] asks for it.
 
+mod codecs;
 mod collector;
+mod columns;
+mod containers;
+mod footer;
 mod input;
 mod json_lines;
+mod json_object;
+mod labels;
+mod lookahead;
+mod meaning;
+mod options;
 mod pages;
 mod parquet;
+mod quotes;
+mod record;
+mod refusal;
 mod separated;
+mod spelling;
+mod summary;
+mod values;
+mod zstandard;
 
 use std::path::{Path, PathBuf};
 
-use cryptotl_model::{SourceColumn, UNLABELED};
+use cryptotl_model::SourceColumn;
 
 use self::collector::{Collector, Numbers};
+pub use self::columns::Columns;
 use self::input::{Format, open};
+use self::labels::Labels;
+pub use self::options::{Separator, TableOptions};
 pub use self::parquet::decodes_foreign_bytes;
+use self::record::{Record, Rows};
+use self::summary::Tally;
+pub use self::summary::{Dialect, Flaws, LabelCount, LabelCounts, Summary};
 use crate::error::{Result, TrainerError};
 
 /// The longest field of a record that is kept.
 pub const MAX_FIELD_BYTES: usize = 16 << 20;
+/// The longest identifier that is kept.
+pub const MAX_ID_BYTES: usize = 1024;
+/// The most records a table may have.
+pub const MAX_RECORDS: usize = 1 << 24;
+/// The most bytes that all its identifiers together may have.
+const MAX_IDS_BYTES: usize = 1 << 29;
 /// How many records a chunk has.
 const CHUNK_RECORDS: usize = 16_384;
 /// How many bytes of text a chunk may have before it ends early.
 const CHUNK_BYTES: usize = 64 << 20;
-
-/// Which columns hold what.
-#[derive(Debug, Clone)]
-pub struct Columns {
-    /// The text.
-    pub text: String,
-    /// The label, where the table has labels.
-    pub label: Option<String>,
-    /// The identifier; without one, records are numbered from 1.
-    pub id: Option<String>,
-    /// Whose record it is, where persons are the unit of privacy.
-    pub person: Option<String>,
-    /// Which public source it is from.
-    pub source: Option<String>,
-}
-
-impl Columns {
-    /// The names, in the order of [`Fields`].
-    fn names(&self) -> [Option<&str>; N_FIELDS] {
-        let Self { text, label, id, person, source } = self;
-        [Some(text.as_str()), label.as_deref(), id.as_deref(), person.as_deref(), source.as_deref()]
-    }
-
-    /// The place of each wanted column among those that the table has.
-    fn places(&self, path: &Path, found: &[String]) -> Result<[Option<usize>; N_FIELDS]> {
-        let mut places = [None; N_FIELDS];
-        for (place, name) in places.iter_mut().zip(self.names()) {
-            let Some(name) = name else { continue };
-            let mut all = found.iter().enumerate().filter(|(_, column)| *column == name).map(|(i, _)| i);
-            *place = all.next();
-            if place.is_none() {
-                let remedy = format!("choose among its columns: {}", found.join(", "));
-                return Err(TrainerError::table(path, format!("it has no column `{name}`"), remedy));
-            }
-            if all.next().is_some() {
-                let fact = format!("it has two columns `{name}`");
-                return Err(TrainerError::table(path, fact, "rename one of them"));
-            }
-        }
-        Ok(places)
-    }
-}
-
-/// How many columns can be wanted.
-const N_FIELDS: usize = 5;
-
-/// The bytes of one record's wanted fields: text, label, identifier, person and source. Those that are not wanted or
-/// not there are empty.
-type Fields = [Vec<u8>; N_FIELDS];
-
-/// A format's reader.
-trait Rows {
-    /// Reads the next record into `fields`, which are empty; `false` at the end.
-    fn read(&mut self, fields: &mut Fields) -> Result<bool>;
-}
 
 /// Texts with identifiers and label codes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -105,7 +80,7 @@ pub struct Texts {
     pub ids: Vec<String>,
     /// One text a record.
     pub texts: Vec<String>,
-    /// One code a record: the label's place in the declared list, or [`UNLABELED`].
+    /// One code a record: the label's place in the declared list, or [`UNLABELED`](cryptotl_model::UNLABELED).
     pub labels: Option<Vec<u32>>,
     /// One number a record: its person's place in the order of first appearance, or `None` where the field
     /// is empty.
@@ -120,72 +95,71 @@ pub struct Table {
     path: PathBuf,
     format: Format,
     columns: Columns,
-    label_names: Vec<String>,
-    n_records: usize,
+    labels: Labels,
+    options: TableOptions,
+    summary: Summary,
 }
 
 impl Table {
+    /// Opens a table and reads through it; see [`Table::open_with`], here without options.
+    ///
+    /// # Errors
+    /// As for [`Table::open_with`].
+    pub fn open(path: &Path, columns: &Columns, label_names: &[String]) -> Result<Self> {
+        Self::open_with(path, columns, label_names, &TableOptions::default())
+    }
+
     /// Opens a table and reads through it. The file's ending names its format: `.csv`, `.tsv`, `.jsonl`, each
     /// also with `.gz` or `.zst` behind it, or `.parquet`.
     ///
-    /// CSV follows RFC 4180. TSV has no quotes: a tab ends a field and a line break ends a record. A JSON line
-    /// is an object whose values are strings, numbers or booleans; the first line stands for the header that
-    /// JSON lines do not have, and must have every wanted field.
+    /// CSV follows RFC 4180, with the separator that the first line shows. In a tab-separated table each record is judged on its
+    /// own whether it has quoted fields. A JSON line is an object whose values are strings, numbers or booleans; the first line
+    /// stands for the header that JSON lines do not have, and must have every wanted field.
     ///
     /// # Errors
     /// [`TrainerError::Table`] when the table as a whole is not usable, see the module's documentation;
-    /// [`TrainerError::Io`] when it cannot be read.
-    pub fn open(path: &Path, columns: &Columns, label_names: &[String]) -> Result<Self> {
-        let mut table = Self {
-            path: path.to_owned(),
-            format: Format::of(path)?,
-            columns: columns.clone(),
-            label_names: label_names.to_vec(),
-            n_records: 0,
-        };
-        let mut n_labeled = 0;
+    /// [`TrainerError::Io`] when it cannot be read, and [`TrainerError::Model`] when it is not a regular file.
+    pub fn open_with(
+        path: &Path,
+        columns: &Columns,
+        label_names: &[String],
+        options: &TableOptions,
+    ) -> Result<Self> {
+        let format = Format::of(path)?;
+        let labels = Labels::new(label_names);
+        let (mut rows, dialect) = rows(path, format, columns, options)?;
+        let mut tally = Tally::new(columns, &labels, dialect, options.show_values);
         let mut sources = Numbers::default();
-        let mut rows = table.rows()?;
-        let mut fields = Fields::default();
-        while next(&mut *rows, &mut fields)? {
-            table.n_records += 1;
-            n_labeled += usize::from(collector::label_code(&fields, label_names) != UNLABELED);
+        let (mut record, mut n_id_bytes) = (Record::default(), 0);
+        while next(&mut *rows, &mut record)? {
+            tally.add(&record);
+            n_id_bytes += record.fields[2].len().min(MAX_ID_BYTES);
+            if tally.records() > MAX_RECORDS {
+                return Err(refusal::too_large(path, "records", MAX_RECORDS));
+            }
+            if n_id_bytes > MAX_IDS_BYTES {
+                return Err(refusal::too_large(path, "bytes of identifiers", MAX_IDS_BYTES));
+            }
             let n_before = sources.len();
-            collector::source(&fields, &mut sources);
+            collector::source(&record, &mut sources);
             if sources.len() > n_before {
-                table.check_source(&sources)?;
+                refusal::check_source(path, &sources)?;
             }
         }
-        if table.n_records == 0 {
-            return Err(TrainerError::table(path, "it has no records", "give a table with at least one"));
-        }
-        if columns.label.is_some() && n_labeled == 0 {
-            return Err(TrainerError::table(
-                path,
-                format!("no record has one of the labels {label_names:?}"),
-                "declare the label list with --labels",
-            ));
-        }
-        Ok(table)
-    }
-
-    /// Refuses a column that is of something else than sources, at the newest name.
-    fn check_source(&self, sources: &Numbers) -> Result<()> {
-        let (most, longest) = (SourceColumn::MAX_SOURCES, SourceColumn::MAX_NAME_BYTES);
-        let fact = if sources.len() > most {
-            format!("it has more than {most} sources")
-        } else if !sources.names().last().is_some_and(|name| SourceColumn::is_name(name)) {
-            format!("a source's name is longer than {longest} bytes or has control characters")
-        } else {
-            return Ok(());
-        };
-        let remedy = "give the column that names each record's source, or none";
-        Err(TrainerError::table(&self.path, fact, remedy))
+        let summary = tally.finish();
+        refusal::check(path, &summary, options)?;
+        let (path, columns, options) = (path.to_owned(), columns.clone(), options.clone());
+        Ok(Self { path, format, columns, labels, options, summary })
     }
 
     /// How many records it has.
     pub fn n_records(&self) -> usize {
-        self.n_records
+        self.summary.records
+    }
+
+    /// What was found in it, for its owner's eyes.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
     }
 
     /// Its records from the first, some thousands at a time, so that memory does not grow with the table.
@@ -193,21 +167,60 @@ impl Table {
     /// # Errors
     /// As for [`Table::open`]; the iterator gives what goes wrong later and then ends.
     pub fn chunks(&self) -> Result<Chunks<'_>> {
-        Ok(Chunks { rows: Some(self.rows()?), collector: Collector::new(&self.columns, &self.label_names) })
+        let (rows, _) = rows(&self.path, self.format, &self.columns, &self.options)?;
+        Ok(Chunks { rows: Some(rows), collector: Collector::new(&self.columns, &self.labels) })
     }
 
-    fn rows(&self) -> Result<Box<dyn Rows>> {
-        let Self { path, columns, .. } = self;
-        Ok(match self.format {
-            Format::Separated { separator, compression } => {
-                Box::new(separated::Separated::new(path, open(path, compression)?, separator, columns)?)
+    /// Reads all of it into memory.
+    ///
+    /// # Errors
+    /// As for [`Table::chunks`].
+    pub fn read(&self) -> Result<Texts> {
+        let mut all = Texts::default();
+        for chunk in self.chunks()? {
+            let Texts { ids, texts, labels, persons, sources } = chunk?;
+            all.ids.extend(ids);
+            all.texts.extend(texts);
+            extend(&mut all.labels, labels);
+            extend(&mut all.persons, persons);
+            if let Some(SourceColumn { names, of_record }) = sources {
+                let all = all.sources.get_or_insert_default();
+                all.names = names;
+                all.of_record.extend(of_record);
             }
-            Format::JsonLines { compression } => {
-                Box::new(json_lines::JsonLines::new(path, open(path, compression)?, columns)?)
-            }
-            Format::Parquet => Box::new(parquet::Parquet::new(path, columns)?),
-        })
+        }
+        Ok(all)
     }
+}
+
+fn rows(
+    path: &Path,
+    format: Format,
+    columns: &Columns,
+    options: &TableOptions,
+) -> Result<(Box<dyn Rows>, Dialect)> {
+    if options.separator.is_some() && !matches!(format, Format::Separated { .. }) {
+        return Err(TrainerError::table(
+            path,
+            "a separator was given, and its format has none",
+            "leave out --separator, or name the file .csv",
+        ));
+    }
+    Ok(match format {
+        Format::Separated { separator, compression } => {
+            let text = open(path, compression)?;
+            let utf16 = text.was_utf16;
+            let rows = separated::Separated::new(path, text, separator, columns, options)?;
+            let separator = Some(char::from(rows.separator().byte()));
+            (Box::new(rows), Dialect { separator, utf16 })
+        }
+        Format::JsonLines { compression } => {
+            let text = open(path, compression)?;
+            let dialect = Dialect { separator: None, utf16: text.was_utf16 };
+            (Box::new(json_lines::JsonLines::new(path, text, columns, options)?), dialect)
+        }
+        Format::Parquet => (Box::new(parquet::Parquet::new(path, columns, options)?), Dialect::default()),
+    })
 }
 
 /// The records of a table in chunks; see [`Table::chunks`].
@@ -221,11 +234,11 @@ impl Iterator for Chunks<'_> {
 
     fn next(&mut self) -> Option<Result<Texts>> {
         let rows = self.rows.as_mut()?;
-        let mut fields = Fields::default();
+        let mut record = Record::default();
         let mut n_bytes = 0;
         for _ in 0..CHUNK_RECORDS {
-            match next(&mut **rows, &mut fields) {
-                Ok(true) => n_bytes += self.collector.push(&fields),
+            match next(&mut **rows, &mut record) {
+                Ok(true) => n_bytes += self.collector.push(&record),
                 Ok(false) => {
                     self.rows = None;
                     break;
@@ -248,9 +261,9 @@ pub fn is_table(path: &Path) -> bool {
     Format::of(path).is_ok()
 }
 
-fn next(rows: &mut dyn Rows, fields: &mut Fields) -> Result<bool> {
-    fields.iter_mut().for_each(Vec::clear);
-    rows.read(fields)
+fn next(rows: &mut dyn Rows, record: &mut Record) -> Result<bool> {
+    record.clear();
+    rows.read(record)
 }
 
 /// Reads a whole table into memory; see [`Table::open`].
@@ -258,21 +271,7 @@ fn next(rows: &mut dyn Rows, fields: &mut Fields) -> Result<bool> {
 /// # Errors
 /// As for [`Table::open`].
 pub fn read_texts(path: &Path, columns: &Columns, label_names: &[String]) -> Result<Texts> {
-    let table = Table::open(path, columns, label_names)?;
-    let mut all = Texts::default();
-    for chunk in table.chunks()? {
-        let Texts { ids, texts, labels, persons, sources } = chunk?;
-        all.ids.extend(ids);
-        all.texts.extend(texts);
-        extend(&mut all.labels, labels);
-        extend(&mut all.persons, persons);
-        if let Some(SourceColumn { names, of_record }) = sources {
-            let all = all.sources.get_or_insert_default();
-            all.names = names;
-            all.of_record.extend(of_record);
-        }
-    }
-    Ok(all)
+    Table::open(path, columns, label_names)?.read()
 }
 
 fn extend<T>(all: &mut Option<Vec<T>>, more: Option<Vec<T>>) {
@@ -281,5 +280,11 @@ fn extend<T>(all: &mut Option<Vec<T>>, more: Option<Vec<T>>) {
     }
 }
 
+#[cfg(test)]
+mod bombs;
+#[cfg(test)]
+mod flaws;
+#[cfg(test)]
+mod round_trips;
 #[cfg(test)]
 mod tests;

@@ -5,164 +5,172 @@
 
 use std::cell::Cell;
 use std::fs::File;
+use std::io::{BufReader, Read, Take};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use ::parquet::basic::{ConvertedType, Type as Physical};
-use ::parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
-use ::parquet::data_type::{AsBytes, DataType};
+use ::parquet::column::reader::get_column_reader;
 use ::parquet::errors::ParquetError;
-use ::parquet::file::reader::{FileReader, SerializedFileReader};
-use ::parquet::schema::types::ColumnDescPtr;
+use ::parquet::file::metadata::ParquetMetaData;
+use ::parquet::file::reader::{ChunkReader, Length};
+use bytes::Bytes;
 
-use super::pages::Pages;
-use super::{Columns, Fields, MAX_FIELD_BYTES, N_FIELDS, Rows};
+use super::codecs::{MAX_PAGE_BYTES, too_large};
+use super::columns::{Columns, Names};
+use super::containers::{START_BYTES, refuse};
+use super::meaning::Meaning;
+use super::options::TableOptions;
+use super::pages::{Budget, Pages};
+use super::record::{N_FIELDS, Record, Rows};
+use super::spelling::{canonical, shown};
+use super::values::Column;
+use super::{MAX_FIELD_BYTES, footer, input};
 use crate::error::{Result, TrainerError};
 
-/// How many records are read from the file at once: few, because each field may be large.
-const BATCH: usize = 32;
+/// The longest header of a page that is read.
+const MAX_PAGE_HEADER_BYTES: u64 = 1 << 20;
 
 /// The records of a Parquet table.
 pub(super) struct Parquet {
     path: PathBuf,
-    file: SerializedFileReader<File>,
-    /// The place of each wanted column among the file's leaves.
-    places: [Option<usize>; N_FIELDS],
+    file: Arc<Bounded>,
+    about: ParquetMetaData,
+    /// The place of each wanted column among the file's leaves, and what its values mean.
+    places: [Option<(usize, Meaning)>; N_FIELDS],
+    budget: Budget,
     next_group: usize,
     group: Option<Group>,
 }
 
-/// The wanted columns of a row group, and what was read of them.
+/// The wanted columns of a row group.
 struct Group {
     n_left: usize,
     columns: [Option<Column>; N_FIELDS],
 }
 
-struct Column {
-    description: ColumnDescPtr,
-    reader: ColumnReader,
-    /// The fields that were read and not given out, the next one last.
-    fields: Vec<Vec<u8>>,
-}
-
 impl Parquet {
     /// Reads the schema.
-    pub fn new(path: &Path, columns: &Columns) -> Result<Self> {
-        let file = File::open(path).map_err(|e| TrainerError::io(path, e))?;
-        let file = guarded(path, || SerializedFileReader::new(file))?;
-        let schema = file.metadata().file_metadata().schema_descr();
-        let roots: Vec<String> =
-            schema.root_schema().get_fields().iter().map(|f| f.name().to_owned()).collect();
-        let mut places = [None; N_FIELDS];
-        for (i, root) in columns.places(path, &roots)?.into_iter().enumerate() {
-            let Some(name) = root.map(|root| &roots[root]) else { continue };
-            let leaf = schema.columns().iter().position(|c| c.path().parts() == [name.as_str()]);
-            let plain = leaf.filter(|&leaf| is_plain(&schema.column(leaf)));
-            if plain.is_none() {
-                let fact = format!("its column `{name}` holds neither texts nor numbers");
-                return Err(TrainerError::table(path, fact, "choose or write a column of plain values"));
-            }
-            places[i] = plain;
+    pub fn new(path: &Path, columns: &Columns, options: &TableOptions) -> Result<Self> {
+        let mut file = input::regular(path)?;
+        let mut start = Vec::new();
+        let io = |e| TrainerError::io(path, e);
+        (&mut file).take(START_BYTES as u64).read_to_end(&mut start).map_err(io)?;
+        if !start.starts_with(b"PAR1") {
+            refuse(path, &start)?;
         }
-        Ok(Self { path: path.to_owned(), file, places, next_group: 0, group: None })
+        let length = file.metadata().map_err(io)?.len();
+        let about = guarded(path, || footer::read(&file, length))?;
+        let places = places(path, &about, columns, options)?;
+        let file = Arc::new(Bounded { file, length });
+        let budget = Budget::default();
+        Ok(Self { path: path.to_owned(), file, about, places, budget, next_group: 0, group: None })
     }
 
     fn open_group(&self, group: usize) -> std::result::Result<Group, ParquetError> {
-        let group = self.file.get_row_group(group)?;
-        let schema = self.file.metadata().file_metadata().schema_descr();
+        let group = self.about.row_group(group);
+        let n_left = usize::try_from(group.num_rows()).unwrap_or(0);
+        let schema = self.about.file_metadata().schema_descr();
         let mut columns = [const { None }; N_FIELDS];
         for (column, place) in columns.iter_mut().zip(self.places) {
-            let Some(place) = place else { continue };
+            let Some((place, meaning)) = place else { continue };
             let description = schema.column(place);
-            let pages = Pages::new(group.get_column_page_reader(place)?, description.max_def_level() > 0);
-            let reader = get_column_reader(description.clone(), Box::new(pages));
-            *column = Some(Column { description, reader, fields: Vec::new() });
+            let optional = description.max_def_level() > 0;
+            let about = group.column(place);
+            let pages = Pages::new(self.file.clone(), about, n_left, optional, self.budget.clone())?;
+            let batch = pages.batch();
+            let reader = get_column_reader(description, Box::new(pages));
+            *column = Some(Column::new(reader, meaning, optional, batch));
         }
-        let n_left = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
         Ok(Group { n_left, columns })
     }
 }
 
+/// The wanted columns, each with at most one value a record, of a type that is read.
+fn places(
+    path: &Path,
+    about: &ParquetMetaData,
+    columns: &Columns,
+    options: &TableOptions,
+) -> Result<[Option<(usize, Meaning)>; N_FIELDS]> {
+    let schema = about.file_metadata().schema_descr();
+    let roots: Vec<&str> = schema.root_schema().get_fields().iter().map(|field| field.name()).collect();
+    let names: Vec<String> = roots.iter().map(|root| canonical(root).into_owned()).collect();
+    let found = Names { names: &names, given_by: "its schema", separator: None };
+    let mut places = [None; N_FIELDS];
+    for (place, root) in places.iter_mut().zip(columns.places(path, &found, options)?) {
+        let Some(root) = root else { continue };
+        let refused = |what: &str| {
+            let fact = format!("its column {} holds {what}", shown(&names[root]));
+            TrainerError::table(path, fact, "choose or write a column of texts or numbers")
+        };
+        let is_it = |column: &Arc<_>| {
+            let column: &::parquet::schema::types::ColumnDescriptor = column;
+            column.path().parts() == [roots[root]]
+                && column.max_rep_level() == 0
+                && column.max_def_level() <= 1
+        };
+        let Some(leaf) = schema.columns().iter().position(is_it) else {
+            return Err(refused("neither texts nor numbers, but lists or objects"));
+        };
+        let meaning = Meaning::of(&schema.column(leaf)).map_err(|what| refused(&what))?;
+        *place = Some((leaf, meaning));
+    }
+    Ok(places)
+}
+
 impl Rows for Parquet {
-    fn read(&mut self, fields: &mut Fields) -> Result<bool> {
+    fn read(&mut self, record: &mut Record) -> Result<bool> {
         while self.group.as_ref().is_none_or(|group| group.n_left == 0) {
-            if self.next_group == self.file.num_row_groups() {
+            if self.next_group == self.about.num_row_groups() {
                 return Ok(false);
             }
+            // The last group's pages go before the next one's come.
+            self.group = None;
             self.group = Some(guarded(&self.path, || self.open_group(self.next_group))?);
             self.next_group += 1;
         }
         let Some(group) = &mut self.group else { return Ok(false) };
         group.n_left -= 1;
-        for (field, column) in fields.iter_mut().zip(&mut group.columns) {
+        for (field, column) in record.fields.iter_mut().zip(&mut group.columns) {
             if let Some(column) = column {
-                *field = guarded(&self.path, || column.next())?;
+                guarded(&self.path, || column.next(field))?;
+                record.cut |= field.len() > MAX_FIELD_BYTES;
+                field.truncate(MAX_FIELD_BYTES);
             }
         }
         Ok(true)
     }
 }
 
-/// Whether a column has at most one value a record, of a type that is read.
-fn is_plain(column: &ColumnDescPtr) -> bool {
-    use Physical::{BOOLEAN, BYTE_ARRAY, DOUBLE, FLOAT, INT32, INT64};
-    let known = [BOOLEAN, INT32, INT64, FLOAT, DOUBLE, BYTE_ARRAY].contains(&column.physical_type());
-    known && column.max_rep_level() == 0 && column.max_def_level() <= 1
+/// A file of which no more is read at once than a page may have.
+pub(super) struct Bounded {
+    file: File,
+    length: u64,
 }
 
-impl Column {
-    fn next(&mut self) -> std::result::Result<Vec<u8>, ParquetError> {
-        if self.fields.is_empty() {
-            self.fields = self.batch()?;
-            self.fields.reverse();
-        }
-        self.fields.pop().ok_or_else(|| ParquetError::EOF("a column is shorter than its group".to_owned()))
-    }
-
-    fn batch(&mut self) -> std::result::Result<Vec<Vec<u8>>, ParquetError> {
-        let unsigned = matches!(
-            self.description.converted_type(),
-            ConvertedType::UINT_8 | ConvertedType::UINT_16 | ConvertedType::UINT_32 | ConvertedType::UINT_64
-        );
-        let optional = self.description.max_def_level() > 0;
-        match &mut self.reader {
-            ColumnReader::BoolColumnReader(reader) => read(reader, optional, |x| x.to_string().into()),
-            ColumnReader::Int32ColumnReader(reader) if unsigned => {
-                read(reader, optional, |&x| (x as u32).to_string().into())
-            }
-            ColumnReader::Int32ColumnReader(reader) => read(reader, optional, |x| x.to_string().into()),
-            ColumnReader::Int64ColumnReader(reader) if unsigned => {
-                read(reader, optional, |&x| (x as u64).to_string().into())
-            }
-            ColumnReader::Int64ColumnReader(reader) => read(reader, optional, |x| x.to_string().into()),
-            ColumnReader::FloatColumnReader(reader) => read(reader, optional, |x| x.to_string().into()),
-            ColumnReader::DoubleColumnReader(reader) => read(reader, optional, |x| x.to_string().into()),
-            ColumnReader::ByteArrayColumnReader(reader) => read(reader, optional, |x| {
-                let bytes = x.as_bytes();
-                bytes[..bytes.len().min(MAX_FIELD_BYTES)].to_vec()
-            }),
-            _ => Err(ParquetError::General("a column has another type than the schema says".to_owned())),
-        }
+impl Length for Bounded {
+    fn len(&self) -> u64 {
+        self.length
     }
 }
 
-/// Reads the next records of a column; a null is an empty field.
-fn read<T: DataType>(
-    reader: &mut ColumnReaderImpl<T>,
-    optional: bool,
-    text: impl Fn(&T::T) -> Vec<u8>,
-) -> std::result::Result<Vec<Vec<u8>>, ParquetError> {
-    let (mut levels, mut values) = (Vec::new(), Vec::new());
-    let (n_records, _, _) = reader.read_records(BATCH, Some(&mut levels), None, &mut values)?;
-    if !optional {
-        return Ok(values.iter().map(text).collect());
+impl ChunkReader for Bounded {
+    type T = Take<BufReader<File>>;
+
+    fn get_read(&self, start: u64) -> std::result::Result<Self::T, ParquetError> {
+        Ok(self.file.get_read(start)?.take(MAX_PAGE_HEADER_BYTES))
     }
-    let mut values = values.iter();
-    let field = |level: &i16| match level {
-        0 => Vec::new(),
-        _ => values.next().map_or_else(Vec::new, &text),
-    };
-    Ok(levels.iter().take(n_records).map(field).collect())
+
+    fn get_bytes(&self, start: u64, length: usize) -> std::result::Result<Bytes, ParquetError> {
+        if length > MAX_PAGE_BYTES {
+            return Err(too_large("a page"));
+        }
+        if start.checked_add(length as u64).is_none_or(|end| end > self.length) {
+            return Err(ParquetError::EOF("a page goes on behind the end".to_owned()));
+        }
+        self.file.get_bytes(start, length)
+    }
 }
 
 thread_local! {
@@ -189,8 +197,12 @@ fn damaged(path: &Path, e: ParquetError) -> TrainerError {
         ParquetError::NYI(what) => TrainerError::table(
             path,
             format!("it uses what this program does not read: {what}"),
-            "write it with Snappy, gzip or LZ4 compression and plain types",
+            "write it anew with the defaults of pandas, polars or DuckDB",
         ),
-        e => TrainerError::table(path, format!("it is not readable Parquet ({e})"), "write it again"),
+        // The library's words may hold values.
+        ParquetError::General(_) | ParquetError::EOF(_) => {
+            TrainerError::table(path, format!("it is not readable Parquet ({e})"), "write it again")
+        }
+        _ => TrainerError::table(path, "it is not readable Parquet", "write it again"),
     }
 }
