@@ -3,8 +3,12 @@
 usage: encoder_fixtures.py FOLDER      (the project's: crates/trainer/tests/encoders)
 
 Each encoder is a sentence-transformers folder of its own, with `vectors.json` beside its files:
-{"texts": [...], "vectors": [[...], ...]}. Needs sentence-transformers, which the project itself does not; written
-with torch 2.15.0, transformers 5.24.0 and sentence-transformers 6.2.0.
+{"texts": [...], "vectors": [[...], ...]}. `bert-vocabulary/tokens.json` has the token ids that the transformers library
+gives for these texts, for each of several tokenizer_config.json beside the same vocab.txt:
+[{"configuration": {...}, "ids": [[...], ...]}, ...].
+
+Needs sentence-transformers, which the project itself does not; written with torch 2.15.0, transformers 5.24.0 and
+sentence-transformers 6.2.0.
 """
 
 import json
@@ -16,14 +20,23 @@ import tempfile
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import (
+    AutoTokenizer,
     BertConfig,
     BertModel,
+    DistilBertConfig,
+    DistilBertForMaskedLM,
+    DistilBertModel,
     MPNetConfig,
     MPNetForMaskedLM,
     MPNetModel,
     PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaModel,
+    XLMRobertaConfig,
+    XLMRobertaModel,
 )
 
 WORDS = "the a cat dog sat on mat run ##s ##ning e ##a cafe . , ! ?".split()
@@ -63,6 +76,38 @@ def randomized(model):
             center = 1.0 if name.endswith("LayerNorm.weight") else 0.0
             weights.copy_(center + spread * torch.randn_like(weights))
     return model.eval()
+
+
+def byte_level_bpe(length):
+    """The tokenizer of RoBERTa, with a few merges."""
+    special = "<s> <pad> </s> <unk> <mask>".split()
+    pieces = sorted(pre_tokenizers.ByteLevel.alphabet())
+    merges = "t h,th e,\u0120 the,c a,ca t,\u0120 cat,\u0120 a,o g,d og,\u0120 dog".split(",")
+    merges = [tuple(merge.split()) for merge in merges]
+    vocabulary = {word: i for i, word in enumerate(special[:-1] + pieces + ["".join(merge) for merge in merges])}
+    vocabulary[special[-1]] = len(vocabulary)
+    tokens = Tokenizer(models.BPE(vocabulary, merges))
+    tokens.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokens.decoder = decoders.ByteLevel()
+    tokens.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
+    names = dict(zip("cls_token pad_token sep_token unk_token mask_token".split(), special))
+    return PreTrainedTokenizerFast(tokenizer_object=tokens, model_max_length=length, **names), len(vocabulary)
+
+
+def unigram(length):
+    """The tokenizer of XLM-R, with a few pieces."""
+    special = "<s> <pad> </s> <unk>".split()
+    pieces = [word if len(word) == 1 else "\u2581" + word.strip("#") for word in WORDS] + list("abcdeghinorstun\u4e2d\u2581")
+    pieces = list(dict.fromkeys(pieces))
+    scored = [(word, 0.0) for word in special] + [(word, -1.0 - i / 8) for i, word in enumerate(pieces)]
+    tokens = Tokenizer(models.Unigram(scored, unk_id=3))
+    tokens.normalizer = normalizers.NFKC()
+    tokens.pre_tokenizer = pre_tokenizers.Metaspace()
+    ends = [("<s>", 0), ("</s>", 2)]
+    tokens.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=ends)
+    names = dict(zip("cls_token pad_token sep_token unk_token".split(), special))
+    names |= {"mask_token": "<mask>"}
+    return PreTrainedTokenizerFast(tokenizer_object=tokens, model_max_length=length, **names), len(scored) + 1
 
 
 def shape(config, n_words, positions):
@@ -136,8 +181,90 @@ def mpnet(folder, work):
     return encoder
 
 
+def bert_vocabulary(folder, work):
+    """What the transformers library alone writes: no modules.json, and `vocab.txt` in place of `tokenizer.json`; with
+    the names of layer norms that the first published weights have."""
+    model = randomized(BertModel(shape(BertConfig, len(BERT + WORDS), 40)))
+    model.save_pretrained(folder)
+    weights = load_file(folder / "model.safetensors")
+    renamed = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): tensor
+        for name, tensor in weights.items()
+    }
+    (folder / "vocab.txt").write_text("\n".join(BERT + WORDS) + "\n")
+    settings = {"tokenizer_class": "BertTokenizer", "model_max_length": 30}
+    variants = [{"do_lower_case": case} for case in (True, False)]
+    variants += [{"do_lower_case": case, "strip_accents": not case} for case in (True, False)]
+    variants += [{"tokenize_chinese_chars": False}, {"do_lower_case": False, "tokenize_chinese_chars": True}]
+    variants += [{"cls_token": "[SEP]", "sep_token": {"content": "[CLS]", "__type": "AddedToken"}}, {}]
+    rows = []
+    for variant in variants:
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings | variant))
+        tokens = AutoTokenizer.from_pretrained(folder)
+        ids = [tokens(text, truncation=True, max_length=30)["input_ids"] for text in TEXTS]
+        rows.append({"configuration": settings | variant, "ids": ids})
+    (folder / "tokens.json").write_text(json.dumps(rows))
+    settings |= {"do_lower_case": False, "strip_accents": True}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    encoder = SentenceTransformer(str(folder))
+    save_file(renamed, folder / "model.safetensors", metadata={"format": "pt"})
+    return encoder
+
+
+def distilbert_dense(folder, work):
+    """DistilBERT, saved with the head of its pretraining, and linear layers behind the pooling."""
+    config = DistilBertConfig(
+        vocab_size=len(BERT + WORDS), dim=16, hidden_dim=24, n_layers=2, n_heads=2, max_position_embeddings=40
+    )
+    model = randomized(DistilBertForMaskedLM(config))
+    tokenizer(BERT, WORDS, True, 40).save_pretrained(work)
+    DistilBertModel(config).save_pretrained(work)
+    transformer = modules.Transformer(str(work))
+    transformer.auto_model.load_state_dict(model.distilbert.state_dict(), strict=False)
+    layers = [
+        randomized(modules.Dense(16, 8)),
+        randomized(modules.Dense(8, 6, bias=False, activation_function=torch.nn.Identity())),
+    ]
+    encoder = SentenceTransformer(modules=[transformer, modules.Pooling(16), *layers, modules.Normalize()])
+    encoder.save(str(folder))
+    torch.save(layers[1].state_dict(), folder / "3_Dense/pytorch_model.bin")
+    (folder / "3_Dense/model.safetensors").unlink()
+    model.save_pretrained(work)
+    shutil.copy(work / "model.safetensors", folder / "model.safetensors")
+    return encoder
+
+
+def roberta_shards(folder, work):
+    """RoBERTa, its weights in several files."""
+    tokens, n_words = byte_level_bpe(38)
+    model = randomized(RobertaModel(shape(RobertaConfig, n_words, 40)))
+    tokens.save_pretrained(work)
+    model.save_pretrained(work)
+    transformer = modules.Transformer(str(work))
+    encoder = SentenceTransformer(modules=[transformer, modules.Pooling(16), modules.Normalize()])
+    encoder.save(str(folder))
+    model.save_pretrained(work / "shards", max_shard_size="10KB")
+    (folder / "model.safetensors").unlink()
+    for path in (work / "shards").glob("model*"):
+        shutil.copy(path, folder / path.name)
+    return encoder
+
+
+def xlm_roberta(folder, work):
+    tokens, n_words = unigram(62)
+    config = shape(XLMRobertaConfig, n_words, 64)
+    config.type_vocab_size = 1
+    model = randomized(XLMRobertaModel(config))
+    tokens.save_pretrained(work)
+    model.save_pretrained(work)
+    transformer = modules.Transformer(str(work))
+    encoder = SentenceTransformer(modules=[transformer, modules.Pooling(16, pooling_mode="cls"), modules.Normalize()])
+    encoder.save(str(folder))
+    return encoder
+
+
 def main(root):
-    for make in (bert_cls, bert_pooling, mpnet):
+    for make in (bert_cls, bert_pooling, bert_vocabulary, distilbert_dense, mpnet, roberta_shards, xlm_roberta):
         torch.manual_seed(20)
         folder = pathlib.Path(root) / make.__name__.replace("_", "-")
         shutil.rmtree(folder, ignore_errors=True)
@@ -147,7 +274,7 @@ def main(root):
         rows = [encoder.encode([text], convert_to_tensor=True)[0].double().tolist() for text in TEXTS]
         vectors = [[float(f"{x:.8g}") for x in row] for row in rows]
         (folder / "vectors.json").write_text(json.dumps({"texts": TEXTS, "vectors": vectors}))
-        for unused in ("README.md", "2_Normalize/config.json", "0_Transformer/README.md"):
+        for unused in ("README.md", "2_Normalize/config.json", "4_Normalize/config.json", "0_Transformer/README.md"):
             (folder / unused).unlink(missing_ok=True)
         for path in folder.rglob("*"):
             path.chmod(0o755 if path.is_dir() else 0o644)

@@ -1,6 +1,7 @@
 //! SHA-256 digests: how artefacts name each other.
 
 use std::fmt;
+use std::io::{self, Read};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -21,12 +22,9 @@ impl Digest {
 
     /// The digest of several byte strings, each preceded by its length, so that no two lists share one.
     pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let mut hasher = Sha256::new();
-        for part in parts {
-            hasher.update((part.len() as u64).to_le_bytes());
-            hasher.update(part);
-        }
-        Self(hasher.finalize().into())
+        let mut digest = DigestOfParts::default();
+        parts.into_iter().for_each(|part| digest.part(part));
+        digest.finish()
     }
 
     /// A digest that was computed elsewhere.
@@ -42,6 +40,35 @@ impl Digest {
     /// The 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+/// [`Digest::of_parts`] of parts that come one after the other, and need not be in memory.
+#[derive(Clone, Default)]
+pub struct DigestOfParts(Sha256);
+
+impl DigestOfParts {
+    /// Adds a part.
+    pub fn part(&mut self, bytes: &[u8]) {
+        self.0.update((bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+    }
+
+    /// Adds a part of `length` bytes that is read.
+    ///
+    /// # Errors
+    /// Those of reading, and another length.
+    pub fn part_from(&mut self, length: u64, part: impl Read) -> io::Result<()> {
+        self.0.update(length.to_le_bytes());
+        match io::copy(&mut part.take(length.saturating_add(1)), &mut self.0)? {
+            read if read == length => Ok(()),
+            _ => Err(io::Error::other("the file changed while it was read")),
+        }
+    }
+
+    /// The digest of all parts.
+    pub fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
     }
 }
 
@@ -98,5 +125,12 @@ mod tests {
     #[test]
     fn parts_are_told_apart_by_where_they_end() {
         assert_ne!(Digest::of_parts([&b"ab"[..], b"c"]), Digest::of_parts([&b"a"[..], b"bc"]));
+        let mut read = DigestOfParts::default();
+        read.part_from(2, &b"ab"[..]).unwrap();
+        read.part(b"c");
+        assert_eq!(read.finish(), Digest::of_parts([&b"ab"[..], b"c"]));
+        for other in [1, 3] {
+            assert!(DigestOfParts::default().part_from(other, &b"ab"[..]).is_err());
+        }
     }
 }

@@ -39,7 +39,7 @@ pub mod records_writer;
 pub mod rows;
 pub mod scaler;
 
-pub use digest::Digest;
+pub use digest::{Digest, DigestOfParts};
 pub use error::{ModelError, Result};
 pub use layer::{AffineMap, Layer};
 pub use lower::LowerModel;

@@ -2,15 +2,21 @@
 //!
 //! Everything here is row-wise: an embedding depends on its own text alone, to the last bit.
 //!
-//! * `folder`: what the folder asks for; refuses what this build does not do;
-//! * `transformer`, `gelu`, `weights`: the networks of BERT and MPNet, and their published weights;
-//! * `pooling`: from token states to an embedding;
+//! * `folder`, `config`, `files`: what the folder asks for; refuses what this build does not do;
+//! * `tokenizer`: from text to token ids;
+//! * `transformer`, `gelu`, `weights`: the networks of BERT, DistilBERT, RoBERTa and MPNet, and their published
+//!   weights;
+//! * `pooling`, `dense`: from token states to an embedding;
 //! * [`cache`]: embeddings that need not be computed again.
 
 pub mod cache;
+mod config;
+mod dense;
+mod files;
 mod folder;
 mod gelu;
 mod pooling;
+mod tokenizer;
 mod transformer;
 mod weights;
 
@@ -23,12 +29,13 @@ use burn::prelude::*;
 use cryptotl_model::EncoderId;
 use ndarray::Array2;
 use rayon::prelude::*;
-use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
-use tokenizers::{Tokenizer, TruncationParams};
+use tokenizers::Tokenizer;
 
+use self::config::TransformerConfig;
+pub use self::files::{Needed, needed};
 use self::folder::{Folder, TextRules};
 use self::pooling::Pooling;
-use self::transformer::{Transformer, TransformerConfig};
+use self::transformer::Transformer;
 use crate::error::{Result, TrainerError};
 use crate::progress::{OnProgress, Progress};
 
@@ -52,17 +59,18 @@ pub struct Encoder {
     config: TransformerConfig,
     network: Transformer,
     pooling: Pooling,
+    notes: Vec<String>,
     device: Device,
 }
 
 impl Encoder {
-    /// Loads a sentence-transformers folder under its own name: `modules.json`, `config.json`,
-    /// `tokenizer.json`, `sentence_bert_config.json`, the pooling folder, and the weights in
-    /// `model.safetensors` or `pytorch_model.bin`.
+    /// Loads a folder under its own name: one of the sentence-transformers library, with `modules.json`, or one
+    /// of the transformers library. The weights are in `model.safetensors`, in several such files with an
+    /// index, or in `pytorch_model.bin`.
     ///
     /// # Errors
-    /// [`TrainerError::Encoder`] when a file is damaged, or the folder asks for something this build does not
-    /// do; it says what. [`TrainerError::Io`] when a file is missing.
+    /// [`TrainerError::Encoder`] when a file is missing or damaged, or the folder asks for something this build
+    /// does not do; it says what. [`TrainerError::Io`] when a file cannot be read.
     pub fn load(root: &Path) -> Result<Self> {
         let name = root
             .canonicalize()
@@ -77,34 +85,25 @@ impl Encoder {
     /// # Errors
     /// As for [`Encoder::load`].
     pub fn load_as(root: &Path, name: String) -> Result<Self> {
-        let Folder { config, pooling, text, tokenizer, weights, digest } = Folder::read(root)?;
-        let damaged = |fact: String| TrainerError::encoder(root, fact, "fetch the encoder again");
-        let mut tokenizer =
-            Tokenizer::from_bytes(&tokenizer).map_err(|e| damaged(format!("tokenizer.json: {e}")))?;
-        let truncation = TruncationParams { max_length: text.max_tokens, ..TruncationParams::default() };
-        tokenizer.with_truncation(Some(truncation)).map_err(|e| damaged(format!("tokenizer.json: {e}")))?;
-        tokenizer.with_padding(None);
-        if text.lower_case {
-            // Before the tokenizer's own rules and after special tokens were told apart, as the library does.
-            let rules = [Some(Lowercase.into()), tokenizer.get_normalizer().cloned()];
-            let rules: Vec<NormalizerWrapper> = rules.into_iter().flatten().collect();
-            tokenizer.with_normalizer(Some(Sequence::new(rules)));
-        }
-        let vocabulary = tokenizer.get_vocab(true);
-        if let Some(id) = vocabulary.values().find(|&&id| id as usize >= config.vocab_size) {
-            return Err(damaged(format!("its tokenizer has a token {id}, above its vocabulary")));
-        }
-        // A matrix of one row, such as a text of one token, is multiplied in another order than more rows.
-        if tokenizer.encode_fast("", true).map_or(0, |encoding| encoding.len()) < 2 {
-            return Err(damaged("its tokenizer does not mark both start and end of a text".into()));
-        }
+        let Folder { config, pooling, text, tokenizer, weights, digest, notes } = Folder::read(root)?;
         let device = Device::flex();
         let mut network = Transformer::new(&config, &device);
-        weights::load(&mut network, config.family(), &weights).map_err(|e| {
-            let file = weights.file_name().unwrap_or_default().to_string_lossy();
-            damaged(format!("{file}: {e}"))
-        })?;
-        Ok(Self { id: EncoderId { name, digest }, tokenizer, text, config, network, pooling, device })
+        weights::load(&mut network, weights::Names::of(config.family), &weights)
+            .map_err(|fact| TrainerError::encoder(root, fact, "fetch the encoder again"))?;
+        Ok(Self { id: EncoderId { name, digest }, tokenizer, text, config, network, pooling, notes, device })
+    }
+
+    /// Checks what a folder asks for, as far as it can be told without tokenizer and weights.
+    ///
+    /// # Errors
+    /// As for [`Encoder::load`].
+    pub fn check(root: &Path) -> Result<()> {
+        folder::check(root)
+    }
+
+    /// What people should know of how the folder was understood, one sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The encoder's name and digest.

@@ -1,6 +1,8 @@
 //! From the states of a text's tokens to its embedding (Reimers and Gurevych 2019, "Sentence-BERT",
 //! section 3, and the further ways of the sentence-transformers library).
 
+use super::dense::Dense;
+
 /// One way of pooling. The order is that of several side by side, where a configuration only switches them
 /// on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,29 +65,51 @@ impl Mode {
     }
 }
 
+/// What happens to a text's pooled states.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Step {
+    /// A linear layer.
+    Dense(Dense),
+    /// Division by the L2 norm.
+    Normalize,
+}
+
 /// How an encoder pools.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Pooling {
     /// At least one way, in order.
     pub modes: Vec<Mode>,
-    /// Whether the embedding is divided by its L2 norm.
-    pub normalize: bool,
+    /// What follows, in order.
+    pub steps: Vec<Step>,
 }
 
 impl Pooling {
     /// How many numbers an embedding has.
     pub fn width(&self, hidden: usize) -> usize {
-        hidden * self.modes.len()
+        let last = self.steps.iter().rev().find_map(|step| match step {
+            Step::Dense(dense) => Some(dense.width()),
+            Step::Normalize => None,
+        });
+        last.unwrap_or(hidden * self.modes.len())
     }
 
     /// Appends the embedding of one text; `states` is `[tokens, hidden]`, row-major.
     pub fn pool(&self, states: &[f32], hidden: usize, embeddings: &mut Vec<f32>) {
         let start = embeddings.len();
         self.modes.iter().for_each(|mode| mode.pool(states, hidden, embeddings));
-        if self.normalize {
-            let embedding = &mut embeddings[start..];
-            let norm = embedding.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
-            embedding.iter_mut().for_each(|x| *x /= norm);
+        for step in &self.steps {
+            match step {
+                Step::Dense(dense) => {
+                    let mapped = dense.forward(&embeddings[start..]);
+                    embeddings.truncate(start);
+                    embeddings.extend(mapped);
+                }
+                Step::Normalize => {
+                    let embedding = &mut embeddings[start..];
+                    let norm = embedding.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
+                    embedding.iter_mut().for_each(|x| *x /= norm);
+                }
+            }
         }
     }
 }
@@ -107,10 +131,10 @@ mod tests {
             (Mode::LastToken, [-2.0, 10.0]),
         ] {
             let mut pooled = Vec::new();
-            Pooling { modes: vec![mode], normalize: false }.pool(&states, 2, &mut pooled);
+            Pooling { modes: vec![mode], steps: vec![] }.pool(&states, 2, &mut pooled);
             assert_eq!(pooled, expected, "{mode:?}");
         }
-        let both = Pooling { modes: vec![Mode::Cls, Mode::Mean], normalize: true };
+        let both = Pooling { modes: vec![Mode::Cls, Mode::Mean], steps: vec![Step::Normalize] };
         let mut pooled = vec![9.0];
         both.pool(&states, 2, &mut pooled);
         let norm = (1.0f32 + 36.0 + 1.0 + 4.0).sqrt();

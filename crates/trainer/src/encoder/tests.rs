@@ -2,13 +2,28 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 
-use super::transformer::{Transformer, TransformerConfig};
+use super::transformer::Transformer;
 use super::*;
 use crate::alteration::{Alteration, alterations};
 
 /// Small random encoders with the vectors that sentence-transformers gives; `scripts/encoder_fixtures.py` made
 /// them.
-const FIXTURES: [&str; 3] = ["bert-cls", "bert-pooling", "mpnet"];
+const FIXTURES: [&str; 7] = [
+    "bert-cls",
+    "bert-pooling",
+    "bert-vocabulary",
+    "distilbert-dense",
+    "mpnet",
+    "roberta-shards",
+    "xlm-roberta",
+];
+
+/// The digests of encoders that records of earlier versions carry.
+const KNOWN_DIGESTS: [(&str, &str); 3] = [
+    ("bert-cls", "5485bd6b73349cc98d9c1b17db1ad62e8b4dde93045b5df3ef478ffd5d7de6f5"),
+    ("bert-pooling", "6f91d8a58b7bd32ae88e8f680de9940abb757a982523b74c078bd9dfaaa8a01d"),
+    ("mpnet", "e735680f98eb27eef8d52f348064df92dffd5cfb0488ea6028580723fd4c1609"),
+];
 
 #[derive(serde::Deserialize)]
 struct Reference {
@@ -86,11 +101,12 @@ proptest! {
         mpnet: bool, half_heads in 1usize..7, length in 2usize..40, n in 2usize..MAX_BATCH, seed in 0u32..1000,
     ) {
         let heads = 2 * half_heads;
-        let config: TransformerConfig = serde_json::from_value(serde_json::json!({
+        let config = serde_json::from_value(serde_json::json!({
             "model_type": if mpnet { "mpnet" } else { "bert" }, "hidden_act": "gelu", "hidden_size": 64 * heads,
             "intermediate_size": 256 * heads, "layer_norm_eps": 1e-5, "max_position_embeddings": 64,
             "num_attention_heads": heads, "num_hidden_layers": 1, "vocab_size": 50, "type_vocab_size": 2,
         })).unwrap();
+        let config = TransformerConfig::of(&config).unwrap();
         let device = Device::flex();
         let network = Transformer::new(&config, &device);
         let ids: Vec<Vec<u32>> =
@@ -143,6 +159,9 @@ fn what_is_not_understood_is_refused_by_name() {
     let write = |file: &'static str, bytes: &'static [u8]| {
         move |folder: &Path| std::fs::write(folder.join(file), bytes).unwrap()
     };
+    let rename = |from: &'static str, to: &'static str| {
+        move |folder: &Path| std::fs::rename(folder.join(from), folder.join(to)).unwrap()
+    };
     let remove = |file: &'static str| move |folder: &Path| std::fs::remove_file(folder.join(file)).unwrap();
     let cut = |file: &'static str, n: u64| {
         move |folder: &Path| {
@@ -151,14 +170,80 @@ fn what_is_not_understood_is_refused_by_name() {
         }
     };
     type Spoil<'a> = &'a dyn Fn(&Path);
-    let cases: [(&str, Spoil, &str); 23] = [
-        ("bert-cls", &edit("modules.json", "normalize.Normalize", "dense.Dense"), "a module `Dense`"),
+    let cases: &[(&str, Spoil, &str)] = &[
+        ("bert-cls", &edit("modules.json", "normalize.Normalize", "cnn.CNN"), "cnn.CNN`"),
         (
             "bert-cls",
             &edit("modules.json", "transformer.Transformer", "x.Normalize"),
             "its modules are Normalize",
         ),
         ("bert-cls", &edit("modules.json", "1_Pooling", "../1_Pooling"), "outside of it"),
+        (
+            "bert-cls",
+            &edit("modules.json", "sentence_transformers.base.modules.transformer", "custom_st"),
+            "its module `custom_st.Transformer` is code of its own",
+        ),
+        ("bert-cls", &write("modules.json", b"[]"), "lists nothing"),
+        ("bert-cls", &remove("modules.json"), "the folder 1_Pooling and no modules.json"),
+        ("bert-cls", &remove("config.json"), "it has no config.json; copy the whole folder"),
+        (
+            "bert-cls",
+            &remove("1_Pooling/config.json"),
+            "it has no 1_Pooling/config.json; copy the whole folder",
+        ),
+        ("bert-cls", &remove("tokenizer.json"), "it has no tokenizer.json; copy the whole folder"),
+        ("roberta-shards", &rename("tokenizer.json", "vocab.txt"), "AutoTokenizer"),
+        ("bert-vocabulary", &remove("config.json"), "neither modules.json nor config.json"),
+        (
+            "bert-vocabulary",
+            &edit("tokenizer_config.json", "BertTok", "BertJapaneseTok"),
+            "`BertJapaneseTokenizer`",
+        ),
+        ("bert-vocabulary", &edit("vocab.txt", "[SEP]\n", "x\n"), "its vocab.txt has no `[SEP]`"),
+        ("bert-vocabulary", &edit("vocab.txt", "cat\n", "cat\nmore\n"), "above its vocabulary"),
+        ("bert-cls", &rename("model.safetensors", "tf_model.h5"), "pytorch_model.bin, but tf_model.h5; save"),
+        // A network that is not known is refused by its name, whatever else there is or is not.
+        ("bert-cls", &write("config.json", br#"{"model_type":"modernbert"}"#), "its network is `modernbert`"),
+        (
+            "bert-cls",
+            &|folder: &Path| {
+                write("config.json", br#"{"model_type":"nomic_bert","hidden_size":"many"}"#)(folder);
+                edit("modules.json", "sentence_transformers", "custom_st")(folder);
+                remove("tokenizer.json")(folder);
+            },
+            "its network is `nomic_bert`",
+        ),
+        ("bert-cls", &edit("config.json", "\"model_type\"", "\"type\""), "(`model_type`)"),
+        ("distilbert-dense", &edit("config.json", "\"dim\"", "\"width\""), "its config.json has no `dim`"),
+        ("distilbert-dense", &edit("2_Dense/config.json", "Tanh", "GLU"), "2_Dense has the activation"),
+        (
+            "distilbert-dense",
+            &edit("2_Dense/config.json", "sentence_embedding", "token_embeddings"),
+            "no plain layer",
+        ),
+        (
+            "distilbert-dense",
+            &edit("3_Dense/config.json", "8", "9"),
+            "3_Dense maps 9 numbers to 6, and is given 8",
+        ),
+        ("distilbert-dense", &edit("3_Dense/config.json", "6", "7"), "`linear.weight` has the shape [6, 8]"),
+        ("distilbert-dense", &remove("2_Dense/model.safetensors"), "pytorch_model.bin in 2_Dense"),
+        (
+            "roberta-shards",
+            &remove("model-00002-of-00004.safetensors"),
+            "no model-00002-of-00004.safetensors",
+        ),
+        (
+            "roberta-shards",
+            &edit("model.safetensors.index.json", "model-00002", "../model-00002"),
+            "does not name safetensors beside it",
+        ),
+        ("roberta-shards", &write("model.safetensors.index.json", b"{}"), "missing field `weight_map`"),
+        (
+            "bert-cls",
+            &edit("config_sentence_transformers.json", "{", "{\"truncate_dim\": 8, "),
+            "`truncate_dim`",
+        ),
         ("bert-cls", &edit("1_Pooling/config.json", "cls", "attention"), "pools by `attention`"),
         ("bert-cls", &edit("1_Pooling/config.json", "\"cls\"", "7"), "pools by ?"),
         ("bert-cls", &edit("1_Pooling/config.json", "true", "false"), "`include_prompt`"),
@@ -169,18 +254,19 @@ fn what_is_not_understood_is_refused_by_name() {
             &edit("config_sentence_transformers.json", "\"prompts\"", "\"others\""),
             "default prompt",
         ),
-        ("bert-cls", &edit("config.json", "\"bert\"", "\"roberta\""), "its network is `roberta`"),
+        ("bert-cls", &edit("config.json", "\"bert\"", "\"electra\""), "its network is `electra`"),
         ("bert-cls", &edit("config.json", "gelu", "silu"), "its activation is `silu`"),
         ("bert-cls", &edit("config.json", "\"hidden_size\": 16", "\"hidden_size\": 15"), "do not divide"),
         (
             "bert-cls",
             &edit("config.json", "\"hidden_size\": 16", "\"hidden_size\": 18"),
-            "model.safetensors:",
+            "model.safetensors: `embeddings.word_embeddings.weight` has the shape [22, 16], where config.json asks \
+             for [22, 18]",
         ),
         (
             "bert-cls",
             &edit("config.json", "num_hidden_layers\": 2", "num_hidden_layers\": 3"),
-            "no weights for",
+            "model.safetensors: there are no weights for `encoder.layer.2.attention.",
         ),
         (
             "bert-cls",
@@ -209,7 +295,7 @@ fn what_is_not_understood_is_refused_by_name() {
         ),
         ("bert-pooling", &write("0_Transformer/pytorch_model.bin", b""), "pytorch_model.bin:"),
     ];
-    for (name, spoil, fact) in cases {
+    for &(name, spoil, fact) in cases {
         let folder = copy(name);
         assert!(Encoder::load(folder.path()).is_ok());
         spoil(folder.path());
@@ -217,6 +303,119 @@ fn what_is_not_understood_is_refused_by_name() {
         assert!(error.contains(fact), "{fact}: {error}");
     }
     assert!(!Path::new("ran").exists());
+}
+
+/// Each file that is read, in the place of which a clone without Git LFS has a pointer.
+#[test]
+fn a_pointer_of_git_lfs_is_called_one() {
+    let pointer = b"version https://git-lfs.test/spec/v1\noid sha256:00\nsize 90\n";
+    for name in FIXTURES {
+        for entry in walk(&fixture(name)) {
+            if ["vectors.json", "tokens.json"].contains(&entry.as_str()) {
+                continue;
+            }
+            let folder = copy(name);
+            std::fs::write(folder.path().join(&entry), pointer).unwrap();
+            let error = Encoder::load(folder.path()).err().map_or("accepted".to_owned(), |e| e.to_string());
+            let named =
+                error.contains(&format!("{entry} is a Git LFS pointer")) && error.contains("git lfs pull");
+            assert!(named, "{name}, {entry}: {error}");
+        }
+    }
+}
+
+/// The files below a folder, by name.
+fn walk(root: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap()) {
+        let name = entry.file_name().into_string().unwrap();
+        match entry.path().is_dir() {
+            true => names.extend(walk(&entry.path()).into_iter().map(|inner| format!("{name}/{inner}"))),
+            false => names.push(name),
+        }
+    }
+    names
+}
+
+/// What is fetched of a repository is what an encoder is read from.
+#[test]
+fn what_is_needed_is_enough() {
+    for name in FIXTURES {
+        let from = fixture(name);
+        let Needed { configuration, bulk, missing } =
+            needed(&walk(&from), |file| std::fs::read(from.join(file))).unwrap();
+        assert_eq!(missing, None, "{name}");
+        let folder = tempfile::tempdir().unwrap();
+        let copy = |files: &[String]| {
+            for file in files {
+                let to = folder.path().join(file);
+                std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+                std::fs::copy(from.join(file), to).unwrap();
+            }
+        };
+        copy(&configuration);
+        Encoder::check(folder.path()).unwrap();
+        copy(&bulk);
+        let digest = Encoder::load(folder.path()).unwrap().id().digest;
+        assert_eq!(digest, Encoder::load(&from).unwrap().id().digest, "{name}");
+        for file in configuration.iter().chain(&bulk) {
+            let rest: Vec<String> = walk(&from).into_iter().filter(|name| name != file).collect();
+            let missing = needed(&rest, |file| std::fs::read(from.join(file))).unwrap().missing;
+            let folder = tempfile::tempdir().unwrap();
+            for file in &rest {
+                let to = folder.path().join(file);
+                std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+                std::fs::copy(from.join(file), to).unwrap();
+            }
+            if missing.is_some() {
+                assert!(Encoder::load(folder.path()).is_err(), "{name} without {file}");
+            }
+        }
+    }
+}
+
+/// `BertTokenizer` of the transformers library, over one vocabulary and for each setting of it.
+#[test]
+fn tokens_of_a_vocabulary_are_those_of_transformers() {
+    #[derive(serde::Deserialize)]
+    struct Row {
+        configuration: serde_json::Value,
+        ids: Vec<Vec<u32>>,
+    }
+    let rows = std::fs::read(fixture("bert-vocabulary").join("tokens.json")).unwrap();
+    let rows: Vec<Row> = serde_json::from_slice(&rows).unwrap();
+    assert_eq!(rows.len(), 8);
+    let folder = copy("bert-vocabulary");
+    let mut digests = Vec::new();
+    for Row { configuration, ids } in rows {
+        std::fs::write(folder.path().join("tokenizer_config.json"), configuration.to_string()).unwrap();
+        let encoder = Encoder::load(folder.path()).unwrap();
+        for (text, ids) in reference("bert-vocabulary").texts.iter().zip(ids) {
+            assert_eq!(encoder.tokens(text).unwrap(), ids, "{configuration}, {text:?}");
+        }
+        digests.push(encoder.id().digest);
+    }
+    digests.sort();
+    digests.dedup();
+    assert_eq!(digests.len(), 8, "the digest covers tokenizer_config.json");
+}
+
+#[test]
+fn a_folder_without_modules_is_told() {
+    let notes = |name: &str| Encoder::load(&fixture(name)).unwrap().notes().to_vec();
+    assert!(notes("bert-vocabulary")[0].contains("no modules.json"));
+    assert_eq!(notes("bert-cls"), Vec::<String>::new());
+}
+
+/// CamemBERT is RoBERTa under another name.
+#[test]
+fn camembert_is_read_as_roberta() {
+    let folder = copy("xlm-roberta");
+    let path = folder.path().join("config.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("\"xlm-roberta\"", "\"camembert\"")).unwrap();
+    let embedded = |folder: &Path| embed(&Encoder::load(folder).unwrap(), &["the cat"]);
+    assert_eq!(embedded(folder.path()), embedded(&fixture("xlm-roberta")));
 }
 
 #[test]
@@ -230,6 +429,17 @@ fn the_digest_covers_what_shapes_an_embedding() {
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace("the ", "a ")).unwrap();
     assert_ne!(digest(folder.path()), before, "the prompt");
+    let folder = copy("distilbert-dense");
+    let before = digest(folder.path());
+    let path = folder.path().join("2_Dense/model.safetensors");
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    assert_ne!(digest(folder.path()), before, "a linear layer");
+    // As they were before there were linear layers, parts and vocabularies.
+    for (name, digest_before) in KNOWN_DIGESTS {
+        assert_eq!(digest(&fixture(name)).to_string(), digest_before, "{name}");
+    }
 }
 
 #[test]
