@@ -188,43 +188,262 @@ fn the_summary_says_what_the_table_has_and_a_refusal_shows_nothing_of_it() {
 
 #[test]
 fn an_encoder_of_the_hub_is_fetched_once_and_then_needs_no_network() {
-    let folder = tempfile::tempdir().unwrap();
+    let home = HubHome::new();
     let endpoint = hub::serve(&tiny());
-    let embed = |encoder: &str, endpoint: &str| {
-        std::fs::write(folder.path().join("t.csv"), "text\nthe cat\n").unwrap();
-        Command::new(common::cryptotl())
-            .current_dir(folder.path())
-            .args([
-                "embed",
-                "--json",
-                "--input",
-                "t.csv",
-                "--text-column",
-                "text",
-                "--output",
-                "e.safetensors",
-            ])
-            .args(["--encoder", encoder])
-            .env("HF_HOME", folder.path().join("hub-home"))
-            .env("HF_ENDPOINT", endpoint)
-            .output()
-            .unwrap()
-    };
     let closed = "http://127.0.0.1:9";
-    let error = embed("hf:org/tiny", closed);
-    assert_eq!(error.status.code(), Some(1));
-    let words = String::from_utf8_lossy(&error.stderr).into_owned();
+    let words = home.refused("hf:org/tiny", closed, &[]);
     assert!(words.contains("cannot fetch hf:org/tiny@main") && words.contains("check the name"), "{words}");
 
-    let (_, fetched) = read(folder.path(), &embed("hf:org/tiny", &endpoint));
+    let fetched = home.embedded("hf:org/tiny", &endpoint, &[]);
     assert_eq!(fetched.header.encoder.name, "org/tiny@main");
+    let folder = tempfile::tempdir().unwrap();
     let (_, local) = read(folder.path(), &embed_lines(folder.path(), &tiny(), &["text", "the cat"], &[]));
     assert_eq!(fetched.header.encoder.digest, local.header.encoder.digest);
     assert_eq!(fetched.embeddings, local.embeddings);
     for encoder in ["hf:org/tiny", &format!("hf:org/tiny@{}", hub::COMMIT)] {
-        let (_, cached) = read(folder.path(), &embed(encoder, closed));
-        assert_eq!(cached.embeddings, fetched.embeddings, "{encoder}");
+        for offline in [&[][..], &[("HF_HUB_OFFLINE", "1")]] {
+            let cached = home.embedded(encoder, closed, offline);
+            assert_eq!(cached.embeddings, fetched.embeddings, "{encoder}");
+        }
     }
-    let absent = embed("hf:org/absent", &endpoint);
-    assert!(String::from_utf8_lossy(&absent.stderr).contains("404"), "{absent:?}");
+    let words = home.refused("hf:org/absent", &endpoint, &[]);
+    assert!(words.contains("404") && words.contains("HF_TOKEN"), "{words}");
+}
+
+/// A home folder of the Hub, in which texts are embedded.
+struct HubHome(tempfile::TempDir);
+
+impl HubHome {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn embed(&self, encoder: &str, endpoint: &str, variables: &[(&str, &str)]) -> Output {
+        std::fs::write(self.path().join("t.csv"), "text\nthe cat\n").unwrap();
+        let line = "embed --json --input t.csv --text-column text --output e.safetensors --encoder";
+        Command::new(common::cryptotl())
+            .current_dir(self.path())
+            .args(line.split(' '))
+            .arg(encoder)
+            .envs(["HF_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE"].map(|name| (name, "")))
+            .env("HF_HOME", self.path().join("hub-home"))
+            .env("HF_ENDPOINT", endpoint)
+            .env("HF_HUB_DOWNLOAD_TIMEOUT", "1")
+            .env("NO_PROXY", "127.0.0.1")
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap()
+    }
+
+    fn embedded(&self, encoder: &str, endpoint: &str, variables: &[(&str, &str)]) -> Records {
+        read(self.path(), &self.embed(encoder, endpoint, variables)).1
+    }
+
+    fn refused(&self, encoder: &str, endpoint: &str, variables: &[(&str, &str)]) -> String {
+        let output = self.embed(encoder, endpoint, variables);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// The only repository in the cache.
+    fn repository(&self) -> PathBuf {
+        self.path().join("hub-home/hub/models--org--tiny")
+    }
+}
+
+#[test]
+fn the_hub_is_asked_for_nothing_when_it_is_forbidden() {
+    let home = HubHome::new();
+    let (endpoint, seen) = hub::serve_altered(&tiny(), |_, _| ());
+    for variable in ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"] {
+        let words = home.refused("hf:org/tiny", &endpoint, &[(variable, "1")]);
+        assert!(
+            words.contains("not in the Hub's cache") && words.contains(&format!("unset {variable}")),
+            "{words}"
+        );
+    }
+    assert!(seen.lock().unwrap().is_empty(), "{seen:?}");
+}
+
+#[test]
+fn the_hub_alone_learns_the_token() {
+    let elsewhere = hub::serve_altered(&tiny(), |_, _| ());
+    let to = elsewhere.0.clone();
+    let (endpoint, seen) = hub::serve_altered(&tiny(), move |request, answer| {
+        if request.path.ends_with("model.safetensors") {
+            let etag = answer.headers.replace("etag", "x-linked-etag");
+            answer.say("302 Found", "");
+            answer.headers = format!("{etag}location: {to}{}\r\n", request.path);
+        }
+    });
+    let token = [("HF_TOKEN", "hf_secret")];
+    HubHome::new().embedded("hf:org/tiny", &endpoint, &token);
+    let has = |request: &hub::Request| request.headers.contains("authorization: bearer hf_secret");
+    assert!(seen.lock().unwrap().iter().all(has));
+    let elsewhere = elsewhere.1.lock().unwrap();
+    assert!(!elsewhere.is_empty() && !elsewhere.iter().any(has), "{elsewhere:?}");
+
+    seen.lock().unwrap().clear();
+    HubHome::new().embedded("hf:org/tiny", &endpoint, &[token[0], ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")]);
+    assert!(!seen.lock().unwrap().iter().any(has));
+    let words = HubHome::new().refused("hf:org/absent", &endpoint, &token);
+    assert!(!words.contains("hf_secret"), "{words}");
+}
+
+#[test]
+fn the_cache_may_be_elsewhere() {
+    let home = HubHome::new();
+    home.embedded("hf:org/tiny", &hub::serve(&tiny()), &[("HF_HUB_CACHE", "there")]);
+    assert!(home.path().join("there/models--org--tiny/snapshots").join(hub::COMMIT).is_dir());
+    assert!(!home.path().join("hub-home").exists());
+}
+
+#[test]
+fn a_server_that_says_nothing_more_is_not_waited_for() {
+    for at in [0, 9000] {
+        let (endpoint, _) = hub::serve_altered(&tiny(), move |request, answer| {
+            if request.path.ends_with("model.safetensors") && request.is_transfer || at == 0 {
+                answer.hang = Some(at);
+            }
+        });
+        let start = std::time::Instant::now();
+        let words = HubHome::new().refused("hf:org/tiny", &endpoint, &[]);
+        assert!(words.contains("did not answer for 1 s"), "{words}");
+        assert!(start.elapsed().as_secs() < 30);
+    }
+}
+
+#[test]
+fn a_transfer_that_was_cut_goes_on_where_it_ended() {
+    let (endpoint, seen) = hub::serve_altered(&tiny(), |request, answer| {
+        if request.path.ends_with("model.safetensors") && request.is_transfer {
+            answer.cut = Some(5000);
+        }
+    });
+    HubHome::new().embedded("hf:org/tiny", &endpoint, &[]);
+    let seen = seen.lock().unwrap();
+    let starts: Vec<usize> = seen
+        .iter()
+        .filter(|request| request.path.ends_with("model.safetensors") && request.is_transfer)
+        .map(|request| request.start)
+        .collect();
+    assert_eq!(starts, [0, 5000, 10_000]);
+}
+
+#[test]
+fn what_arrives_damaged_is_fetched_again_once() {
+    let damage = |often: usize| {
+        move |request: &hub::Request, answer: &mut hub::Answer| {
+            if request.path.ends_with("model.safetensors") && request.is_transfer && request.before < often {
+                // In the middle of a weight, where no reader would see it.
+                answer.body[12_000] ^= 1;
+            }
+        }
+    };
+    let (endpoint, seen) = hub::serve_altered(&tiny(), damage(1));
+    HubHome::new().embedded("hf:org/tiny", &endpoint, &[]);
+    let transfers = |seen: &hub::Seen| {
+        seen.lock().unwrap().iter().filter(|r| r.is_transfer && r.path.ends_with("tensors")).count()
+    };
+    assert_eq!(transfers(&seen), 2);
+
+    let home = HubHome::new();
+    let (endpoint, seen) = hub::serve_altered(&tiny(), damage(9));
+    let words = home.refused("hf:org/tiny", &endpoint, &[]);
+    assert!(words.contains("model.safetensors arrives damaged"), "{words}");
+    assert_eq!(transfers(&seen), 2);
+    home.embedded("hf:org/tiny", &hub::serve(&tiny()), &[]);
+}
+
+#[test]
+fn what_is_damaged_in_the_cache_is_fetched_again() {
+    let home = HubHome::new();
+    let (endpoint, seen) = hub::serve_altered(&tiny(), |_, _| ());
+    let whole = home.embedded("hf:org/tiny", &endpoint, &[]);
+    let snapshot = home.repository().join("snapshots").join(hub::COMMIT);
+    for name in ["model.safetensors", "config.json", "modules.json", "1_Pooling/config.json"] {
+        let blob = std::fs::canonicalize(snapshot.join(name)).unwrap();
+        let mut bytes = std::fs::read(&blob).unwrap();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        std::fs::write(&blob, bytes).unwrap();
+        let words = home.refused("hf:org/tiny", &endpoint, &[("HF_HUB_OFFLINE", "1")]);
+        assert!(words.contains(&format!("{name} in the Hub's cache is damaged")), "{words}");
+        let words = home.refused("hf:org/tiny", "http://127.0.0.1:9", &[]);
+        assert!(words.contains("damaged: cannot fetch"), "{words}");
+        seen.lock().unwrap().clear();
+        let healed = home.embedded("hf:org/tiny", &endpoint, &[]);
+        assert_eq!(
+            (healed.header.encoder, healed.embeddings),
+            (whole.header.encoder.clone(), whole.embeddings.clone())
+        );
+        let transfers =
+            seen.lock().unwrap().iter().filter(|r| r.is_transfer && r.path.contains("resolve")).count();
+        assert_eq!(transfers, 1, "{name} alone");
+    }
+    // One that is gone.
+    std::fs::remove_file(std::fs::canonicalize(snapshot.join("tokenizer.json")).unwrap()).unwrap();
+    home.embedded("hf:org/tiny", &endpoint, &[]);
+}
+
+/// A mirror may name versions by what is no hash of the content.
+#[test]
+fn what_cannot_be_checked_is_fetched_again_when_it_is_not_understood() {
+    let named = |request: &hub::Request, answer: &mut hub::Answer| {
+        let name = request.path.rsplit('/').next().unwrap().to_owned();
+        let lines = answer.headers.split("\r\n").filter(|line| !line.starts_with("etag"));
+        answer.headers = lines.collect::<Vec<_>>().join("\r\n");
+        answer.headers = format!("etag: W/\"v1-{}-{name}\"\r\n{}", request.path.len(), answer.headers);
+    };
+    let home = HubHome::new();
+    let (endpoint, _) = hub::serve_altered(&tiny(), named);
+    home.embedded("hf:org/tiny", &endpoint, &[]);
+    let snapshot = home.repository().join("snapshots").join(hub::COMMIT);
+    for name in ["config.json", "modules.json", "tokenizer.json"] {
+        std::fs::write(std::fs::canonicalize(snapshot.join(name)).unwrap(), b"{").unwrap();
+        let words = home.refused("hf:org/tiny", &endpoint, &[("HF_HUB_OFFLINE", "1")]);
+        assert!(words.contains(name), "{words}");
+        home.embedded("hf:org/tiny", &endpoint, &[]);
+    }
+}
+
+#[test]
+fn what_the_hub_says_is_told() {
+    let page = "<html>log in</html>";
+    for (status, body, words) in [
+        ("401 Unauthorized", "", "401 Unauthorized; correct the name, or set HF_TOKEN"),
+        ("403 Forbidden", "", "403 Forbidden; accept the repository's terms"),
+        ("404 Not Found", "", "404 Not Found; check the name"),
+        ("500 Internal Server Error", "", "500 Internal Server Error; try again later"),
+        ("200 OK", page, "not that of the Hub"),
+        ("200 OK", r#"{"sha":"../x","siblings":[]}"#, "a commit that is none"),
+        ("302 Found", "", "does not say where"),
+        ("200 OK", r#"{"sha":"0123","siblings":[]}"#, "it has no config.json; choose another"),
+    ] {
+        let (endpoint, _) = hub::serve_altered(&tiny(), move |_, answer| answer.say(status, body));
+        let told = HubHome::new().refused("hf:org/tiny", &endpoint, &[]);
+        assert!(told.contains(words), "{told}");
+    }
+}
+
+#[test]
+fn an_encoder_that_is_not_understood_is_refused_before_its_weights_are_fetched() {
+    let (endpoint, seen) = hub::serve_altered(&tiny(), |request, answer| {
+        if request.path.ends_with("/config.json") && !request.path.contains("Pooling") {
+            let body = br#"{"model_type":"modernbert"}"#;
+            answer.body = body.to_vec();
+            answer.headers =
+                format!("etag: x\r\ncontent-range: bytes 0-{}/{}\r\n", body.len() - 1, body.len());
+        }
+    });
+    let words = HubHome::new().refused("hf:org/tiny", &endpoint, &[]);
+    assert!(
+        words.contains("hf:org/tiny@main is not a usable encoder: its network is `modernbert`"),
+        "{words}"
+    );
+    assert!(!seen.lock().unwrap().iter().any(|request| request.path.ends_with("model.safetensors")));
 }

@@ -24,6 +24,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("schemars", "cli"),
     ("serde-saphyr", "cli"),
     ("hf-hub", "cli"),
+    ("ureq", "cli"),
 ];
 
 /// The names of a crate's dependencies of every kind.

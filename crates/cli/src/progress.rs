@@ -18,6 +18,17 @@ impl Bar {
         Self(bar)
     }
 
+    /// A bar over bytes that are fetched.
+    pub fn bytes(what: String) -> Self {
+        let bar = Self::new("");
+        let style = "{msg} {wide_bar} {bytes}/{total_bytes} {elapsed}, {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.0.set_style(style);
+        }
+        bar.0.set_message(what);
+        bar
+    }
+
     /// Says how far the work is; may be called from any thread, in any order.
     pub fn show(&self, done: usize, total: usize) {
         self.0.set_length(total as u64);
