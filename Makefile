@@ -22,9 +22,10 @@ assets-mpnet: setup  ## all-mpnet-base-v2, 400 MB: not needed by demo and test, 
 build: setup
 	$(CARGO) build --release --workspace --bins --lib --test tidy
 
-install: build    ## the program, without its debug information, in PREFIX/bin (default: ~/.local/bin)
+install: build    ## the program, completions and manual pages, in PREFIX (default: ~/.local)
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -s -m 755 target/release/cryptotl $(DESTDIR)$(PREFIX)/bin/
+	@sh scripts/install_pages.sh $(DESTDIR)$(PREFIX)/bin/cryptotl $(DESTDIR)$(PREFIX)
 
 demo: assets build  ## the main job on real text, through real encryption
 	@sh scripts/demo.sh

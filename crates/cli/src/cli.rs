@@ -4,13 +4,15 @@ mod accounting;
 mod attack;
 mod embedding;
 mod heads;
+mod number;
 mod pretraining;
 mod protocol;
 mod report;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use cryptotl_encrypted::{Kernels, Packing, ParameterSet, SecurityStandard};
 use cryptotl_model::HeadInputs;
 use cryptotl_privacy::config::{MAX_NAME_LENGTH, is_name};
@@ -21,6 +23,7 @@ pub use accounting::{AccountArgs, Accountant, Mechanism, PrivacyPlanArgs};
 pub use attack::AttackArgs;
 pub use embedding::{BenchEncoderArgs, EmbedArgs, TableArgs};
 pub use heads::{BenchPrivacyArgs, MethodChoice, PaymentArgs, TuneArgs, ValidateArgs};
+pub use number::named;
 pub use pretraining::{ImportArgs, PretrainArgs};
 pub use protocol::{DecryptArgs, EncryptArgs, EvaluateArgs, KeygenArgs, PlanArgs};
 pub use report::{AuditArgs, VerifyArgs};
@@ -36,6 +39,18 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// The arguments of this process; those that make no sense end it with code 2.
+    pub fn of_process() -> Self {
+        Self::from_arg_matches(&command().get_matches()).unwrap_or_else(|e| e.exit())
+    }
+}
+
+/// The definition of all verbs.
+pub fn command() -> clap::Command {
+    number::with_signs(Cli::command())
 }
 
 /// The verbs.
@@ -79,6 +94,28 @@ pub enum Command {
     /// Measure on public data
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Write completions and manual pages, as `make install` does
+    #[command(subcommand, hide = true)]
+    Generate(GenerateCommand),
+    /// Tell the version
+    #[command(hide = true)]
+    Version,
+}
+
+/// The verbs of `generate`.
+#[derive(Debug, Subcommand)]
+pub enum GenerateCommand {
+    /// Write the completions of a shell to stdout
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write one manual page a verb
+    Man {
+        /// The folder for the pages
+        #[arg(value_name = "DIR")]
+        output: PathBuf,
+    },
 }
 
 /// Arguments of `extract`.
@@ -179,7 +216,7 @@ pub struct LedgerInitArgs {
     #[arg(long, value_name = "NAME")]
     pub population: String,
     /// A public upper bound on the number of units, never the private count
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::public_size)]
     pub public_size: u64,
 }
 
@@ -212,7 +249,7 @@ pub struct LedgerAmendArgs {
     #[arg(long, value_name = "FILE", required_unless_present = "public_size")]
     pub policy: Option<PathBuf>,
     /// The new public upper bound on the number of units [default: the one in force]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::public_size)]
     pub public_size: Option<u64>,
     /// Why, in one public line
     #[arg(long, value_name = "TEXT")]
@@ -255,7 +292,7 @@ pub struct FinetuneArgs {
     pub method: MethodChoice,
     /// How far all other units' clipped gradients may move together when one unit changes; adds to the
     /// sensitivity of dp-fc and dp-gd
-    #[arg(long, value_name = "S", default_value_t = 0.0)]
+    #[arg(long, value_name = "S", default_value_t = 0.0, value_parser = number::slack)]
     pub slack: f64,
     /// Where to write the head
     #[arg(long, value_name = "FILE")]
@@ -309,10 +346,10 @@ pub enum BenchCommand {
 #[derive(Debug, Args)]
 pub struct BenchEncryptedArgs {
     /// Widths of the network
-    #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [384, 768])]
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [384, 768], value_parser = number::count())]
     pub widths: Vec<usize>,
     /// Numbers of records
-    #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [1, 16, 128, 1000, 4096])]
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [1, 16, 128, 1000, 4096], value_parser = number::count())]
     pub rows: Vec<usize>,
     /// Encryption parameters
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', default_values_t = [ParameterSet::N8192Q30x5P38])]
@@ -321,7 +358,7 @@ pub struct BenchEncryptedArgs {
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', default_values_t = Kernels::ALL)]
     pub kernels: Vec<Kernels>,
     /// Numbers of threads
-    #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [1, 2])]
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [1, 2], value_parser = number::count())]
     pub threads: Vec<usize>,
     /// Measure every cell, also those that take long or repeat another one
     #[arg(long)]
@@ -354,7 +391,6 @@ mod tests {
 
     #[test]
     fn the_definition_is_consistent() {
-        use clap::CommandFactory;
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 }

@@ -12,14 +12,13 @@ mod cli;
 mod command;
 mod encoder;
 mod exit;
+mod hub;
 mod output;
 mod progress;
 mod report;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-
-use clap::Parser;
 
 use crate::cli::Cli;
 use crate::exit::Code;
@@ -30,7 +29,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     // Usage errors end here, with exit code 2.
-    let Cli { json, command } = Cli::parse();
+    let Cli { json, command } = Cli::of_process();
     std::panic::set_hook(Box::new(|panic| {
         if cryptotl_trainer::table::decodes_foreign_bytes() {
             return; // caught where it happens, and an error there

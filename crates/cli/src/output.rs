@@ -26,13 +26,18 @@ impl Output {
         } else {
             result.to_string()
         };
-        let mut stdout = std::io::stdout().lock();
-        match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
-            // Whoever read has read enough.
-            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            Err(e) => Err(Failure::failed(format!("cannot write to stdout: {e}"), "check where it leads to")),
-            Ok(()) => Ok(()),
-        }
+        bytes(format!("{text}\n").as_bytes())
+    }
+}
+
+/// Prints on stdout what is neither words nor JSON.
+pub fn bytes(text: &[u8]) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+        // Whoever read has read enough.
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(e) => Err(Failure::failed(format!("cannot write to stdout: {e}"), "check where it leads to")),
+        Ok(()) => Ok(()),
     }
 }
 
@@ -45,4 +50,9 @@ pub fn complain(message: &str) {
 /// Prints on stderr what somebody should know although the command goes on.
 pub fn warn(message: &str) {
     let _ = writeln!(std::io::stderr().lock(), "warning: {message}");
+}
+
+/// Prints on stderr what people should know, and what is no error.
+pub fn note(message: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "note: {message}");
 }

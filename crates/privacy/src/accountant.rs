@@ -63,7 +63,7 @@ pub enum AccountantError {
     #[error(transparent)]
     Parameter(#[from] ParameterError),
     /// Releases that the accountant does not cover.
-    #[error("the {what} is {value}; give a number {range}")]
+    #[error("the {what} is {value:?}; give a number {range}")]
     Releases {
         /// What is out of range.
         what: &'static str,

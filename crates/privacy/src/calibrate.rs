@@ -373,7 +373,7 @@ pub enum CalibrationError {
     #[error(transparent)]
     Accountant(#[from] AccountantError),
     /// More loss than can be written down.
-    #[error("{steps} steps with noise multiplier {noise_multiplier} lose more than {max} in rho; add DP noise or use fewer steps", max = Rho::MAX)]
+    #[error("{steps} steps with noise multiplier {noise_multiplier:?} lose more than {max} in rho; add DP noise or use fewer steps", max = Rho::MAX)]
     TooMuchLoss {
         /// The multiplier asked for.
         noise_multiplier: f64,

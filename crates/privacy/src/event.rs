@@ -218,7 +218,7 @@ impl SumEvent {
             ("grid", self.grid),
         ] {
             let is_positive = value.is_finite() && value > 0.0;
-            require(is_positive, field, || format!("{value} is not a finite positive number"))?;
+            require(is_positive, field, || format!("{value:?} is not a finite positive number"))?;
         }
         let Self { clipping_norm, grid, scale, slack, sensitivity, noise_multiplier, .. } = *self;
         require(grid * GRID_RADIUS as f64 == clipping_norm, "grid", || {

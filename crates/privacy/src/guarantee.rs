@@ -23,7 +23,7 @@ use crate::rho::Rho;
 pub enum ParameterError {
     /// Not a usable epsilon.
     #[error(
-        "epsilon is {value}, which promises nothing; give a finite number above 0 and at most {max:e}, such as 1.0",
+        "epsilon is {value:?}, which promises nothing; give a finite number above 0 and at most {max:e}, such as 1.0",
         max = Epsilon::MAX
     )]
     Epsilon {
@@ -32,7 +32,7 @@ pub enum ParameterError {
     },
     /// Not a usable delta.
     #[error(
-        "delta is {value}, which is no small probability; give a number above 0 and below 1, such as 1e-5"
+        "delta is {value:?}, which is no small probability; give a number above 0 and below 1, such as 1e-5"
     )]
     Delta {
         /// The number given.

@@ -56,7 +56,7 @@ pub(crate) const OBJECTIVE_SENSITIVITY: f64 = (1_u64 << 48) as f64;
 pub enum MechanismError {
     /// The noise multiplier is not usable.
     #[error(
-        "noise multiplier {value} is not usable; give a finite number between {min:e} and {max:e}",
+        "noise multiplier {value:?} is not usable; give a finite number between {min:e} and {max:e}",
         min = sampler::MIN_NOISE_MULTIPLIER,
         max = sampler::MAX_NOISE_MULTIPLIER
     )]

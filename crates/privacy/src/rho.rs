@@ -36,7 +36,7 @@ impl Rho {
     /// # Errors
     /// [`ParameterError::Rho`] if `value` is NaN, infinite, negative or above [`Rho::MAX`].
     pub fn from_f64_rounding_up(value: f64) -> Result<Rho, ParameterError> {
-        let error = || ParameterError::Rho { value: value.to_string() };
+        let error = || ParameterError::Rho { value: format!("{value:?}") };
         let (floor, is_exact) = units_below(value).ok_or_else(error)?;
         let units = if is_exact { floor } else { floor + 1 };
         u64::try_from(units).map(Rho).map_err(|_| error())

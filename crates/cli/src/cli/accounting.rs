@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::number;
+
 /// Arguments of `account`.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("asked").required(true).args(["noise_multiplier", "epsilon"]))]
@@ -12,19 +14,19 @@ pub struct AccountArgs {
     #[arg(long, value_enum, default_value_t = Mechanism::Gaussian)]
     pub mechanism: Mechanism,
     /// The noise for which epsilon is asked: standard deviation (Gaussian) or scale (Laplace) over sensitivity
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", value_parser = number::positive)]
     pub noise_multiplier: Option<f64>,
     /// The epsilon for which the least noise is asked
-    #[arg(long, value_name = "E")]
+    #[arg(long, value_name = "E", value_parser = number::epsilon)]
     pub epsilon: Option<f64>,
     /// The probability with which each record takes part in a step, by itself; 1 is every record
-    #[arg(long, value_name = "Q", default_value_t = 1.0)]
+    #[arg(long, value_name = "Q", default_value_t = 1.0, value_parser = number::rate)]
     pub sampling_rate: f64,
     /// The number of releases
     #[arg(long, value_name = "T", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub steps: u32,
     /// The delta at which epsilon is stated
-    #[arg(long, value_name = "D")]
+    #[arg(long, value_name = "D", value_parser = number::delta)]
     pub delta: f64,
     /// The theory that counts [default: gdp for full-batch Gaussian noise, pld for everything else]
     #[arg(long, value_enum)]
@@ -58,7 +60,7 @@ pub enum Accountant {
 #[command(next_help_heading = "Privacy")]
 pub struct PrivacyPlanArgs {
     /// What a release may cost: tells its guarantee, and whether a ledger would accept it
-    #[arg(long, value_name = "E")]
+    #[arg(long, value_name = "E", value_parser = number::epsilon)]
     pub epsilon: Option<f64>,
     /// The population's ledger, which is not charged
     #[arg(long, value_name = "FILE", requires = "epsilon")]
@@ -67,7 +69,7 @@ pub struct PrivacyPlanArgs {
     #[arg(long, value_name = "FILE", requires = "epsilon")]
     pub policy: Option<PathBuf>,
     /// Without a ledger, a public upper bound on the number of units
-    #[arg(long, value_name = "N", requires = "policy", conflicts_with = "ledger")]
+    #[arg(long, value_name = "N", requires = "policy", conflicts_with = "ledger", value_parser = number::public_size)]
     pub public_size: Option<u64>,
     /// The number of noisy sums
     #[arg(long, value_name = "T", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]

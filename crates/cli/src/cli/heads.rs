@@ -6,6 +6,8 @@ use clap::{Args, ValueEnum};
 use cryptotl_model::HeadInputs;
 use cryptotl_trainer::Method;
 
+use super::number;
+
 /// A method by name, or by rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum MethodChoice {
@@ -44,10 +46,10 @@ pub struct PaymentArgs {
     #[arg(long, value_name = "FILE")]
     pub ledger: PathBuf,
     /// What this may cost, all of it together, at the ledger's delta
-    #[arg(long, value_name = "E")]
+    #[arg(long, value_name = "E", value_parser = number::epsilon)]
     pub epsilon: f64,
     /// The delta that the ledger must have; another is refused [default: the ledger's]
-    #[arg(long, value_name = "D")]
+    #[arg(long, value_name = "D", value_parser = number::delta)]
     pub delta: Option<f64>,
     /// The privacy configuration that must be in force in the ledger; another is refused
     #[arg(long, value_name = "FILE")]
@@ -80,7 +82,7 @@ pub struct TuneArgs {
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [MethodChoice::Auto])]
     pub methods: Vec<MethodChoice>,
     /// How much of the loss pays for the choice, in percent; the candidates divide the rest evenly
-    #[arg(long, value_name = "PERCENT", default_value_t = 20)]
+    #[arg(long, value_name = "PERCENT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=99))]
     pub choice_share: u32,
     /// Take encryption errors of records that share ciphertexts as independent of each other's contents: a usual heuristic,
     /// and recorded in what is released
@@ -139,10 +141,11 @@ pub struct BenchPrivacyArgs {
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [0])]
     pub sizes: Vec<usize>,
     /// The budgets
-    #[arg(long, value_name = "E,E", value_delimiter = ',', default_values_t = [0.5, 1.0, 2.0, 4.0, 8.0])]
+    #[arg(long, value_name = "E,E", value_delimiter = ',', default_values_t = [0.5, 1.0, 2.0, 4.0, 8.0],
+          value_parser = number::epsilon)]
     pub epsilons: Vec<f64>,
     /// Draws of training records and DP noise a cell
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = number::count())]
     pub seeds: usize,
     /// Where to write the rows as JSON
     #[arg(long, value_name = "FILE")]

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::number;
+
 /// Arguments of `pretrain`.
 #[derive(Debug, Args)]
 pub struct PretrainArgs {
@@ -12,10 +14,10 @@ pub struct PretrainArgs {
     pub config: PathBuf,
     /// Public labeled records, with a name for reports [default name: the file's, up to its first dot]; may be
     /// given more than once, or once with --epsilon, where they are private
-    #[arg(long, value_name = "[NAME=]FILE", required = true)]
+    #[arg(long, value_name = "[NAME=]FILE", required = true, value_parser = number::source)]
     pub source: Vec<String>,
     /// The source is private: train with differential privacy, and pay this in its ledger
-    #[arg(long, value_name = "E", requires = "ledger")]
+    #[arg(long, value_name = "E", requires = "ledger", value_parser = number::epsilon)]
     pub epsilon: Option<f64>,
     /// The ledger of the people in the private source
     #[arg(long, value_name = "FILE", requires = "epsilon")]
@@ -53,7 +55,7 @@ pub struct ImportArgs {
     pub mapping: Option<PathBuf>,
     /// Public labeled records for the public half's statistics, with a name for reports [default name: the
     /// file's, up to its first dot]; may be given more than once
-    #[arg(long, value_name = "[NAME=]FILE", required = true)]
+    #[arg(long, value_name = "[NAME=]FILE", required = true, value_parser = number::source)]
     pub source: Vec<String>,
     /// Where to write the secret half; the public half goes beside it, ending in .public.safetensors
     #[arg(long, value_name = "FILE")]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use cryptotl_encrypted::Kernels;
 
-use super::{PackingChoice, ParameterArgs, PrivacyPlanArgs};
+use super::{PackingChoice, ParameterArgs, PrivacyPlanArgs, number};
 
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
@@ -25,10 +25,10 @@ pub struct PlanArgs {
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
     pub rows: u32,
     /// The speed of the link between the parties in megabits a second; without it, bytes take no time
-    #[arg(long, value_name = "MBPS", value_parser = positive)]
+    #[arg(long, value_name = "MBPS", value_parser = number::positive)]
     pub link_mbps: Option<f64>,
     /// Public records to measure the encryption error on, for the certificate of the plan file
-    #[arg(long, value_name = "FILE", requires_all = ["output", "model"])]
+    #[arg(long, value_name = "[NAME=]FILE", requires_all = ["output", "model"], value_parser = number::source_file)]
     pub source: Option<PathBuf>,
     /// Where to write the plan file, which the data owner needs
     #[arg(long, value_name = "FILE", requires = "source")]
@@ -112,11 +112,4 @@ pub struct DecryptArgs {
     /// Where to write the embeddings with their features
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
-}
-
-fn positive(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
-        _ => Err("give a positive number".to_owned()),
-    }
 }

@@ -82,8 +82,15 @@ impl fmt::Display for Account {
     }
 }
 
-/// Runs the verb.
+/// Runs the verb. It has nothing but its arguments to fail on.
 pub fn run(args: AccountArgs, output: &Output) -> Result<()> {
+    output.result(&account(args).map_err(|failure| match failure.code {
+        Code::Failed => Failure { code: Code::Usage, ..failure },
+        _ => failure,
+    })?)
+}
+
+fn account(args: AccountArgs) -> Result<Account> {
     let is_full_batch_gaussian = args.mechanism == Mechanism::Gaussian && args.sampling_rate == 1.0;
     let accountant =
         args.accountant.unwrap_or(if is_full_batch_gaussian { Accountant::Gdp } else { Accountant::Pld });
@@ -112,7 +119,7 @@ pub fn run(args: AccountArgs, output: &Output) -> Result<()> {
     };
     let mu =
         if is_full_batch_gaussian { Some(Mu::of_sums(noise_multiplier, args.steps)?.get()) } else { None };
-    output.result(&Account {
+    Ok(Account {
         mechanism: args.mechanism,
         accountant,
         epsilon,

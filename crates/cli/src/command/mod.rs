@@ -14,6 +14,7 @@ mod encrypt;
 mod evaluate;
 mod extract;
 mod finetune;
+mod generate;
 mod import;
 mod keygen;
 mod ledger;
@@ -24,6 +25,7 @@ mod pretrain_private;
 mod tune;
 mod validate;
 mod verify;
+mod version;
 
 use crate::cli::{BenchCommand, Command};
 use crate::exit::Result;
@@ -52,5 +54,7 @@ pub fn run(command: Command, output: &Output) -> Result<()> {
         Command::Bench(BenchCommand::Encrypted(args)) => bench_encrypted::run(args, output),
         Command::Bench(BenchCommand::Privacy(args)) => bench::run(args, output),
         Command::Bench(BenchCommand::Encoder(args)) => bench_encoder::run(args, output),
+        Command::Generate(asked) => generate::run(asked),
+        Command::Version => version::run(output),
     }
 }

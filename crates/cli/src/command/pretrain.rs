@@ -153,23 +153,9 @@ pub(super) fn read_sources(arguments: &[String]) -> Result<Vec<Source>> {
         .collect()
 }
 
-/// A source's name, by default its file's name up to the first dot, and its path. A path with `=` in it is told
-/// from a name by what stands before the `=`: a name is of letters, digits, `-` and `_`.
+/// A source's name and path.
 pub(super) fn named(argument: &str) -> Result<(String, &Path)> {
-    let is_name =
-        |name: &str| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_');
-    if let Some((name, path)) = argument.split_once('=').filter(|(name, _)| is_name(name)) {
-        return Ok((name.to_owned(), Path::new(path)));
-    }
-    let path = Path::new(argument);
-    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    match name.split('.').next() {
-        Some(stem) if !stem.is_empty() => Ok((stem.to_owned(), path)),
-        _ => Err(Failure::failed(
-            format!("the source {argument} has no name"),
-            "give it one: --source NAME=FILE",
-        )),
-    }
+    crate::cli::named(argument).map_err(|e| Failure::new(Code::Usage, format!("--source {argument}: {e}")))
 }
 
 /// The passes as JSON lines, each written when it is over. Unlike other outputs it is there while it grows.
