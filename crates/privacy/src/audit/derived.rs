@@ -28,15 +28,30 @@ impl AuditEvidence {
     pub fn derived(&self) -> AuditEvidence {
         let (losses, delta) = (self.claim.losses, self.claim.guarantee.delta);
         let pairs = |stated: usize| if self.completed { self.settings.runs / 2 } else { stated };
-        let views = self.views.iter().zip(View::ALL).map(|(view, which)| ViewAudit {
-            view: which,
-            pairs: pairs(view.pairs),
-            bounds: bounds(&view.bounds, Interval::Betting, losses, delta),
-            low_fpr: low_rates(view, losses, self.claim.mu),
-            ..view.clone()
+        // Whoever leaves one out gets it back, as something else than it was.
+        let views = View::ALL.iter().enumerate().map(|(i, &which)| {
+            let none = ViewAudit {
+                view: which,
+                canaries: 0,
+                pairs: 0,
+                bounds: vec![],
+                trade_off: vec![],
+                low_fpr: vec![],
+            };
+            let view = self.views.get(i).unwrap_or(&none);
+            ViewAudit {
+                view: which,
+                pairs: pairs(view.pairs),
+                bounds: bounds(&view.bounds, Interval::Betting, losses, delta),
+                low_fpr: low_rates(view, losses, self.claim.mu),
+                ..view.clone()
+            }
         });
-        let controls: Vec<ControlAudit> =
-            self.controls.iter().zip(CONTROLS).map(|(c, which)| self.control(c, which)).collect();
+        let controls: Vec<ControlAudit> = CONTROLS
+            .iter()
+            .enumerate()
+            .map(|(i, &which)| self.control(self.controls.get(i), which))
+            .collect();
         let single = self.single.derived(losses, delta);
         let bound_of = |bound: &LowerBound| contradicts(&self.claim, bound.mu.unwrap_or(0.0), bound.epsilon);
         let views: Vec<ViewAudit> = views.collect();
@@ -57,16 +72,17 @@ impl AuditEvidence {
         }
     }
 
-    fn control(&self, stated: &ControlAudit, control: Control) -> ControlAudit {
+    fn control(&self, stated: Option<&ControlAudit>, control: Control) -> ControlAudit {
         let (claim, settings) = (&self.claim, &self.settings);
         let planned = match control {
             Control::NoNoise => settings.no_noise_runs,
             Control::HalfNoise => settings.half_noise_runs,
         };
-        let mu = stated.bound.mu.unwrap_or(0.0);
+        let mu = stated.and_then(|stated| stated.bound.mu).unwrap_or(0.0);
+        let runs = stated.map_or(0, |stated| stated.runs);
         ControlAudit {
             control,
-            runs: if self.completed { planned } else { stated.runs },
+            runs: if self.completed { planned } else { runs },
             bound: LowerBound {
                 theory: claim.losses.theory(),
                 interval: Interval::Betting,
@@ -75,7 +91,7 @@ impl AuditEvidence {
                 epsilon: claim.losses.epsilon(mu, claim.guarantee.delta),
             },
             // The verdict's confidence is higher, and its bound lower: what it finds, this bound finds too.
-            found_out: stated.found_out && mu > claim.mu,
+            found_out: stated.is_some_and(|stated| stated.found_out) && mu > claim.mu,
         }
     }
 }
@@ -83,29 +99,32 @@ impl AuditEvidence {
 /// Bounds in the order in which they are given: by the family and by the definition, at each confidence.
 fn bounds(stated: &[LowerBound], interval: Interval, losses: Losses, delta: Delta) -> Vec<LowerBound> {
     let of = CONFIDENCES.iter().flat_map(|&confidence| [(confidence, true), (confidence, false)]);
-    let bound = |(stated, (confidence, is_family)): (&LowerBound, (f64, bool))| {
-        let mu = stated.mu.filter(|_| is_family);
-        let (theory, epsilon) = match mu {
-            Some(mu) => (losses.theory(), losses.epsilon(mu, delta)),
-            None => (Theory::EpsilonDelta, stated.epsilon),
+    let bound = |(i, (confidence, is_family)): (usize, (f64, bool))| {
+        let stated: Option<&LowerBound> = stated.get(i);
+        let mu = stated.and_then(|stated| stated.mu).unwrap_or(0.0);
+        let (theory, mu, epsilon) = match is_family {
+            true => (losses.theory(), Some(mu), losses.epsilon(mu, delta)),
+            false => (Theory::EpsilonDelta, None, stated.map_or(0.0, |stated| stated.epsilon)),
         };
         LowerBound { theory, interval, confidence, mu, epsilon }
     };
-    stated.iter().zip(of).map(bound).collect()
+    of.enumerate().map(bound).collect()
 }
 
 /// The points of the curve at the low rates, which are among its points.
 fn low_rates(view: &ViewAudit, losses: Losses, mu: f64) -> Vec<LowFprPoint> {
     let tpr = |fnr: Rate| Rate { estimate: 1.0 - fnr.estimate, low: 1.0 - fnr.high, high: 1.0 - fnr.low };
-    let low_rate = |(stated, target): (&LowFprPoint, f64)| {
-        let is_here = |p: &&TradeOffPoint| p.fpr == stated.fpr && tpr(p.fnr) == stated.tpr;
-        let is_near = |p: &&TradeOffPoint| p.fpr == stated.fpr || tpr(p.fnr) == stated.tpr;
+    let none = Rate { estimate: 0.0, low: 0.0, high: 0.0 };
+    let low_rate = |(i, &target): (usize, &f64)| {
+        let (fpr, found) = view.low_fpr.get(i).map_or((none, none), |stated| (stated.fpr, stated.tpr));
+        let is_here = |p: &&TradeOffPoint| p.fpr == fpr && tpr(p.fnr) == found;
+        let is_near = |p: &&TradeOffPoint| p.fpr == fpr || tpr(p.fnr) == found;
         let curve = &view.trade_off;
         let point = curve.iter().find(is_here).or_else(|| curve.iter().find(is_near)).or(curve.first());
-        let (fpr, tpr) = point.map_or((stated.fpr, stated.tpr), |point| (point.fpr, tpr(point.fnr)));
+        let (fpr, tpr) = point.map_or((none, none), |point| (point.fpr, tpr(point.fnr)));
         LowFprPoint { target, fpr, tpr, tpr_of_claim: losses.tpr(mu, target) }
     };
-    view.low_fpr.iter().zip(LOW_RATES).map(low_rate).collect()
+    LOW_RATES.iter().enumerate().map(low_rate).collect()
 }
 
 impl SingleAudit {

@@ -155,7 +155,7 @@ fn alterations(value: &Value, path: &str) -> Vec<(String, Value)> {
         Value::Bool(own) => all.push((path.to_owned(), Value::from(!own))),
         Value::Number(own) => match own.as_u64() {
             Some(own) => all.push((path.to_owned(), Value::from(own + 1))),
-            None => all.push((path.to_owned(), Value::from(own.as_f64().unwrap() * 0.99 + 1e-3))),
+            None => all.push((path.to_owned(), Value::from(own.as_f64().unwrap() * 0.97 + 1.23e-3))),
         },
         Value::String(own) => all.push((path.to_owned(), Value::from(format!("{own}x")))),
     }
@@ -201,7 +201,8 @@ const NEVER_ASSESSED: [&str; 22] = [
 fn whatever_is_altered_in_a_report_is_found_out_or_told_to_be_not_assessed() {
     let release = Release::new();
     let report = release.report();
-    for (names, fewest) in [(&ALL[..], 500), (&[], 500)] {
+    // With all files each alteration, and with none one of eight.
+    for (names, every) in [(&ALL[..], 1), (&[], 8)] {
         let given = release.given(names);
         let untouched = checks(&report, &given);
         let wrong: Vec<&Check> = untouched.iter().filter(|c| c.status > Outcome::NotAssessed).collect();
@@ -212,7 +213,8 @@ fn whatever_is_altered_in_a_report_is_found_out_or_told_to_be_not_assessed() {
             assert_eq!(listed, expected);
         }
         let altered = alterations(&report, "");
-        assert!(altered.len() > fewest, "{}", altered.len());
+        assert!(altered.len() > 500, "{}", altered.len());
+        let altered: Vec<_> = altered.into_iter().step_by(every).collect();
         let missed: Vec<String> = altered
             .par_iter()
             .map_init(
