@@ -42,7 +42,7 @@ pub struct HubEncoder {
 /// Why a folder of the cache does not serve.
 enum Trouble {
     /// Its files are there, and are no encoder that is understood.
-    Encoder(TrainerError),
+    Encoder(TrainerError, PathBuf),
     /// Everything else.
     Failure(Failure),
 }
@@ -99,15 +99,18 @@ impl HubEncoder {
     fn healed<T>(&self, read: impl Fn(&Path) -> std::result::Result<T, TrainerError>) -> Result<T> {
         let attempt = |fresh: bool| -> std::result::Result<T, Trouble> {
             let folder = self.snapshot(fresh)?;
-            Encoder::check(&folder).and_then(|()| read(&folder)).map_err(Trouble::Encoder)
+            let outcome = Encoder::check(&folder).and_then(|()| read(&folder));
+            outcome.map_err(|error| Trouble::Encoder(error, folder))
         };
         let first = match attempt(false) {
-            Err(Trouble::Encoder(error)) if self.offline.is_none() && self.is_unchecked() => error,
+            Err(Trouble::Encoder(error, folder)) if self.offline.is_none() && is_unchecked(&folder) => {
+                Trouble::Encoder(error, folder)
+            }
             other => return other.map_err(|trouble| self.words(trouble)),
         };
         attempt(true).map_err(|trouble| match trouble {
             Trouble::Failure(second) => {
-                let Failure { message: first, .. } = self.words(Trouble::Encoder(first));
+                let Failure { message: first, .. } = self.words(first);
                 Failure::new(second.code, format!("{first}: tried, and {}", second.message))
             }
             trouble => self.words(trouble),
@@ -117,10 +120,10 @@ impl HubEncoder {
     fn words(&self, trouble: Trouble) -> Failure {
         match trouble {
             Trouble::Failure(failure) => failure,
-            Trouble::Encoder(TrainerError::Encoder { fact, remedy, .. }) => {
+            Trouble::Encoder(TrainerError::Encoder { fact, remedy, .. }, _) => {
                 Failure::failed(format!("hf:{} is not a usable encoder: {fact}", self.name()), remedy)
             }
-            Trouble::Encoder(other) => other.into(),
+            Trouble::Encoder(other, _) => other.into(),
         }
     }
 
@@ -190,12 +193,6 @@ impl HubEncoder {
         Some(cache.pointer_path(commit)).filter(|folder| folder.is_dir())
     }
 
-    /// Whether the cache holds a file whose content cannot be told from a damaged one.
-    fn is_unchecked(&self) -> bool {
-        let Some(folder) = self.cached_folder() else { return false };
-        names_below(&folder).iter().any(|name| hash_of(&folder.join(name)).is_none())
-    }
-
     /// Fetches the encoder: first what tells whether it is understood, then the rest.
     fn fetch(&self, fresh: bool) -> std::result::Result<PathBuf, Trouble> {
         let failed = |refusal| self.refused(refusal);
@@ -221,7 +218,7 @@ impl HubEncoder {
             get(name)?;
         }
         // Before hundreds of megabytes are.
-        Encoder::check(&folder).map_err(Trouble::Encoder)?;
+        Encoder::check(&folder).map_err(|error| Trouble::Encoder(error, folder.clone()))?;
         for name in &bulk {
             get(name)?;
         }
@@ -327,6 +324,11 @@ impl HubEncoder {
             "check HF_HOME or HF_HUB_CACHE, its permissions and its free space",
         )
     }
+}
+
+/// Whether a folder of the cache holds a file whose content cannot be told from a damaged one.
+fn is_unchecked(folder: &Path) -> bool {
+    names_below(folder).iter().any(|name| hash_of(&folder.join(name)).is_none())
 }
 
 /// The hash that the content of a file of a snapshot must have, where its blob's name is one.

@@ -49,7 +49,10 @@ impl Family {
         };
         match Self::NAMED.into_iter().find(|(known, _)| *known == name) {
             Some((_, family)) => Ok(family),
-            None => refusal(format!("its network is `{name}`, which this build does not compute"), remedy),
+            None => {
+                let name: String = name.chars().take(80).collect();
+                refusal(format!("its network is `{name}`, which this build does not compute"), remedy)
+            }
         }
     }
 

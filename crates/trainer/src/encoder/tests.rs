@@ -241,7 +241,11 @@ fn what_is_not_understood_is_refused_by_name() {
         ("roberta-shards", &write("model.safetensors.index.json", b"{}"), "missing field `weight_map`"),
         (
             "bert-cls",
-            &edit("config_sentence_transformers.json", "{", "{\"truncate_dim\": 8, "),
+            &edit(
+                "config_sentence_transformers.json",
+                "\"default_prompt_name\": null",
+                "\"truncate_dim\": 8",
+            ),
             "`truncate_dim`",
         ),
         ("bert-cls", &edit("1_Pooling/config.json", "cls", "attention"), "pools by `attention`"),
