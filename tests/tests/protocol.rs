@@ -189,14 +189,14 @@ fn a_key_encrypts_once_and_is_never_replaced() {
 fn no_output_takes_the_place_of_a_secret_key() {
     let parties = Parties::new(3, 0.0);
     let (model_owner, data_owner) = parties.folders();
-    refuse(data_owner, "keygen --plan job.plan --secret-key same --keys same", 2, "one file");
+    refuse(data_owner, "keygen --plan job.plan --secret-key same --keys same", 2, "path of its own");
     succeed(data_owner, KEYGEN);
     let secret = std::fs::read(data_owner.join("job.secret")).unwrap();
     let another = "keygen --plan job.plan --secret-key other.secret --keys job.secret";
-    refuse(data_owner, another, 6, "job.secret is one already");
+    refuse(data_owner, another, 1, "it is a secret key");
     assert!(!data_owner.join("other.secret").exists());
     let as_query = ENCRYPT.replace("--query job.query", "--query job.secret");
-    refuse(data_owner, &as_query, 6, "job.secret is one already");
+    refuse(data_owner, &as_query, 1, "it is job.secret, which this command reads");
     assert_eq!(std::fs::read(data_owner.join("job.secret")).unwrap(), secret, "nor was the key used up");
     succeed(data_owner, ENCRYPT);
     for file in ["job.keys", "job.query"] {
@@ -205,7 +205,7 @@ fn no_output_takes_the_place_of_a_secret_key() {
     succeed(model_owner, EVALUATE);
     send(model_owner, data_owner, "job.response");
     let as_features = DECRYPT.replace("--output features.safetensors", "--output job.secret");
-    refuse(data_owner, &as_features, 6, "job.secret is one already");
+    refuse(data_owner, &as_features, 1, "it is job.secret, which this command reads");
     succeed(data_owner, DECRYPT);
 }
 

@@ -70,3 +70,69 @@ fn each_large_library_has_one_owner() {
         }
     }
 }
+
+/// What makes, replaces or cuts files, and who may: everything else goes through `OutputFile`, which is made from a
+/// checked `Destination` alone.
+const WRITES: &[(&str, &[&str])] = &[
+    // Where the check is, and the files that are renamed after it.
+    ("model/src/output_file.rs", &["persist", "tempfile_in"]),
+    // Embeddings that wait in a file without a name.
+    ("model/src/records_writer.rs", &["tempfile_in"]),
+    // The secret key's file, which only grows, and is never replaced.
+    ("encrypted/src/key_file.rs", &["OpenOptions"]),
+    // A cache goes on from what is in it, and refuses what it did not write.
+    ("trainer/src/encoder/cache.rs", &["OpenOptions", "set_len"]),
+    // SQLite's files.
+    (
+        "privacy/src/ledger",
+        &["persist", "tempfile_in", "OpenOptions", "set_len", "fs::write", "fs::rename", "File::create"],
+    ),
+    // Linux's counter of memory.
+    ("cli/src/command/bench_encrypted.rs", &["fs::write"]),
+];
+
+#[test]
+fn files_are_written_through_the_one_check() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates");
+    let mut folders: Vec<_> = GRAPH.iter().map(|(name, _)| crates.join(name).join("src")).collect();
+    let mut read = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(&crates).unwrap().to_str().unwrap().to_owned();
+            if !name.ends_with(".rs") || name.ends_with("tests.rs") || name.ends_with("testkit.rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+            let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let code: Vec<&str> = code.collect();
+            read += 1;
+            for word in [
+                "fs::write",
+                "File::create",
+                "fs::rename",
+                "fs::copy",
+                "fs::hard_link",
+                "persist",
+                "OpenOptions",
+                "File::options",
+                "set_len",
+                "tempfile_in",
+            ] {
+                let allowed = WRITES.iter().any(|(of, words)| name.starts_with(of) && words.contains(&word));
+                let found = code.iter().find(|line| line.contains(word));
+                assert!(
+                    allowed || found.is_none(),
+                    "{name}: {}; write with OutputFile",
+                    found.unwrap_or(&"")
+                );
+            }
+        }
+    }
+    assert!(read > 150, "{read} files were read");
+}

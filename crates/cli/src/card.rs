@@ -5,21 +5,23 @@
 
 use std::path::{Path, PathBuf};
 
-use cryptotl_model::Digest;
-use cryptotl_model::format::write_atomically;
+use cryptotl_model::format::{beside, write_atomically};
+use cryptotl_model::{Destination, Digest};
 use cryptotl_trainer::pretrain::private::SourcePrivacy;
 use cryptotl_trainer::{Assumption, Head};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::exit::{Code, Failure, Result};
+use crate::kinds;
+use crate::output::Output;
 
 /// What `format` says in every card.
 const FORMAT: &str = "cryptotl-card";
 /// The version of the `dp` block.
 const VERSION: u32 = 2;
 /// The largest card that is read.
-const MAX_BYTES: u64 = 1 << 20;
+pub const MAX_BYTES: u64 = 4 << 20;
 /// The first words of the paragraph about a private source.
 const SOURCE_START: &str = "The model below the head was trained on a private source too";
 /// What stands for the card's own digest while the digest is computed.
@@ -152,42 +154,44 @@ impl DpBlock {
 
 /// Where the card of a head is: `head.README.md` beside `head.safetensors`.
 pub fn place(head: &Path) -> PathBuf {
-    head.with_extension("README.md")
+    beside(head, ".README.md")
 }
 
-/// Fails when something is in the card's place that this program did not write or that somebody edited. To be asked
-/// before anything is paid for.
-pub fn check_place(head: &Path) -> Result<()> {
-    let path = place(head);
-    match std::fs::symlink_metadata(&path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        _ => {}
-    }
-    match Card::read(&path) {
-        Ok(card) if card.is_as_written => Ok(()),
-        _ => Err(Failure::failed(
-            format!(
-                "{} is in the place of the head's model card, and is not one as cryptotl wrote it",
-                path.display()
-            ),
-            "move it away, or write the head elsewhere with --output",
-        )),
+/// Where a head and its card go.
+pub struct HeadPlaces {
+    /// The head's own place.
+    pub head: Destination,
+    card: Destination,
+}
+
+impl HeadPlaces {
+    /// Checks both places, before anything is paid for.
+    pub fn check(head: &Path, output: &Output) -> Result<Self> {
+        Ok(Self { head: output.file(head, Head::FILE)?, card: output.file(place(head), kinds::CARD)? })
     }
 }
 
 /// Writes the card of a head beside it, and tells where. `source` is what protects the people in a private source of its
 /// public model.
 pub fn write(
-    head_path: &Path,
+    places: &HeadPlaces,
     (head, digest): (&Head, Digest),
     source: Option<&SourcePrivacy>,
 ) -> Result<PathBuf> {
-    check_place(head_path)?;
-    let path = place(head_path);
+    let head_path = places.head.path();
     let name = head_path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let text = render((head, digest), source, &name).map_err(|e| Failure::new(Code::Bug, e))?;
-    write_atomically(&path, text.as_bytes())?;
-    Ok(path)
+    if text.len() as u64 > MAX_BYTES {
+        return Err(Failure::failed(
+            format!(
+                "the model card would have {} bytes, and one of more than {MAX_BYTES} is not read",
+                text.len()
+            ),
+            "the head is written; declare fewer labels, with shorter names, for the next one",
+        ));
+    }
+    write_atomically(&places.card, text.as_bytes())?;
+    Ok(places.card.path().to_owned())
 }
 
 impl Card {
@@ -200,7 +204,8 @@ impl Card {
         Self::parse(&std::fs::read_to_string(path).map_err(|e| e.to_string())?)
     }
 
-    fn parse(text: &str) -> std::result::Result<Self, String> {
+    /// Reads a card's text.
+    pub fn parse(text: &str) -> std::result::Result<Self, String> {
         let rest = text.strip_prefix("---\n").ok_or("it has no front matter")?;
         let end = rest.find("\n---\n").ok_or("its front matter does not end")?;
         let front: AnyFrontMatter = serde_saphyr::from_str(&rest[..=end])

@@ -14,10 +14,11 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use cryptotl_encrypted::{Kernels, Packing, ParameterSet, SecurityStandard};
-use cryptotl_model::HeadInputs;
+use cryptotl_model::{HeadInputs, Places};
 use cryptotl_privacy::config::{MAX_NAME_LENGTH, is_name};
 
 use crate::encoder::EncoderSource;
+use crate::paths::{OutputPath, places};
 
 pub use accounting::{AccountArgs, Accountant, Mechanism, PrivacyPlanArgs};
 pub use attack::AttackArgs;
@@ -42,9 +43,11 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// The arguments of this process; those that make no sense end it with code 2.
-    pub fn of_process() -> Self {
-        Self::from_arg_matches(&command().get_matches()).unwrap_or_else(|e| e.exit())
+    /// The arguments of this process, and the files that they name; those that make no sense end it with code 2.
+    pub fn of_process() -> (Self, Places) {
+        let matches = command().get_matches();
+        let places = places(&command(), &matches);
+        (Self::from_arg_matches(&matches).unwrap_or_else(|e| e.exit()), places)
     }
 }
 
@@ -132,7 +135,7 @@ pub struct ExtractArgs {
     pub input: PathBuf,
     /// Where to write the embeddings with their features
     #[arg(long, value_name = "FILE")]
-    pub output: PathBuf,
+    pub output: OutputPath,
     #[command(flatten)]
     pub parameters: ParameterArgs,
     /// How records are laid out in ciphertexts; `auto` goes by the number of records
@@ -296,7 +299,7 @@ pub struct FinetuneArgs {
     pub slack: f64,
     /// Where to write the head
     #[arg(long, value_name = "FILE")]
-    pub output: PathBuf,
+    pub output: OutputPath,
 }
 
 /// Arguments of `classify`.
@@ -325,7 +328,7 @@ pub struct ClassifyArgs {
     pub public: Option<PathBuf>,
     /// Where to write the lines [default: stdout]
     #[arg(long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    pub output: Option<OutputPath>,
     /// How the table is read
     #[command(flatten)]
     pub table: TableArgs,
@@ -365,10 +368,10 @@ pub struct BenchEncryptedArgs {
     pub every_cell: bool,
     /// Where to write the rows as JSON
     #[arg(long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    pub output: Option<OutputPath>,
     /// Where to write the tables as Markdown
     #[arg(long, value_name = "FILE")]
-    pub markdown: Option<PathBuf>,
+    pub markdown: Option<OutputPath>,
 }
 
 pub(crate) fn head_inputs(name: &str) -> Result<HeadInputs, String> {

@@ -54,7 +54,11 @@ pub type Result<T> = std::result::Result<T, Failure>;
 
 impl From<ModelError> for Failure {
     fn from(error: ModelError) -> Self {
-        Self::new(Code::Failed, error)
+        let code = match &error {
+            ModelError::SameOutput { .. } => Code::Usage,
+            _ => Code::Failed,
+        };
+        Self::new(code, error)
     }
 }
 

@@ -13,7 +13,9 @@ mod command;
 mod encoder;
 mod exit;
 mod hub;
+mod kinds;
 mod output;
+mod paths;
 mod progress;
 mod report;
 
@@ -29,14 +31,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     // Usage errors end here, with exit code 2.
-    let Cli { json, command } = Cli::of_process();
+    let (Cli { json, command }, places) = Cli::of_process();
     std::panic::set_hook(Box::new(|panic| {
         if cryptotl_trainer::table::decodes_foreign_bytes() {
             return; // caught where it happens, and an error there
         }
         complain(&format!("this is a defect of cryptotl: {panic}; please report it with the command line"));
     }));
-    let outcome = catch_unwind(AssertUnwindSafe(|| command::run(command, &Output::new(json))));
+    let outcome = catch_unwind(AssertUnwindSafe(|| command::run(command, &Output::new(json, places))));
     let code = match outcome {
         Ok(Ok(())) => Code::Done,
         Ok(Err(failure)) => {

@@ -1,22 +1,35 @@
-//! What a command prints: one JSON object or words on stdout, errors on stderr.
+//! What a command prints: one JSON object or words on stdout, errors on stderr. And where it may write files.
 
 use std::fmt::Display;
 use std::io::Write;
+use std::path::Path;
 
+use cryptotl_model::{Destination, Kind, Places};
 use serde::Serialize;
 
 use crate::exit::{Code, Failure, Result};
 
 /// Where results go, and in which form.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Output {
     json: bool,
+    places: Places,
 }
 
 impl Output {
-    /// JSON or words.
-    pub fn new(json: bool) -> Self {
-        Self { json }
+    /// JSON or words, and the files that the command line names.
+    pub fn new(json: bool, places: Places) -> Self {
+        Self { json, places }
+    }
+
+    /// Checks, before the work and before any charge, that a file may be written there; see [`Places::output`].
+    pub fn file(&self, path: impl AsRef<Path>, kind: Kind) -> Result<Destination> {
+        Ok(self.places.output(path.as_ref(), kind)?)
+    }
+
+    /// As [`Output::file`], where the output may take the place of this input.
+    pub fn file_over(&self, path: impl AsRef<Path>, kind: Kind, input: &Path) -> Result<Destination> {
+        Ok(self.places.output_over(path.as_ref(), kind, input)?)
     }
 
     /// Prints the result of a command: its fields as JSON, or its words.

@@ -24,12 +24,12 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use cryptotl_model::{Digest, ModelError, OutputFile};
+use cryptotl_model::{Digest, Kind, ModelError, OutputFile, WriteTo};
 use zeroize::Zeroizing;
 
 use crate::client::Client;
 use crate::error::{EncryptedError, Result};
-use crate::message::{EvaluationKeys, JobId, Request, RequestId, pack, packed_bytes, unpack};
+use crate::message::{EvaluationKeys, FileKind, JobId, Request, RequestId, pack, packed_bytes, unpack};
 use crate::params::ParameterSet;
 use crate::plan::Contract;
 
@@ -38,7 +38,7 @@ const VERSION: u16 = 1;
 const HEADER_BYTES: usize = 72;
 const DIGEST_BYTES: usize = 32;
 const CLAIMED: u8 = 1;
-/// The most blocks that a file may name: more records than anyone has.
+/// The most blocks that a file may name, checked before a key is taken and when a file is read.
 const MAX_BLOCKS: usize = 1 << 20;
 const BLOCK_BYTES: usize = 4 + DIGEST_BYTES;
 
@@ -77,35 +77,34 @@ pub struct ClaimedKey {
 }
 
 impl KeyFile {
+    /// A secret key, as an output.
+    pub const FILE: Kind = FileKind::SecretKey.output();
+
     /// Makes the keys of a new job: writes the secret one to a new file and returns the public ones.
     ///
     /// # Errors
     /// [`EncryptedError::Model`] when a file is there already or cannot be written.
-    pub fn create(contract: &Contract, path: &Path) -> Result<EvaluationKeys> {
+    pub fn create(contract: &Contract, to: &(impl WriteTo + ?Sized)) -> Result<EvaluationKeys> {
+        let to = to.destination(Self::FILE)?;
         let (client, keys) = Client::generate(contract)?;
-        let mut file = OutputFile::create(path)?;
+        let mut file = OutputFile::create(&to)?;
         file.write(&to_bytes(contract, &client)?)?;
         file.commit_new()?;
         Ok(keys)
     }
 
-    /// Fails when a secret key lies at `path`, where another file is about to be put: a key that is replaced is
-    /// lost, and so are the features of its job.
+    /// Fails when a job is too large for the file that remembers it. To be asked before the key is taken.
     ///
     /// # Errors
     /// [`EncryptedError::Message`].
-    pub fn refuse_to_replace(path: &Path) -> Result<()> {
-        let mut start = [0; MAGIC.len()];
-        // Only a plain file: opening a pipe would wait for its writer.
-        let mut begins_like_a_key =
-            || File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok();
-        let is_key = path.is_file() && begins_like_a_key() && start == MAGIC;
-        match is_key {
-            true => refuse(
-                format!("{} is one already", path.display()),
-                "choose another output, or delete it first",
+    pub fn check_size(contract: &Contract, n_records: usize) -> Result<()> {
+        let n_blocks = n_records.div_ceil(contract.block_rows());
+        match n_blocks <= MAX_BLOCKS {
+            true => Ok(()),
+            false => refuse(
+                format!("{n_records} records are {n_blocks} blocks, and it remembers {MAX_BLOCKS}"),
+                "divide the records into several jobs",
             ),
-            false => Ok(()),
         }
     }
 

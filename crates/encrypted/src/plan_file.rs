@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cryptotl_model::format::{Document, Header};
-use cryptotl_model::{BlockCoupling, Digest};
+use cryptotl_model::{BlockCoupling, Digest, Kind, WriteTo};
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::Certificate;
@@ -31,14 +31,17 @@ impl Header for PlanFile {
 }
 
 impl PlanFile {
+    /// A plan, as an output.
+    pub const FILE: Kind = Kind::document::<Self>("plan");
+
     /// Writes the file and returns its digest.
     ///
     /// # Errors
     /// [`crate::EncryptedError::Message`] when the certificate does not cover the contract;
     /// [`crate::EncryptedError::Model`] when the file cannot be written.
-    pub fn write(&self, path: &Path) -> Result<Digest> {
-        self.certificate.check(&self.contract)?;
-        Ok(Document::new(self.clone()).write(path)?)
+    pub fn write(&self, to: &(impl WriteTo + ?Sized)) -> Result<Digest> {
+        self.check()?;
+        Ok(Document::new(self.clone()).write(to, Self::FILE)?)
     }
 
     /// Reads a file.
@@ -60,15 +63,21 @@ impl PlanFile {
 
     fn open(document: Document<Self>, path: &Path) -> Result<Self> {
         let plan = document.finish(path)?;
-        plan.certificate.check(&plan.contract)?;
-        if plan.coupling.is_some_and(|c| !(c.moved >= 0.0 && c.moved.is_finite() && c.block_rows > 0)) {
+        plan.check()?;
+        Ok(plan)
+    }
+
+    /// What a reader refuses, and so a writer too.
+    fn check(&self) -> Result<()> {
+        self.certificate.check(&self.contract)?;
+        if self.coupling.is_some_and(|c| !(c.moved >= 0.0 && c.moved.is_finite() && c.block_rows > 0)) {
             return Err(EncryptedError::Message {
                 kind: "plan",
                 fact: "its coupling of records is no bound".into(),
                 remedy: "make the plan again with `cryptotl plan`".into(),
             });
         }
-        Ok(plan)
+        Ok(())
     }
 }
 
@@ -108,7 +117,11 @@ mod tests {
 
         let below_zero =
             PlanFile { coupling: Some(BlockCoupling { block_rows: 8, moved: -1.0 }), ..file.clone() };
-        below_zero.write(&path).unwrap();
+        assert!(
+            below_zero.write(&path).unwrap_err().to_string().contains("coupling"),
+            "a writer refuses it too"
+        );
+        Document::new(below_zero).write(&path, PlanFile::FILE).unwrap();
         let error = PlanFile::read(&path).unwrap_err().to_string();
         assert!(error.contains("coupling"), "{error}");
         file.write(&path).unwrap();

@@ -28,6 +28,24 @@ pub enum ModelError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A file must not be written where it was asked for.
+    #[error("cannot write {}: {fact}; {remedy}", path.display())]
+    Output {
+        /// The path.
+        path: PathBuf,
+        /// What is there.
+        fact: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// Two outputs of one command would be the same file.
+    #[error("cannot write {}: {fact}; give each output a path of its own", path.display())]
+    SameOutput {
+        /// The path.
+        path: PathBuf,
+        /// What else goes there.
+        fact: String,
+    },
     /// A file's bytes are not a well-formed file of the expected kind.
     #[error("{} is not a usable {kind} file: {fact}; {remedy}", path.display())]
     Malformed {

@@ -20,21 +20,22 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
+use crate::destination::{Kind, WriteTo};
 use crate::digest::Digest;
 use crate::error::{ModelError, Result};
 use crate::output_file::OutputFile;
-pub use crate::output_file::{check_writable, write_atomically};
+pub use crate::output_file::{beside, write_atomically};
 pub use elements::Data;
 pub use regular::open_regular_file;
 pub(crate) use start::Start;
 pub(crate) use start::start_of_file;
 pub use start::{Outline, kind_of};
 
-/// The largest file that is read into memory.
+/// The largest file that is written and read.
 pub const MAX_FILE_BYTES: u64 = 8 << 30;
-/// The largest safetensors header that is read (the library's own cap is far larger).
+/// The largest safetensors header that is written and read (the library's own cap is far larger).
 pub const MAX_HEADER_BYTES: u64 = 16 << 20;
-/// The most tensors a file may have.
+/// The most tensors of a file, of a writer as of a reader.
 pub const MAX_TENSORS: usize = 1024;
 
 /// The typed header of one kind of file.
@@ -114,8 +115,8 @@ impl<H: Header> Document<H> {
 
     /// Writes the file and returns the digest of its bytes. See the module docs for what a killed
     /// process leaves.
-    pub fn write(&self, path: &Path) -> Result<Digest> {
-        let mut file = OutputFile::create(path)?;
+    pub fn write(&self, to: &(impl WriteTo + ?Sized), kind: Kind) -> Result<Digest> {
+        let mut file = OutputFile::create(&to.destination(kind)?)?;
         let mut digest = Sha256::new();
         self.put(|part| {
             digest.update(part);
@@ -159,7 +160,7 @@ impl<H: Header> Document<H> {
         let mut input = Hashing { input, digest: Sha256::new() };
         let start = Start::read(&mut input, path)?;
         let stated = start.length();
-        if stated > MAX_FILE_BYTES {
+        if length.is_none() && stated > MAX_FILE_BYTES {
             return malformed::<H, _>(path, format!("it is larger than {MAX_FILE_BYTES} bytes"));
         }
         length.map_or(Ok(()), |found| start.check_length(found, path))?;
@@ -265,6 +266,22 @@ impl<R: Read> Read for Hashing<R> {
         self.digest.update(&buffer[..n]);
         Ok(n)
     }
+}
+
+/// Fails for a file of so many bytes that every reader would refuse. To be asked before the work that makes one, where the
+/// size is known.
+///
+/// # Errors
+/// [`ModelError::Invalid`].
+pub fn check_size<H: Header>(bytes: u64) -> Result<()> {
+    if bytes <= MAX_FILE_BYTES {
+        return Ok(());
+    }
+    Err(ModelError::invalid(
+        format!("a {} file of {bytes} bytes", H::KIND),
+        format!("the largest that is written and read has {MAX_FILE_BYTES}"),
+        "divide the records into several files, or use fewer or smaller parts",
+    ))
 }
 
 fn unwritable<H: Header>(e: impl std::fmt::Display) -> ModelError {

@@ -23,6 +23,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod destination;
 pub mod digest;
 pub mod error;
 pub mod format;
@@ -39,6 +40,7 @@ pub mod records_writer;
 pub mod rows;
 pub mod scaler;
 
+pub use destination::{Destination, Kind, Places, WriteTo};
 pub use digest::{Digest, DigestOfParts};
 pub use error::{ModelError, Result};
 pub use layer::{AffineMap, Layer};

@@ -5,6 +5,7 @@ use std::path::Path;
 use ndarray::Array1;
 use serde::{Deserialize, Serialize};
 
+use crate::destination::{Kind, WriteTo};
 use crate::digest::Digest;
 use crate::error::{ModelError, Result};
 use crate::format::{Document, Header};
@@ -58,9 +59,15 @@ pub struct LowerModel {
 }
 
 impl LowerModel {
+    /// The secret half of a model, as an output.
+    pub const FILE: Kind = Kind::document::<LowerHeader>("secret half of a model");
+
     /// Writes the file and returns its digest, by which the public half names it.
-    pub fn write(&self, path: &Path) -> Result<Digest> {
-        self.document().write(path)
+    pub fn write(&self, to: &(impl WriteTo + ?Sized)) -> Result<Digest> {
+        let document = self.document();
+        // What a reader refuses, a writer refuses.
+        Self::open(document.clone(), Path::new("this model"))?;
+        document.write(to, Self::FILE)
     }
 
     /// The digest that [`LowerModel::write`] returns, without writing.

@@ -8,6 +8,7 @@ use std::path::Path;
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
+use crate::destination::{Kind, WriteTo};
 use crate::digest::Digest;
 use crate::error::{ModelError, Result};
 use crate::format::{Document, Header};
@@ -112,8 +113,11 @@ pub struct PublicModel {
 }
 
 impl PublicModel {
+    /// The public half of a model, as an output.
+    pub const FILE: Kind = Kind::document::<PublicHeader>("public half of a model");
+
     /// Writes the file and returns its digest.
-    pub fn write(&self, path: &Path) -> Result<Digest> {
+    pub fn write(&self, to: &(impl WriteTo + ?Sized)) -> Result<Digest> {
         let shares = self
             .views
             .iter()
@@ -155,7 +159,9 @@ impl PublicModel {
                     .with(format!("{prefix}.{rank}.start"), &statistics.start);
             }
         }
-        document.write(path)
+        // What a reader refuses, a writer refuses.
+        Self::open(document.clone(), Path::new("this model"))?;
+        document.write(to, Self::FILE)
     }
 
     /// Reads the file and its digest.

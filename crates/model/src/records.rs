@@ -7,9 +7,10 @@ use std::path::Path;
 use ndarray::{Array2, Axis, concatenate};
 use serde::{Deserialize, Serialize};
 
+use crate::destination::{Kind, WriteTo};
 use crate::digest::Digest;
 use crate::error::{ModelError, Result};
-use crate::format::{Data, Document, Header, Outline};
+use crate::format::{Data, Document, Header, MAX_HEADER_BYTES, Outline, check_size};
 
 pub use columns::SourceColumn;
 pub(crate) use columns::{Strings, UNKNOWN, check_finite, declared, known, require_labels, source_column};
@@ -92,6 +93,35 @@ pub struct RecordsHeader {
     /// The population that the records are of, as its ledger calls it. Absent where nobody said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub population: Option<String>,
+}
+
+impl RecordsHeader {
+    /// The most labels of a list.
+    pub const MAX_LABELS: usize = 1024;
+    /// The most bytes of a label.
+    pub const MAX_LABEL_BYTES: usize = 256;
+
+    /// Fails for a list of labels that is too large for what is made of it: model cards, reports and noisy tables.
+    ///
+    /// # Errors
+    /// [`ModelError::Invalid`].
+    pub fn check_labels(&self) -> Result<()> {
+        let labels = &self.label_names;
+        let longest = labels.iter().map(String::len).max().unwrap_or(0);
+        if labels.len() <= Self::MAX_LABELS && longest <= Self::MAX_LABEL_BYTES {
+            return Ok(());
+        }
+        Err(ModelError::invalid(
+            "a list of labels",
+            format!(
+                "it has {} labels of up to {longest} bytes, and may have {} of {} bytes",
+                labels.len(),
+                Self::MAX_LABELS,
+                Self::MAX_LABEL_BYTES
+            ),
+            "declare fewer labels, with shorter names",
+        ))
+    }
 }
 
 impl Header for RecordsHeader {
@@ -225,8 +255,55 @@ impl Records {
         }
     }
 
+    /// A records file, as an output.
+    pub const FILE: Kind = Kind::document::<RecordsHeader>("records file");
+
+    /// Fails when a file of so many records, each with so many numbers of embedding and features, would be too large for
+    /// its readers. To be asked before the work.
+    ///
+    /// # Errors
+    /// [`ModelError::Invalid`].
+    pub fn check_size(n_records: usize, numbers: usize) -> Result<()> {
+        let record = (numbers as u64).saturating_mul(4).saturating_add(Self::OTHER_BYTES);
+        check_size::<RecordsHeader>(
+            (n_records as u64).saturating_mul(record).saturating_add(MAX_HEADER_BYTES),
+        )
+    }
+
+    /// Of a record, besides its numbers and its identifier's bytes: where the identifier ends, label, person and source.
+    const OTHER_BYTES: u64 = 8 + 3 * 4;
+
     /// Writes a records file.
-    pub fn write(&self, path: &Path) -> Result<Digest> {
+    ///
+    /// # Errors
+    /// [`ModelError::Invalid`] for records that a reader would refuse, [`ModelError::Io`] when the file cannot be written.
+    pub fn write(&self, to: &(impl WriteTo + ?Sized)) -> Result<Digest> {
+        self.check()?;
+        self.document().write(to, Self::FILE)
+    }
+
+    /// What a reader refuses, and so a writer too.
+    fn check(&self) -> Result<()> {
+        let invalid = |fact: &str| Err(ModelError::invalid("a set of records", fact, "report this as a bug"));
+        let n = self.embeddings.nrows();
+        let lengths = [
+            Some(self.ids.len()),
+            self.features.as_ref().map(|features| features.nrows()),
+            self.labels.as_ref().map(Vec::len),
+            self.persons.as_ref().map(Vec::len),
+            self.sources.as_ref().map(|sources| sources.of_record.len()),
+        ];
+        if lengths.into_iter().flatten().any(|length| length != n) {
+            return invalid("its columns do not have one entry a record");
+        }
+        if self.features.is_some() != self.header.extraction.is_some() {
+            return invalid("server features and their provenance do not come together");
+        }
+        self.header.check_labels()?;
+        self.sources.as_ref().map_or(Ok(()), SourceColumn::check)
+    }
+
+    fn document(&self) -> Document<RecordsHeader> {
         let ids = Strings::of(&self.ids);
         let mut document = Document::new(self.header.clone())
             .with("ids.bytes", Data::U8(ids.bytes))
@@ -249,7 +326,7 @@ impl Records {
                 .with("source-names.ends", Data::U64(names.ends))
                 .with("sources", numbers(&sources.of_record));
         }
-        document.write(path)
+        document
     }
 
     /// Reads a records file. Label codes outside the declared list become [`UNLABELED`].
@@ -394,7 +471,8 @@ mod tests {
 
         let mut short = records.clone();
         short.persons = Some(vec![Some(0)]);
-        short.write(&path).unwrap();
+        short.document().write(&path, Records::FILE).unwrap();
+        assert!(short.write(&path).unwrap_err().to_string().contains("one entry a record"));
         assert!(Records::read(&path).unwrap_err().to_string().contains("one entry a record"));
         // Whose records they are is not read there.
         assert_eq!(RecordsFile::open(&path).unwrap().len(), 3);
@@ -448,14 +526,16 @@ mod tests {
         ] {
             let names = names.into_iter().map(str::to_owned).collect();
             let damaged = Records { sources: Some(SourceColumn { names, of_record }), ..records.clone() };
-            damaged.write(&path).unwrap();
+            damaged.document().write(&path, Records::FILE).unwrap();
+            assert!(damaged.write(&path).is_err(), "what a reader refuses, a writer refuses");
             let error = Records::read(&path).unwrap_err().to_string();
             assert!(error.contains(fact), "{error}");
             assert_eq!(RecordsFile::open(&path).unwrap_err().to_string(), error);
         }
         let names: Vec<String> = (0..=SourceColumn::MAX_SOURCES).map(|i| i.to_string()).collect();
         let many = Records { sources: Some(SourceColumn { names, ..sources }), ..records };
-        many.write(&path).unwrap();
+        many.document().write(&path, Records::FILE).unwrap();
+        assert!(many.write(&path).is_err());
         assert!(Records::read(&path).unwrap_err().to_string().contains("sources are damaged"));
     }
 }

@@ -2,14 +2,14 @@
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, Write};
-use std::path::{Path, PathBuf};
 
 use safetensors::tensor::Dtype;
 
+use crate::destination::{Destination, WriteTo};
 use crate::error::{ModelError, Result};
-use crate::format::start_of_file;
+use crate::format::{check_size, start_of_file};
 use crate::output_file::{OutputFile, folder_of};
-use crate::records::{Records, RecordsHeader, Strings, UNKNOWN};
+use crate::records::{Records, RecordsHeader, SourceColumn, Strings, UNKNOWN};
 
 /// How many bytes of embeddings are copied at once.
 const COPY_BYTES: usize = 1 << 20;
@@ -21,7 +21,7 @@ const COPY_BYTES: usize = 1 << 20;
 /// the bulk, wait in a file without a name in the folder of the output.
 pub struct RecordsWriter {
     header: RecordsHeader,
-    path: PathBuf,
+    to: Destination,
     width: usize,
     embeddings: BufWriter<File>,
     ids: Strings,
@@ -32,16 +32,19 @@ pub struct RecordsWriter {
 }
 
 impl RecordsWriter {
-    /// Starts a file that will appear at `path`, of records like those of `first`, which are its first.
+    /// Starts a file that will appear at a place, of records like those of `first`, which are its first.
     ///
     /// # Errors
     /// [`ModelError::Io`] when the folder is missing or full, and [`ModelError::Mismatch`] when `first` has
     /// server features, which are not written part by part.
-    pub fn create(path: &Path, first: &Records) -> Result<Self> {
-        let waiting = tempfile::tempfile_in(folder_of(path)).map_err(|e| ModelError::io("write", path, e))?;
+    pub fn create(to: &(impl WriteTo + ?Sized), first: &Records) -> Result<Self> {
+        let to = to.destination(Records::FILE)?;
+        first.header.check_labels()?;
+        let waiting =
+            tempfile::tempfile_in(folder_of(to.path())).map_err(|e| ModelError::io("write", to.path(), e))?;
         let mut writer = Self {
             header: first.header.clone(),
-            path: path.to_owned(),
+            to,
             width: first.embeddings.ncols(),
             embeddings: BufWriter::new(waiting),
             ids: Strings::default(),
@@ -74,7 +77,13 @@ impl RecordsWriter {
                 "report this as a bug",
             ));
         }
+        if let Some(sources) = &records.sources {
+            SourceColumn::check_names(&sources.names)?;
+        }
         records.ids.iter().for_each(|id| self.ids.push(id));
+        // A file that no reader takes is given up where it grows too large, not when all the work is done.
+        check_size::<RecordsHeader>(self.ids.bytes.len() as u64)?;
+        Records::check_size(self.ids.ends.len(), self.width)?;
         if let (Some(all), Some(labels)) = (&mut self.labels, &records.labels) {
             all.extend_from_slice(labels);
         }
@@ -88,7 +97,7 @@ impl RecordsWriter {
         for number in &records.embeddings {
             self.embeddings
                 .write_all(&number.to_le_bytes())
-                .map_err(|e| ModelError::io("write", &self.path, e))?;
+                .map_err(|e| ModelError::io("write", self.to.path(), e))?;
         }
         Ok(())
     }
@@ -98,8 +107,8 @@ impl RecordsWriter {
     /// # Errors
     /// [`ModelError::Io`] when it cannot be written.
     pub fn finish(self) -> Result<()> {
-        let Self { header, path, width, embeddings, ids, labels, persons, sources } = self;
-        let io = |e| ModelError::io("write", &path, e);
+        let Self { header, to, width, embeddings, ids, labels, persons, sources } = self;
+        let io = |e| ModelError::io("write", to.path(), e);
         let n = ids.ends.len();
         let (names, sources) = sources.map(|(names, all)| (Strings::of(&names), all)).unzip();
         let mut tensors = vec![("ids.ends", Dtype::U64, vec![n])];
@@ -111,7 +120,7 @@ impl RecordsWriter {
         tensors.push(("ids.bytes", Dtype::U8, vec![ids.bytes.len()]));
         tensors.extend(names.as_ref().map(|s| ("source-names.bytes", Dtype::U8, vec![s.bytes.len()])));
 
-        let mut file = OutputFile::create(&path)?;
+        let mut file = OutputFile::create(&to)?;
         file.write(&start_of_file(&header, &tensors)?)?;
         let strings = [Some(ids), names];
         for end in strings.iter().flatten().flat_map(|strings| &strings.ends) {

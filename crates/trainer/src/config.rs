@@ -177,13 +177,16 @@ impl Default for HeadConfig {
 }
 
 impl HeadConfig {
+    /// The most ranks: each takes two tensors a view of a public half, which has 1024 at most.
+    pub const MAX_RANKS: usize = 64;
+
     /// The rule that is broken, if one is.
     pub(crate) fn check(&self) -> std::result::Result<(), &'static str> {
         let share = self.bias_share.powi(2) + self.score_share.powi(2);
         let rules = [
             (
-                !self.ranks.is_empty() && self.ranks.iter().all(|r| *r >= 1),
-                "head.ranks must be positive numbers",
+                (1..=Self::MAX_RANKS).contains(&self.ranks.len()) && self.ranks.iter().all(|r| *r >= 1),
+                "head.ranks must be from 1 to 64 positive numbers",
             ),
             (
                 self.bias_share >= 0.0 && self.score_share >= 0.0 && share < 1.0,

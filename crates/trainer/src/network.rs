@@ -107,6 +107,12 @@ impl Blueprint {
         Ok(Self { input_width, steps, slots })
     }
 
+    /// How many features the network has: what its classification layer, the last, takes.
+    pub fn feature_width(&self) -> usize {
+        let weights = self.slots.iter().rev().find(|slot| !slot.is_bias);
+        weights.map_or(0, |slot| slot.shape[0])
+    }
+
     /// What the layers do, in order; the classification layer comes after them.
     pub fn steps(&self) -> &[Step] {
         &self.steps

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use cryptotl_model::format::{Document, Header};
 use cryptotl_model::{
-    Digest, EncoderId, Extraction, HeadInputs, LinearScore, ModelError, Projection, PublicModel, Records,
-    RecordsOutline,
+    Digest, EncoderId, Extraction, HeadInputs, Kind, LinearScore, ModelError, Projection, PublicModel,
+    Records, RecordsOutline,
 };
 use cryptotl_privacy::{Description, Event, Guarantee, ReleasePlan, Witness};
 use ndarray::Array1;
@@ -93,7 +93,8 @@ pub struct Head {
 }
 
 /// One classified record.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Classified {
     /// The record's identifier.
     pub id: String,
@@ -104,6 +105,9 @@ pub struct Classified {
 }
 
 impl Head {
+    /// A head, as an output.
+    pub const FILE: Kind = Kind::document::<HeadHeader>("head");
+
     /// Assembles a head from what was planned, paid and trained.
     #[allow(clippy::too_many_arguments)] // each is a different fact, and a struct would repeat the header
     pub fn new(

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use cryptotl_encrypted::{Certificate, Client, EncryptedJob, KeyFile, PlanFile, Server};
 use cryptotl_fuzz::{PLAN, network};
-use cryptotl_model::format::write_atomically;
 use cryptotl_model::{
     Digest, EncoderId, HeadInputs, LinearScore, LowerModel, Projection, PublicModel, RankStatistics, Records,
     RecordsHeader, Scaler, SourceColumn, SourceView,
@@ -23,9 +22,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (client, keys) = Client::generate(contract)?;
     let query = client.encrypt(rows.view())?;
     let response = Server::new(&PLAN, &keys)?.evaluate(&query, &|_| ())?;
-    write_atomically(&place("evaluation_keys", "real")?, &keys.to_bytes())?;
-    write_atomically(&place("query", "real")?, &query.to_bytes())?;
-    write_atomically(&place("response", "real")?, &response.to_bytes())?;
+    std::fs::write(place("evaluation_keys", "real")?, keys.to_bytes())?;
+    std::fs::write(place("query", "real")?, query.to_bytes())?;
+    std::fs::write(place("response", "real")?, response.to_bytes())?;
 
     for (name, used) in [("fresh", false), ("used", true)] {
         let path = place("secret_key", name)?;

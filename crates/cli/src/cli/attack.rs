@@ -1,8 +1,8 @@
 //! The arguments of `audit` that decide how much it attacks.
 
-use std::path::PathBuf;
-
 use clap::Args;
+
+use crate::paths::OutputPath;
 
 /// How much `audit` attacks.
 #[derive(Debug, Args)]
@@ -25,5 +25,5 @@ pub struct AttackArgs {
     pub seed: u64,
     /// Keep the attack's results in this file, and go on from it if it exists
     #[arg(long, value_name = "FILE")]
-    pub state: Option<PathBuf>,
+    pub state: Option<OutputPath>,
 }

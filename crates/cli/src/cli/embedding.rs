@@ -7,6 +7,7 @@ use clap::Args;
 use cryptotl_trainer::table::{Separator, TableOptions};
 
 use crate::encoder::EncoderSource;
+use crate::paths::OutputPath;
 
 /// How a table is read, where it does not say so itself.
 #[derive(Debug, Clone, Args)]
@@ -68,7 +69,7 @@ pub struct EmbedArgs {
     pub population: Option<String>,
     /// Where to write the embeddings
     #[arg(long, value_name = "FILE")]
-    pub output: PathBuf,
+    pub output: OutputPath,
     /// Accept a table in which fewer than half of the records have a declared label
     #[arg(long, requires = "label_column")]
     pub allow_unlabeled: bool,

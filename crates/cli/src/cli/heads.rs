@@ -7,6 +7,7 @@ use cryptotl_model::HeadInputs;
 use cryptotl_trainer::Method;
 
 use super::number;
+use crate::paths::OutputPath;
 
 /// A method by name, or by rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -90,7 +91,7 @@ pub struct TuneArgs {
     pub assume_independent_encryption_errors: bool,
     /// Where to write the chosen head
     #[arg(long, value_name = "FILE")]
-    pub output: PathBuf,
+    pub output: OutputPath,
 }
 
 /// Arguments of `validate`.
@@ -110,7 +111,7 @@ pub struct ValidateArgs {
     pub assume_independent_encryption_errors: bool,
     /// Where to write the confusion matrix as JSON
     #[arg(long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    pub output: Option<OutputPath>,
 }
 
 /// Arguments of `bench privacy`.
@@ -149,5 +150,5 @@ pub struct BenchPrivacyArgs {
     pub seeds: usize,
     /// Where to write the rows as JSON
     #[arg(long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    pub output: Option<OutputPath>,
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::number;
+use crate::paths::OutputPath;
 
 /// Arguments of `pretrain`.
 #[derive(Debug, Args)]
@@ -35,13 +36,13 @@ pub struct PretrainArgs {
     /// Keep the training's state here after every pass, and go on from it if it is there; removed at the end.
     /// Not for a private source, of which no state may be left behind
     #[arg(long, value_name = "FILE", conflicts_with = "epsilon")]
-    pub checkpoint: Option<PathBuf>,
+    pub checkpoint: Option<OutputPath>,
     /// Write one JSON object a pass here, while the training runs. Not for a private source, whose losses are private
     #[arg(long, value_name = "FILE", conflicts_with = "epsilon")]
-    pub log: Option<PathBuf>,
+    pub log: Option<OutputPath>,
     /// Where to write the secret half; the public half goes beside it, ending in .public.safetensors
     #[arg(long, value_name = "FILE")]
-    pub output: PathBuf,
+    pub output: OutputPath,
 }
 
 /// Arguments of `import`.
@@ -59,5 +60,5 @@ pub struct ImportArgs {
     pub source: Vec<String>,
     /// Where to write the secret half; the public half goes beside it, ending in .public.safetensors
     #[arg(long, value_name = "FILE")]
-    pub output: PathBuf,
+    pub output: OutputPath,
 }

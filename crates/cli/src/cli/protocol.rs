@@ -6,6 +6,7 @@ use clap::Args;
 use cryptotl_encrypted::Kernels;
 
 use super::{PackingChoice, ParameterArgs, PrivacyPlanArgs, number};
+use crate::paths::OutputPath;
 
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
@@ -32,7 +33,7 @@ pub struct PlanArgs {
     pub source: Option<PathBuf>,
     /// Where to write the plan file, which the data owner needs
     #[arg(long, value_name = "FILE", requires = "source")]
-    pub output: Option<PathBuf>,
+    pub output: Option<OutputPath>,
     #[command(flatten)]
     pub privacy: PrivacyPlanArgs,
 }
@@ -45,10 +46,10 @@ pub struct KeygenArgs {
     pub plan: PathBuf,
     /// Where to write the secret key, which never leaves the data owner; nothing may be there yet
     #[arg(long, value_name = "FILE")]
-    pub secret_key: PathBuf,
+    pub secret_key: OutputPath,
     /// Where to write the evaluation keys for the model owner
     #[arg(long, value_name = "FILE")]
-    pub keys: PathBuf,
+    pub keys: OutputPath,
 }
 
 /// Arguments of `encrypt`.
@@ -68,7 +69,7 @@ pub struct EncryptArgs {
     pub input: PathBuf,
     /// Where to write the encrypted records for the model owner
     #[arg(long, value_name = "FILE")]
-    pub query: PathBuf,
+    pub query: OutputPath,
 }
 
 /// Arguments of `evaluate`.
@@ -88,7 +89,7 @@ pub struct EvaluateArgs {
     pub query: PathBuf,
     /// Where to write the encrypted features for the data owner
     #[arg(long, value_name = "FILE")]
-    pub response: PathBuf,
+    pub response: OutputPath,
     /// Who evaluates the ciphertexts: native, or seal for comparison
     #[arg(long, value_name = "NAME", default_value_t)]
     pub kernels: Kernels,
@@ -111,5 +112,5 @@ pub struct DecryptArgs {
     pub response: PathBuf,
     /// Where to write the embeddings with their features
     #[arg(long, value_name = "FILE")]
-    pub output: PathBuf,
+    pub output: OutputPath,
 }

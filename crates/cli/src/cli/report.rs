@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::AttackArgs;
+use crate::paths::OutputPath;
 
 /// Arguments of `audit`.
 #[derive(Debug, Args)]
@@ -17,7 +18,7 @@ pub struct AuditArgs {
     pub ledger: PathBuf,
     /// The folder for report.json, report.html, report.md and registry.yaml
     #[arg(long, value_name = "DIR")]
-    pub output: PathBuf,
+    pub output: OutputPath,
     /// What the report is assembled from beside them.
     #[command(flatten)]
     pub evidence: EvidenceArgs,

@@ -1,9 +1,8 @@
 //! The attack of `audit`: its arguments, its progress and its words.
 
 use std::fmt;
-use std::path::Path;
 
-use cryptotl_model::format::check_writable;
+use cryptotl_model::Destination;
 use cryptotl_privacy::Defect;
 use cryptotl_privacy::audit::{Audit, AuditEvidence, AuditSettings, Preset, Theory};
 use cryptotl_trainer::Head;
@@ -16,7 +15,8 @@ use crate::progress::Bar;
 use crate::report::NOT_ASKED;
 
 /// Attacks the head's mechanism, on made-up records.
-pub fn attack(head: &Head, args: &AttackArgs) -> Result<Audit> {
+/// `state` is where its results are kept.
+pub fn attack(head: &Head, args: &AttackArgs, state_to: Option<&Destination>) -> Result<Audit> {
     let target = match Target::of_head(head) {
         Ok(target) => target,
         Err(not_covered) => {
@@ -33,15 +33,18 @@ pub fn attack(head: &Head, args: &AttackArgs) -> Result<Audit> {
         (None, false) => audit::preset(Preset::Default, &target, args.seed),
     };
     let settings = AuditSettings { time_budget_seconds: args.time_budget.map(f64::from), ..settings };
-    let mut state = resumed(&target, &settings, args.state.as_deref())?;
+    if state_to.is_some() {
+        State::check_size(&settings, (SINGLE_SCORES.len(), n_thresholds()))?;
+    }
+    let mut state = resumed(&target, &settings, state_to)?;
     let bar = Bar::new("attack");
     let sitting = Sitting {
         target: &target,
         mechanism: Defect::None,
         settings: &settings,
         on_progress: &|progress| bar.show(progress.done, progress.total),
-        save: &|state| match &args.state {
-            Some(path) => state.write(path, target.claim(), &settings),
+        save: &|state| match state_to {
+            Some(to) => state.write(to, target.claim(), &settings),
             None => Ok(()),
         },
     };
@@ -49,10 +52,9 @@ pub fn attack(head: &Head, args: &AttackArgs) -> Result<Audit> {
 }
 
 /// The results of earlier sittings, if there are any.
-fn resumed(target: &Target, settings: &AuditSettings, path: Option<&Path>) -> Result<State> {
-    let Some(path) = path else { return Ok(State::default()) };
+fn resumed(target: &Target, settings: &AuditSettings, to: Option<&Destination>) -> Result<State> {
+    let Some(path) = to.map(Destination::path) else { return Ok(State::default()) };
     if !path.exists() {
-        check_writable(path)?;
         return Ok(State::default());
     }
     Ok(State::read(path, target.claim(), settings, (SINGLE_SCORES.len(), n_thresholds()))?)

@@ -4,10 +4,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use cryptotl_encrypted::PlanFile;
-use cryptotl_model::format::{check_writable, write_atomically};
-use cryptotl_model::{Digest, PublicModel};
+use cryptotl_model::format::write_atomically;
+use cryptotl_model::{Destination, Digest, Kind, PublicModel};
 use cryptotl_privacy::{LedgerView, Status};
 use cryptotl_trainer::Head;
+use cryptotl_trainer::audit::State;
 use serde::Serialize;
 
 use super::attack::{Bounds, attack};
@@ -16,16 +17,19 @@ use super::ledger::paid_status;
 use super::validate::{Unpaid, Validation};
 use crate::cli::AuditArgs;
 use crate::exit::{Code, Failure, Result};
+use crate::kinds::{self, MAX_REPORT_BYTES, MAX_TABLE_BYTES};
 use crate::output::Output;
 use crate::report::{
     self, Assessed, Backbone, BenchmarkRow, Certified, Evidence, Files, Report, Validated, Verdict, words,
 };
 
-/// The largest table of a benchmark that is read.
-const MAX_TABLE_BYTES: u64 = 16 << 20;
-
 /// The renderings, in the order in which they are written.
-const FILES: [&str; 4] = ["report.json", "report.md", "registry.yaml", "report.html"];
+const FILES: [(&str, Kind); 4] = [
+    ("report.json", kinds::REPORT),
+    ("report.md", kinds::MARKDOWN),
+    ("registry.yaml", kinds::REGISTRY),
+    ("report.html", kinds::PAGE),
+];
 
 #[derive(Serialize)]
 #[serde(transparent)]
@@ -66,10 +70,14 @@ pub fn run(args: AuditArgs, output: &Output) -> Result<()> {
     std::fs::create_dir_all(&args.output).map_err(|e| {
         Failure::failed(format!("cannot make {}: {e}", args.output.display()), "give a folder")
     })?;
-    FILES.iter().try_for_each(|file| check_writable(&args.output.join(file)))?;
-    evidence.audit = Some(attack(&head, &args.attack)?);
+    let places = FILES
+        .iter()
+        .map(|(file, kind)| output.file(args.output.join(file), *kind))
+        .collect::<Result<Vec<_>>>()?;
+    let state = args.attack.state.as_ref().map(|path| output.file(path, State::FILE)).transpose()?;
+    evidence.audit = Some(attack(&head, &args.attack, state.as_ref())?);
     let report = Report::assemble(&evidence)?;
-    let place = publish(&report, &args.output)?;
+    let place = publish(&report, &places)?;
     let is_falsified = report.verdict == Verdict::Falsified;
     output.result(&Audited { report, place })?;
     if is_falsified {
@@ -109,17 +117,29 @@ fn gather(args: &AuditArgs) -> Result<(Head, Evidence)> {
 }
 
 /// Writes the four renderings, the page last, and tells where the page is.
-fn publish(report: &Report, folder: &Path) -> Result<String> {
+fn publish(report: &Report, places: &[Destination]) -> Result<String> {
     let bug = |e: &dyn fmt::Display| Failure::new(Code::Bug, e);
     let json = serde_json::to_vec_pretty(report).map_err(|e| bug(&e))?;
-    let registry = report::registry(report).map_err(|e| bug(&e))?;
+    let registry = kinds::REGISTRY_MARK.to_owned() + &report::registry(report).map_err(|e| bug(&e))?;
     let html = report::html(report).map_err(|e| bug(&e))?;
     let text = report::markdown(report);
     let contents: [&[u8]; 4] = [&json, text.as_bytes(), registry.as_bytes(), html.as_bytes()];
-    for (file, content) in FILES.iter().zip(contents) {
-        write_atomically(&folder.join(file), content)?;
+    for (to, content) in places.iter().zip(contents) {
+        if content.len() as u64 > MAX_REPORT_BYTES {
+            return Err(too_large(to));
+        }
     }
-    Ok(folder.join("report.html").display().to_string())
+    for (to, content) in places.iter().zip(contents) {
+        write_atomically(to, content)?;
+    }
+    Ok(places.last().map_or_else(String::new, |page| page.path().display().to_string()))
+}
+
+fn too_large(to: &Destination) -> Failure {
+    Failure::failed(
+        format!("{} would be larger than the {MAX_REPORT_BYTES} bytes that are read", to.path().display()),
+        "the ledger has too many entries to be listed in one report; give each period a ledger of its own",
+    )
 }
 
 fn read_public(path: &Path, head: &Head) -> Result<PublicModel> {

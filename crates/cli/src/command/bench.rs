@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cryptotl_model::format::{check_writable, write_atomically};
+use cryptotl_model::format::write_atomically;
 use cryptotl_model::{HeadInputs, PublicModel, Records};
 use cryptotl_privacy::Epsilon;
 use cryptotl_trainer::benchmark::{Benchmark, BenchmarkRow, run as run_benchmark};
@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::cli::BenchPrivacyArgs;
 use crate::exit::{Code, Failure, Result};
+use crate::kinds::{self, MAX_TABLE_BYTES};
 use crate::output::Output;
 use crate::progress::Bar;
 
@@ -39,9 +40,7 @@ impl fmt::Display for Table {
 
 /// Runs the verb.
 pub fn run(args: BenchPrivacyArgs, output: &Output) -> Result<()> {
-    if let Some(path) = &args.output {
-        check_writable(path)?;
-    }
+    let to = args.output.as_ref().map(|path| output.file(path, kinds::PRIVACY_TABLE)).transpose()?;
     if args.seeds == 0 || args.epsilons.is_empty() {
         return Err(Failure::new(Code::Usage, "there is nothing to run; give --seeds and --epsilons"));
     }
@@ -65,6 +64,9 @@ pub fn run(args: BenchPrivacyArgs, output: &Output) -> Result<()> {
     };
     let methods: Vec<_> = args.methods.iter().filter_map(|choice| choice.method()).collect();
     let sizes: Vec<_> = args.sizes.iter().map(|&n| Some(n).filter(|n| *n > 0)).collect();
+    if to.is_some() {
+        check_rows(&args, &public, inputs.len() * (methods.len() + 2) * sizes.len() * epsilons.len())?;
+    }
     let benchmark = Benchmark {
         target: &args.target,
         train: &train,
@@ -80,9 +82,26 @@ pub fn run(args: BenchPrivacyArgs, output: &Output) -> Result<()> {
     let bar = Bar::new("benchmark");
     let table = Table(run_benchmark(&benchmark, &|p| bar.show(p.done, p.total))?);
     drop(bar);
-    if let Some(path) = &args.output {
+    if let Some(to) = &to {
         let json = serde_json::to_vec_pretty(&table).map_err(|e| Failure::new(Code::Bug, e))?;
-        write_atomically(path, &json)?;
+        write_atomically(to, &json)?;
     }
     output.result(&table)
+}
+
+/// Refuses a table that `audit --table` would not read, before it is measured.
+fn check_rows(args: &BenchPrivacyArgs, public: &PublicModel, rows: usize) -> Result<()> {
+    let names = args.target.len() + public.sources.iter().map(|source| source.name.len() + 1).sum::<usize>();
+    // A row's numbers and keys take less than half a kilobyte; a name may be written with six bytes for one.
+    let bytes = (rows as u64).saturating_mul(512 + 6 * names as u64);
+    match bytes <= MAX_TABLE_BYTES {
+        true => Ok(()),
+        false => Err(Failure::new(
+            Code::Usage,
+            format!(
+                "{rows} rows would take about {bytes} bytes, and a table of more than {MAX_TABLE_BYTES} is not read; give \
+                 fewer sizes, methods or epsilons, or leave --output out"
+            ),
+        )),
+    }
 }

@@ -4,7 +4,7 @@ mod table;
 
 use cryptotl_encrypted::benchmark::{Baseline, Case, baseline, measure};
 use cryptotl_encrypted::{Kernels, Packing, ParameterSet, Stage};
-use cryptotl_model::format::{check_writable, write_atomically};
+use cryptotl_model::format::write_atomically;
 use serde::Serialize;
 
 use self::table::Table;
@@ -44,9 +44,8 @@ struct Row {
 
 /// Runs the verb.
 pub fn run(args: BenchEncryptedArgs, output: &Output) -> Result<()> {
-    for path in args.output.iter().chain(&args.markdown) {
-        check_writable(path)?;
-    }
+    let to = args.output.as_ref().map(|path| output.file(path, kinds::ENCRYPTED_TABLE)).transpose()?;
+    let page = args.markdown.as_ref().map(|path| output.file(path, kinds::BENCHMARK_PAGE)).transpose()?;
     let cells = cells(&args);
     if cells.is_empty() || args.rows.contains(&0) || args.threads.contains(&0) {
         return Err(Failure::new(
@@ -68,11 +67,11 @@ pub fn run(args: BenchEncryptedArgs, output: &Output) -> Result<()> {
     }
     drop(bar);
     let table = Table(rows);
-    if let Some(path) = &args.output {
-        write_atomically(path, &serde_json::to_vec_pretty(&table).map_err(|e| Failure::new(Code::Bug, e))?)?;
+    if let Some(to) = &to {
+        write_atomically(to, &serde_json::to_vec_pretty(&table).map_err(|e| Failure::new(Code::Bug, e))?)?;
     }
-    if let Some(path) = &args.markdown {
-        write_atomically(path, table.markdown().as_bytes())?;
+    if let Some(to) = &page {
+        write_atomically(to, table.markdown().as_bytes())?;
     }
     output.result(&table)
 }

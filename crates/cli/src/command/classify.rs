@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use cryptotl_encrypted::Kernels;
-use cryptotl_model::format::{check_writable, write_atomically};
+use cryptotl_model::format::write_atomically;
 use cryptotl_model::{Records, RecordsHeader};
 use cryptotl_trainer::Head;
 use cryptotl_trainer::encoder::Encoder;
@@ -13,12 +13,12 @@ use super::embed::Embedder;
 use super::extract::Model;
 use crate::cli::{ClassifyArgs, PackingChoice, ParameterArgs};
 use crate::exit::{Code, Failure, Result};
+use crate::kinds;
+use crate::output::Output;
 
 /// Runs the verb.
-pub fn run(args: ClassifyArgs) -> Result<()> {
-    if let Some(path) = &args.output {
-        check_writable(path)?;
-    }
+pub fn run(args: ClassifyArgs, output: &Output) -> Result<()> {
+    let to = args.output.as_ref().map(|path| output.file(path, kinds::CLASSIFIED)).transpose()?;
     let (head, _) = Head::read(&args.head)?;
     let records = match (&args.encoder, &args.text_column) {
         (Some(encoder), Some(column)) => embedded(&args, &encoder.load()?, column)?,
@@ -30,8 +30,8 @@ pub fn run(args: ClassifyArgs) -> Result<()> {
         serde_json::to_writer(&mut lines, &classified).map_err(|e| Failure::new(Code::Bug, e))?;
         lines.push(b'\n');
     }
-    match &args.output {
-        Some(path) => Ok(write_atomically(path, &lines)?),
+    match &to {
+        Some(to) => Ok(write_atomically(to, &lines)?),
         None => match std::io::stdout().lock().write_all(&lines) {
             Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
                 Err(Failure::failed(format!("cannot write to stdout: {e}"), "check where it leads to"))

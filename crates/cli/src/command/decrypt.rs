@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use cryptotl_encrypted::{KeyFile, PlanFile, ResponseFile};
 use cryptotl_model::Records;
-use cryptotl_model::format::check_writable;
 use ndarray::{Array2, Axis, s};
 use serde::Serialize;
 
@@ -40,8 +39,7 @@ impl fmt::Display for Decrypted {
 
 /// Runs the verb.
 pub fn run(args: DecryptArgs, output: &Output) -> Result<()> {
-    KeyFile::refuse_to_replace(&args.output)?;
-    check_writable(&args.output)?;
+    let to = output.file_over(&args.output, Records::FILE, &args.input)?;
     let plan = PlanFile::read(&args.plan)?;
     let contract = &plan.contract;
     let (client, job) = KeyFile::reopen(contract, &args.secret_key)?;
@@ -75,7 +73,7 @@ pub fn run(args: DecryptArgs, output: &Output) -> Result<()> {
     let feature_width = features.len_of(Axis(1));
     records.features = Some(features);
     records.header.extraction = Some(extraction(contract, plan.public_model, plan.coupling, EVALUATOR));
-    records.write(&args.output)?;
+    records.write(&to)?;
     output.result(&Decrypted {
         job: client.job().to_string(),
         rows: records.len(),

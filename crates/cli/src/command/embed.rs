@@ -3,7 +3,6 @@
 use std::fmt;
 use std::time::Instant;
 
-use cryptotl_model::format::check_writable;
 use cryptotl_model::{Records, RecordsHeader, RecordsWriter};
 use cryptotl_trainer::encoder::Encoder;
 use cryptotl_trainer::encoder::cache::EmbeddingCache;
@@ -42,7 +41,7 @@ impl fmt::Display for Embedded {
 pub fn run(args: EmbedArgs, output: &Output) -> Result<()> {
     let labels: Vec<String> = args.labels.into_iter().flat_map(|list| list.0).collect();
     check_labels(&labels)?;
-    check_writable(&args.output)?;
+    let to = output.file(&args.output, Records::FILE)?;
     let columns = Columns {
         text: args.text_column,
         label: args.label_column,
@@ -53,6 +52,7 @@ pub fn run(args: EmbedArgs, output: &Output) -> Result<()> {
     let options = TableOptions { allow_unlabeled: args.allow_unlabeled, ..args.table.options() };
     let table = Table::open_with(&args.input, &columns, &labels, &options)?;
     let encoder = args.encoder.load()?;
+    Records::check_size(table.n_records(), encoder.width())?;
     let mut embedder = Embedder::new(&encoder, table.n_records());
     if let Some(folder) = &args.cache {
         embedder.cache = Some(EmbeddingCache::open(folder, &encoder)?);
@@ -63,6 +63,7 @@ pub fn run(args: EmbedArgs, output: &Output) -> Result<()> {
         extraction: None,
         population: args.population,
     };
+    header.check_labels()?;
     let mut writer: Option<RecordsWriter> = None;
     for chunk in table.chunks()? {
         let Texts { ids, texts, labels, persons, sources } = chunk?;
@@ -71,7 +72,7 @@ pub fn run(args: EmbedArgs, output: &Output) -> Result<()> {
             Records { header: header.clone(), ids, embeddings, features: None, labels, persons, sources };
         match &mut writer {
             Some(writer) => writer.push(&records)?,
-            None => writer = Some(RecordsWriter::create(&args.output, &records)?),
+            None => writer = Some(RecordsWriter::create(&to, &records)?),
         }
     }
     if embedder.done != table.n_records() {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Instant;
 
-use cryptotl_encrypted::{EncryptedJob, KeyFile, PlanFile};
+use cryptotl_encrypted::{EncryptedJob, FileKind, KeyFile, PlanFile};
 use cryptotl_model::{OutputFile, PublicModel, Records};
 use ndarray::Axis;
 use serde::Serialize;
@@ -37,8 +37,7 @@ impl fmt::Display for Encrypted {
 
 /// Runs the verb.
 pub fn run(args: EncryptArgs, output: &Output) -> Result<()> {
-    KeyFile::refuse_to_replace(&args.query)?;
-    let mut query = OutputFile::create(&args.query)?;
+    let mut query = OutputFile::create(&output.file(&args.query, FileKind::Query.output())?)?;
     let plan = PlanFile::read(&args.plan)?;
     let contract = &plan.contract;
     let (public, public_digest) = PublicModel::read(&args.model)?;
@@ -57,6 +56,9 @@ pub fn run(args: EncryptArgs, output: &Output) -> Result<()> {
             "ask the model owner for the plan and the public half of one model",
         ));
     }
+    KeyFile::check_size(contract, rows.nrows())?;
+    // What `decrypt` will have to write.
+    Records::check_size(rows.nrows(), records.embeddings.ncols() + contract.output_width())?;
     let key = KeyFile::claim(contract, &args.secret_key)?;
 
     let start = Instant::now();

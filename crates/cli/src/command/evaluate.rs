@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Instant;
 
-use cryptotl_encrypted::{EvaluationKeys, EvaluationPlan, PlanFile, QueryFile, Server};
+use cryptotl_encrypted::{EvaluationKeys, EvaluationPlan, FileKind, PlanFile, QueryFile, Server};
 use cryptotl_model::{LowerModel, OutputFile};
 use serde::Serialize;
 
@@ -34,7 +34,7 @@ impl fmt::Display for Evaluated {
 
 /// Runs the verb.
 pub fn run(args: EvaluateArgs, output: &Output) -> Result<()> {
-    let mut file = OutputFile::create(&args.response)?;
+    let mut file = OutputFile::create(&output.file(&args.response, FileKind::Response.output())?)?;
     let contract = PlanFile::read(&args.plan)?.contract;
     let (lower, _) = LowerModel::read(&args.model)?;
     let (set, packing, bound) = (contract.parameter_set(), contract.packing(), contract.input_bound());

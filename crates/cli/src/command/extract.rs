@@ -7,7 +7,7 @@ use cryptotl_encrypted::{
     Choice, Contract, EvaluationPlan, InputBound, Kernels, Packing, ParameterSet, Stage, choose,
     extract_in_process,
 };
-use cryptotl_model::format::check_writable;
+use cryptotl_model::format::beside;
 use cryptotl_model::{BlockCoupling, Digest, Extraction, LowerModel, Network, PublicModel, Records};
 use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
@@ -60,7 +60,7 @@ impl fmt::Display for Extracted {
 
 /// Runs the verb.
 pub fn run(args: ExtractArgs, output: &Output) -> Result<()> {
-    check_writable(&args.output)?;
+    let to = output.file_over(&args.output, Records::FILE, &args.input)?;
     let model = Model::read(&args.model, args.public.as_deref())?;
     let records = Records::read(&args.input)?;
     let (records, extracted) = model.extract(
@@ -70,7 +70,7 @@ pub fn run(args: ExtractArgs, output: &Output) -> Result<()> {
         args.packing,
         args.kernels,
     )?;
-    records.write(&args.output)?;
+    records.write(&to)?;
     output.result(&extracted)
 }
 
@@ -86,8 +86,7 @@ impl Model {
     /// Reads the secret half and the public half; by default the latter lies beside the former.
     pub(super) fn read(secret: &Path, public: Option<&Path>) -> Result<Self> {
         let (lower, lower_digest) = LowerModel::read(secret)?;
-        let public_path =
-            public.map_or_else(|| secret.with_extension("public.safetensors"), Path::to_path_buf);
+        let public_path = public.map_or_else(|| beside(secret, ".public.safetensors"), Path::to_path_buf);
         let (public, public_digest) = PublicModel::read(&public_path)?;
         if public.lower != lower_digest {
             return Err(Failure::failed(
@@ -119,6 +118,8 @@ impl Model {
         packing: PackingChoice,
         kernels: Kernels,
     ) -> Result<(Records, Extracted)> {
+        let numbers = records.embeddings.ncols() + self.public.feature_width;
+        Records::check_size(records.len(), numbers)?;
         let scaled = self.scaled(input, &records)?;
         let plan = match packing.candidates() {
             [packing] => self.compile(parameters, *packing)?,

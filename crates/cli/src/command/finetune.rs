@@ -4,8 +4,8 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use cryptotl_model::format::{check_writable, write_atomically};
-use cryptotl_model::{Digest, HeadInputs, PublicModel, Records, RecordsOutline};
+use cryptotl_model::format::write_atomically;
+use cryptotl_model::{Destination, Digest, HeadInputs, PublicModel, Records, RecordsOutline};
 use cryptotl_privacy::accountant::gdp::Mu;
 use cryptotl_privacy::{
     ChargeError, ChargedPlan, Delta, Description, Epsilon, Guarantee, Ledger, PrivacyUnit, ReleasePlan, Rho,
@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::ledger::{check_replaced, read_policy, warn_unmarked};
 use super::population;
-use crate::card;
+use crate::card::{self, HeadPlaces};
 use crate::cli::{FinetuneArgs, PaymentArgs};
 use crate::exit::{Code, Failure, Result};
 use crate::output::Output;
@@ -83,8 +83,7 @@ impl fmt::Display for Released {
 
 /// Runs the verb.
 pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
-    check_writable(&args.output)?;
-    card::check_place(&args.output)?;
+    let places = HeadPlaces::check(&args.output, output)?;
     let (public, public_digest) = PublicModel::read(&args.model)?;
     let PaymentArgs { ledger: path, epsilon, delta, policy, run } = &args.payment;
     let mut ledger = Ledger::open(path)?;
@@ -113,8 +112,8 @@ pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
     warn_unmarked(&ledger);
     let charged = match charged {
         Err(ChargeError::Finished(earlier)) => {
-            publish_again(&args.output, &earlier)?;
-            return report(&args, &public, &ledger, (of, true), output);
+            publish_again(&places.head, &earlier)?;
+            return report(&args, &places, &public, &ledger, (of, true), output);
         }
         other => other?,
     };
@@ -125,8 +124,8 @@ pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
     let again = if before.is_some() { population::compare } else { population::check };
     let of = again(&args.features, &records.header, &status)?;
     let bytes = train(&mut ledger, charged, &settings, (&public, public_digest), &records)?;
-    write_atomically(&args.output, &bytes)?;
-    report(&args, &public, &ledger, (of, false), output)
+    write_atomically(&places.head, &bytes)?;
+    report(&args, &places, &public, &ledger, (of, false), output)
 }
 
 /// A plan whose charge reserves room for its head: some text, and a projection of at most these numbers.
@@ -181,10 +180,11 @@ pub(super) fn terms(status: &Status, epsilon: Epsilon, delta: Option<f64>) -> Re
 }
 
 /// Puts the head of an earlier run of the same plan where this run's would be.
-pub(super) fn publish_again(path: &Path, earlier: &StoredRelease) -> Result<()> {
+pub(super) fn publish_again(to: &Destination, earlier: &StoredRelease) -> Result<()> {
     if let Some(bytes) = &earlier.artifact {
-        return Ok(write_atomically(path, bytes)?);
+        return Ok(write_atomically(to, bytes)?);
     }
+    let path = to.path();
     let is_there = std::fs::read(path).is_ok_and(|bytes| Digest::of(&bytes).to_string() == earlier.digest);
     if is_there {
         return Ok(());
@@ -203,13 +203,14 @@ pub(super) fn publish_again(path: &Path, earlier: &StoredRelease) -> Result<()> 
 /// Says what was released, from the released file itself, here and in its model card.
 fn report(
     args: &FinetuneArgs,
+    places: &HeadPlaces,
     public: &PublicModel,
     ledger: &Ledger,
     (records_population, replayed): (Option<String>, bool),
     output: &Output,
 ) -> Result<()> {
     let (head, digest) = Head::read(&args.output)?;
-    let card = card::write(&args.output, (&head, digest), SourcePrivacy::of(public)?.as_ref())?;
+    let card = card::write(places, (&head, digest), SourcePrivacy::of(public)?.as_ref())?;
     let status = ledger.status()?;
     output.result(&Released {
         head: args.output.display().to_string(),

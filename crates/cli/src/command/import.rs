@@ -6,7 +6,7 @@ use cryptotl_trainer::SourceQuality;
 use cryptotl_trainer::import::{import, mapping, paper};
 use serde::Serialize;
 
-use super::pretrain::{overall_accuracy, public_path, read_sources};
+use super::pretrain::{halves, overall_accuracy, read_sources};
 use crate::cli::ImportArgs;
 use crate::exit::Result;
 use crate::output::Output;
@@ -41,7 +41,7 @@ impl fmt::Display for Made {
 
 /// Runs the verb.
 pub fn run(args: ImportArgs, output: &Output) -> Result<()> {
-    let public_path = public_path(&args.output)?;
+    let (lower_to, public_to) = halves(&args.output, output)?;
     let imported = match &args.mapping {
         Some(mapping_path) => mapping::read(&args.weights, mapping_path)?,
         None => paper::read(&args.weights, "paper")?,
@@ -50,8 +50,8 @@ pub fn run(args: ImportArgs, output: &Output) -> Result<()> {
     let bar = Bar::new("statistics");
     let (lower, public, zero_shot) = import(&imported, &sources)?;
     drop(bar);
-    lower.write(&args.output)?;
-    public.write(&public_path)?;
+    lower.write(&lower_to)?;
+    public.write(&public_to)?;
     output.result(&Made {
         name: public.name,
         layers: lower.network.layers().iter().map(|layer| layer.kind()).collect(),
@@ -60,6 +60,6 @@ pub fn run(args: ImportArgs, output: &Output) -> Result<()> {
         zero_shot_validation_accuracy: overall_accuracy(&zero_shot),
         zero_shot,
         lower: args.output.display().to_string(),
-        public: public_path.display().to_string(),
+        public: public_to.path().display().to_string(),
     })
 }

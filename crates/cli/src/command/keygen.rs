@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use cryptotl_encrypted::{KeyFile, PlanFile};
+use cryptotl_encrypted::{FileKind, KeyFile, PlanFile};
 use cryptotl_model::OutputFile;
 use serde::Serialize;
 
 use crate::cli::KeygenArgs;
-use crate::exit::{Code, Failure, Result};
+use crate::exit::Result;
 use crate::output::Output;
 
 #[derive(Serialize)]
@@ -29,13 +29,10 @@ impl fmt::Display for Generated {
 
 /// Runs the verb.
 pub fn run(args: KeygenArgs, output: &Output) -> Result<()> {
-    if args.keys == args.secret_key {
-        return Err(Failure::new(Code::Usage, "--keys and --secret-key are one file; give each its own"));
-    }
-    KeyFile::refuse_to_replace(&args.keys)?;
-    let mut file = OutputFile::create(&args.keys)?;
+    let secret = output.file(&args.secret_key, KeyFile::FILE)?;
+    let mut file = OutputFile::create(&output.file(&args.keys, FileKind::EvaluationKeys.output())?)?;
     let plan = PlanFile::read(&args.plan)?;
-    let keys = KeyFile::create(&plan.contract, &args.secret_key)?;
+    let keys = KeyFile::create(&plan.contract, &secret)?;
     let bytes = keys.to_bytes();
     file.write(&bytes)?;
     file.commit()?;

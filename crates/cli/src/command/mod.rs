@@ -47,7 +47,7 @@ pub fn run(command: Command, output: &Output) -> Result<()> {
         Command::Finetune(args) => finetune::run(args, output),
         Command::Tune(args) => tune::run(args, output),
         Command::Validate(args) => validate::run(args, output),
-        Command::Classify(args) => classify::run(args),
+        Command::Classify(args) => classify::run(args, output),
         Command::Account(args) => account::run(args, output),
         Command::Audit(args) => audit::run(args, output),
         Command::Verify(args) => verify::run(args, output),

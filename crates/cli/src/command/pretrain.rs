@@ -7,16 +7,20 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use cryptotl_model::format::check_writable;
+use cryptotl_model::format::beside;
+use cryptotl_model::{Destination, LowerModel, OutputFile, PublicModel};
 use cryptotl_trainer::config::PretrainConfig;
 use cryptotl_trainer::metrics::Quality;
+use cryptotl_trainer::pretrain::CHECKPOINT;
 use cryptotl_trainer::{Epoch, Source, SourceQuality, SourceRecords, pretrain};
 use serde::Serialize;
 
 use super::pretrain_private;
 use crate::cli::PretrainArgs;
 use crate::exit::{Code, Failure, Result};
+use crate::kinds;
 use crate::output::Output;
+use crate::paths;
 use crate::progress::Bar;
 
 #[derive(Serialize)]
@@ -77,27 +81,28 @@ pub fn run(args: PretrainArgs, output: &Output) -> Result<()> {
     if args.epsilon.is_some() {
         return pretrain_private::run(args, output);
     }
-    let public_path = public_path(&args.output)?;
-    args.checkpoint.as_deref().map(check_writable).transpose()?;
+    let (lower, public) = halves(&args.output, output)?;
+    let checkpoint = args.checkpoint.as_ref().map(|path| output.file(path, CHECKPOINT)).transpose()?;
+    let log = args.log.as_ref().map(|path| output.file(path, kinds::LOG)).transpose()?;
     let mut config = PretrainConfig::read(&args.config)?;
     config.training.seed = args.seed.unwrap_or(config.training.seed);
     let sources = read_sources(&args.source)?;
-    let log = args.log.as_deref().map(Log::create).transpose()?;
+    let log = log.as_ref().map(Log::create).transpose()?;
 
     let started = Instant::now();
     let bar = Bar::new("pretraining");
     let total = config.training.max_epochs;
-    let trained = pretrain(&config, &sources, args.checkpoint.as_deref(), &|epoch| {
+    let trained = pretrain(&config, &sources, checkpoint.as_ref().map(Destination::path), &|epoch| {
         bar.show_words(words(epoch), epoch.epoch, total);
         log.iter().for_each(|log| log.write(epoch));
     })?;
     drop(bar);
     // The secret half goes first: a public half without it would be of no use to anyone.
-    trained.lower.write(&args.output)?;
-    trained.public.write(&public_path)?;
-    if let Some(path) = args.checkpoint {
+    trained.lower.write(&lower)?;
+    trained.public.write(&public)?;
+    if let Some(to) = checkpoint {
         // The model is written: a state that stays behind is no harm but to the disk.
-        let _ = std::fs::remove_file(path);
+        let _ = std::fs::remove_file(to.path());
     }
     log.map(Log::finish).transpose()?;
 
@@ -120,7 +125,7 @@ pub fn run(args: PretrainArgs, output: &Output) -> Result<()> {
             .collect(),
         feature_width: trained.public.feature_width,
         lower: args.output.display().to_string(),
-        public: public_path.display().to_string(),
+        public: public.path().display().to_string(),
     })
 }
 
@@ -134,12 +139,10 @@ pub(super) fn overall_accuracy(qualities: &[SourceQuality]) -> f64 {
     right / records as f64
 }
 
-/// The public half's path, once both halves could be written.
-pub(super) fn public_path(lower: &Path) -> Result<PathBuf> {
-    let public = lower.with_extension("public.safetensors");
-    check_writable(lower)?;
-    check_writable(&public)?;
-    Ok(public)
+/// Where both halves go: the secret one at `lower`, the public one beside it.
+pub(super) fn halves(lower: &Path, output: &Output) -> Result<(Destination, Destination)> {
+    let public = beside(lower, ".public.safetensors");
+    Ok((output.file(lower, LowerModel::FILE)?, output.file(public, PublicModel::FILE)?))
 }
 
 /// Reads sources given as `FILE` or `NAME=FILE`.
@@ -165,9 +168,9 @@ struct Log {
 }
 
 impl Log {
-    fn create(path: &Path) -> Result<Self> {
-        check_writable(path)?;
-        Ok(Self { path: path.to_owned(), state: RefCell::new(File::create(path)) })
+    fn create(to: &Destination) -> Result<Self> {
+        let file = OutputFile::create(to)?.commit_open()?;
+        Ok(Self { path: to.path().to_owned(), state: RefCell::new(Ok(file)) })
     }
 
     /// Writes a pass, unless an earlier one failed: a full disk must not end the training.

@@ -1,9 +1,9 @@
 //! `pretrain --epsilon`: a model of a private source. The charge is on disk before a record is read.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use cryptotl_model::{PublicModel, Records, RecordsOutline};
+use cryptotl_model::{Destination, PublicModel, Records, RecordsOutline};
 use cryptotl_privacy::{
     ChargeError, Description, Epsilon, Guarantee, Ledger, PrivacyUnit, Rho, Status, StoredRelease, Witness,
 };
@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::finetune::check_policy;
 use super::ledger::warn_unmarked;
 use super::population;
-use super::pretrain::{named, public_path};
+use super::pretrain::{halves, named};
 use crate::cli::PretrainArgs;
 use crate::exit::{Failure, Result};
 use crate::output::Output;
@@ -69,7 +69,7 @@ pub fn run(args: PretrainArgs, output: &Output) -> Result<()> {
             "put the records of all people of the population into one file",
         ));
     };
-    let public_path = public_path(&args.output)?;
+    let files = halves(&args.output, output)?;
     let mut config = PretrainConfig::read(&args.config)?;
     config.training.seed = args.seed.unwrap_or(config.training.seed);
     let mut ledger = Ledger::open(ledger_path)?;
@@ -91,13 +91,12 @@ pub fn run(args: PretrainArgs, output: &Output) -> Result<()> {
     let pretraining = PrivatePretraining::new(config, name, outline)?;
     let about = args.run.clone().map(|run| ("run".to_owned(), run));
     let plan = pretraining.plan(&terms, Description::from_iter(about))?;
-    let files = (args.output, public_path);
-    check_witness(&ledger, &status.population, &files.1)?;
+    check_witness(&ledger, &status.population, files.1.path())?;
     let charged = ledger.charge(plan);
     warn_unmarked(&ledger);
     let charged = match charged {
         Err(ChargeError::Finished(earlier)) => {
-            let transcript = recorded(&earlier, &files.0)?;
+            let transcript = recorded(&earlier, files.0.path())?;
             return publish(&transcript, files, (records_population, true), &ledger.status()?, output);
         }
         other => other?,
@@ -157,15 +156,15 @@ fn recorded(earlier: &StoredRelease, output: &Path) -> Result<Transcript> {
 /// Writes both halves, which follow from the transcript.
 fn publish(
     transcript: &Transcript,
-    (lower_path, public_path): (PathBuf, PathBuf),
+    (lower_to, public_to): (Destination, Destination),
     (records_population, replayed): (Option<String>, bool),
     status: &Status,
     output: &Output,
 ) -> Result<()> {
     let (lower, public) = transcript.publish()?;
     // The secret half goes first: a public half without it would be of no use to anyone.
-    lower.write(&lower_path)?;
-    public.write(&public_path)?;
+    lower.write(&lower_to)?;
+    public.write(&public_to)?;
     let header = &transcript.header;
     output.result(&Trained {
         name: public.name,
@@ -177,7 +176,7 @@ fn publish(
         rho_remaining: status.rho_remaining,
         epsilon_affordable: status.epsilon_affordable,
         feature_width: public.feature_width,
-        lower: lower_path.display().to_string(),
-        public: public_path.display().to_string(),
+        lower: lower_to.path().display().to_string(),
+        public: public_to.path().display().to_string(),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cryptotl_model::format::{check_writable, write_atomically};
+use cryptotl_model::format::write_atomically;
 use cryptotl_model::{Digest, HeadInputs, PublicModel, Records};
 use cryptotl_privacy::{
     ChargeError, Description, Epsilon, Ledger, Payment, ReleasePlan, Rho, SumRequest, Witness,
@@ -17,7 +17,7 @@ use super::finetune::{Features, check_outline, check_policy, outline, terms, tra
 use super::ledger::{check_replaced, warn_unmarked};
 use super::validate::{kept, left, not_kept, to_json};
 use super::{assumptions, population};
-use crate::card;
+use crate::card::{self, HeadPlaces};
 use crate::cli::{PaymentArgs, TuneArgs};
 use crate::exit::{Code, Failure, Result};
 use crate::output::Output;
@@ -94,8 +94,7 @@ impl fmt::Display for Tuned {
 
 /// Runs the verb.
 pub fn run(args: TuneArgs, output: &Output) -> Result<()> {
-    check_writable(&args.output)?;
-    card::check_place(&args.output)?;
+    let places = HeadPlaces::check(&args.output, output)?;
     let (public, public_digest) = PublicModel::read(&args.model)?;
     let PaymentArgs { ledger: path, epsilon, delta, policy, run } = &args.payment;
     let mut ledger = Ledger::open(path)?;
@@ -186,7 +185,7 @@ pub fn run(args: TuneArgs, output: &Output) -> Result<()> {
         }
         None => return Err(Failure::new(Code::Bug, "a search without a choice")),
     };
-    report(&args, (&ledger, &public), &search, heads, choice, (all_say, &stated, replayed), output)
+    report(&args, &places, (&ledger, &public), &search, heads, choice, (all_say, &stated, replayed), output)
 }
 
 /// Whether nothing of a search was released yet.
@@ -221,6 +220,7 @@ fn check_whole(ledger: &Ledger, terms: &Terms) -> Result<()> {
 
 fn report(
     args: &TuneArgs,
+    places: &HeadPlaces,
     (ledger, public): (&Ledger, &PublicModel),
     search: &Search,
     heads: Vec<(Head, Vec<u8>)>,
@@ -232,9 +232,9 @@ fn report(
     let Some((_, bytes)) = heads.get(choice.chosen).filter(|_| fits) else {
         return Err(not_kept("choice of a search"));
     };
-    write_atomically(&args.output, bytes)?;
+    write_atomically(&places.head, bytes)?;
     let (head, digest) = Head::read(&args.output)?;
-    let card = card::write(&args.output, (&head, digest), SourcePrivacy::of(public)?.as_ref())?;
+    let card = card::write(places, (&head, digest), SourcePrivacy::of(public)?.as_ref())?;
     let tried = heads.iter().zip(&search.candidates).zip(&choice.leads);
     let candidates = tried.map(|(((head, _), (settings, plan)), &lead)| Tried {
         inputs: settings.inputs,

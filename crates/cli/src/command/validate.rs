@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use cryptotl_model::format::{check_writable, write_atomically};
+use cryptotl_model::format::write_atomically;
 use cryptotl_model::{Digest, Records, RecordsHeader, RecordsOutline};
 use cryptotl_privacy::{
     ChargeError, Description, EntryKind, Epsilon, Guarantee, Ledger, LedgerView, Rho, Status, StoredRelease, Witness,
@@ -17,6 +17,7 @@ use super::ledger::{check_replaced, warn_unmarked};
 use super::{assumptions, population};
 use crate::cli::{PaymentArgs, ValidateArgs};
 use crate::exit::{Failure, Result};
+use crate::kinds;
 use crate::output::Output;
 use crate::report;
 
@@ -224,9 +225,7 @@ pub(super) fn left(f: &mut fmt::Formatter<'_>, rho: Rho, affordable: Option<Epsi
 
 /// Runs the verb.
 pub fn run(args: ValidateArgs, output: &Output) -> Result<()> {
-    if let Some(path) = &args.output {
-        check_writable(path)?;
-    }
+    let to = args.output.as_ref().map(|path| output.file(path, kinds::VALIDATION)).transpose()?;
     let (head, digest) = Head::read(&args.head)?;
     let PaymentArgs { ledger: path, epsilon, delta, policy, run } = &args.payment;
     let mut ledger = Ledger::open(path)?;
@@ -285,8 +284,8 @@ pub fn run(args: ValidateArgs, output: &Output) -> Result<()> {
             (bytes, false)
         }
     };
-    if let Some(path) = &args.output {
-        write_atomically(path, &bytes)?;
+    if let Some(to) = &to {
+        write_atomically(to, &bytes)?;
     }
     let validation = serde_json::from_slice(&bytes).map_err(|_| not_kept("figures of a validation"))?;
     let status = ledger.status()?;

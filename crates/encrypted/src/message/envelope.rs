@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use cryptotl_model::Digest;
+use cryptotl_model::{Digest, Kind as OutputKind};
 
 use super::block_file::open;
 use super::id::JobId;
@@ -23,6 +23,24 @@ pub enum FileKind {
     Response,
     /// Its secret key, for the data owner alone.
     SecretKey,
+}
+
+impl FileKind {
+    /// It, as an output.
+    pub const fn output(self) -> OutputKind {
+        const BYTES: u64 = PREFIX_BYTES as u64;
+        fn is(kind: FileKind, start: &[u8]) -> bool {
+            Envelope::of(start).is_some_and(|envelope| envelope.kind == kind)
+        }
+        match self {
+            Self::EvaluationKeys => {
+                OutputKind::starting("file of evaluation keys", BYTES, |s| is(Self::EvaluationKeys, s))
+            }
+            Self::Query => OutputKind::starting("query", BYTES, |s| is(Self::Query, s)),
+            Self::Response => OutputKind::starting("response", BYTES, |s| is(Self::Response, s)),
+            Self::SecretKey => OutputKind::never_replaced("secret key"),
+        }
+    }
 }
 
 /// The names in the header of a file of the protocol. They are the file's own word: the reader of the kind checks them.

@@ -8,7 +8,7 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::{Deserialize, Serialize};
 
-use super::{Header, MAX_HEADER_BYTES, MAX_TENSORS, malformed, unwritable};
+use super::{Header, MAX_FILE_BYTES, MAX_HEADER_BYTES, MAX_TENSORS, check_size, malformed, unwritable};
 use crate::error::{ModelError, Result};
 
 const METADATA_KEY: &str = "cryptotl";
@@ -72,6 +72,9 @@ impl<H: Header> Start<H> {
 
     pub fn check_length(&self, found: u64, path: &Path) -> Result<()> {
         let stated = self.length();
+        if stated > MAX_FILE_BYTES {
+            return malformed::<H, _>(path, format!("it is larger than {MAX_FILE_BYTES} bytes"));
+        }
         match found == stated {
             true => Ok(()),
             false => malformed::<H, _>(path, format!("it has {found} bytes and its header states {stated}")),
@@ -120,8 +123,12 @@ pub fn kind_of(path: &Path) -> Result<Option<String>> {
 }
 
 /// The first bytes of a file whose tensors' elements are written after them, in the order given. Every reader
-/// takes any order; that of [`Document::to_bytes`] is by element type, then by name.
+/// takes any order; that of [`Document::to_bytes`] is by element type, then by name. Fails for a file that
+/// [`Start::read`] would refuse.
 pub(crate) fn start_of_file<H: Header>(header: &H, tensors: &[(&str, Dtype, Vec<usize>)]) -> Result<Vec<u8>> {
+    if tensors.len() > MAX_TENSORS {
+        return Err(unwritable::<H>(format!("{} tensors are more than {MAX_TENSORS}", tensors.len())));
+    }
     let mut end = 0;
     let infos = tensors.iter().map(|(name, dtype, shape)| {
         let start = end;
@@ -132,6 +139,10 @@ pub(crate) fn start_of_file<H: Header>(header: &H, tensors: &[(&str, Dtype, Vec<
     let metadata = Metadata::new(Some(metadata_of(header)?), infos.collect()).map_err(unwritable::<H>)?;
     let mut json = serde_json::to_vec(&metadata).map_err(unwritable::<H>)?;
     json.resize(json.len().next_multiple_of(8), b' ');
+    if json.len() as u64 > MAX_HEADER_BYTES {
+        return Err(unwritable::<H>(format!("{} bytes are more than {MAX_HEADER_BYTES}", json.len())));
+    }
+    check_size::<H>(8 + json.len() as u64 + end as u64)?;
     Ok([&(json.len() as u64).to_le_bytes(), json.as_slice()].concat())
 }
 

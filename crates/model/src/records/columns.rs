@@ -20,6 +20,39 @@ impl SourceColumn {
     /// The most bytes of a source's name.
     pub const MAX_NAME_BYTES: usize = 256;
 
+    /// Fails for a column that [`crate::Records::read`] would refuse.
+    pub(crate) fn check(&self) -> Result<()> {
+        Self::check_names(&self.names)?;
+        match self.of_record.iter().flatten().all(|&source| (source as usize) < self.names.len()) {
+            true => Ok(()),
+            false => Err(ModelError::invalid(
+                "a column of sources",
+                "a number has no name",
+                "report this as a bug",
+            )),
+        }
+    }
+
+    /// Fails for names that [`crate::Records::read`] would refuse.
+    pub(crate) fn check_names(names: &[String]) -> Result<()> {
+        let different: BTreeSet<&String> = names.iter().collect();
+        if names.len() <= Self::MAX_SOURCES
+            && different.len() == names.len()
+            && names.iter().all(|name| Self::is_name(name))
+        {
+            return Ok(());
+        }
+        Err(ModelError::invalid(
+            "a column of sources",
+            format!(
+                "it needs at most {} different names of at most {} bytes without control characters",
+                Self::MAX_SOURCES,
+                Self::MAX_NAME_BYTES
+            ),
+            "give the column that names each record's source, or none",
+        ))
+    }
+
     /// Whether a source may have this name: it is shown in models and reports.
     pub fn is_name(name: &str) -> bool {
         !name.is_empty() && name.len() <= Self::MAX_NAME_BYTES && !name.chars().any(char::is_control)
@@ -92,10 +125,6 @@ pub(crate) fn source_column(names: &Strings, of_record: Vec<Option<u32>>) -> Opt
     if names.ends.len() > SourceColumn::MAX_SOURCES {
         return None;
     }
-    let names = names.split()?;
-    let different: BTreeSet<&String> = names.iter().collect();
-    let is_whole = different.len() == names.len()
-        && names.iter().all(|name| SourceColumn::is_name(name))
-        && of_record.iter().flatten().all(|&source| (source as usize) < names.len());
-    is_whole.then_some(SourceColumn { names, of_record })
+    let column = SourceColumn { names: names.split()?, of_record };
+    column.check().is_ok().then_some(column)
 }

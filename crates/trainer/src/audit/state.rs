@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
-use cryptotl_model::ModelError;
-use cryptotl_model::format::{Document, Header};
+use cryptotl_model::format::{self, Document, Header};
+use cryptotl_model::{Kind, ModelError, WriteTo};
 use cryptotl_privacy::audit::crowd::PairErrors;
 use cryptotl_privacy::audit::{AuditSettings, AuditedClaim, OneRunAudit, View};
 use ndarray::Array2;
@@ -61,8 +61,29 @@ fn row_vectors(matrix: &Array2<f64>) -> Vec<Vec<f64>> {
 }
 
 impl State {
+    /// The results of an audit, as an output.
+    pub const FILE: Kind = Kind::document::<StateHeader>("state of an audit");
+
+    /// Fails, before the first training, when the results of an audit would be larger than a file that is read.
+    ///
+    /// # Errors
+    /// [`ModelError::Invalid`].
+    pub fn check_size(settings: &AuditSettings, (scores, thresholds): (usize, usize)) -> Result<()> {
+        let AuditSettings { runs, single_runs, half_noise_runs, no_noise_runs, .. } = *settings;
+        // Of each pair of runs two errors a threshold in each view.
+        let pairs = runs.saturating_mul(thresholds).saturating_mul(View::ALL.len());
+        let numbers =
+            pairs.saturating_add(single_runs * scores).saturating_add(half_noise_runs + no_noise_runs);
+        Ok(format::check_size::<StateHeader>((numbers as u64).saturating_mul(8))?)
+    }
+
     /// Writes the file.
-    pub fn write(&self, path: &Path, claim: &AuditedClaim, settings: &AuditSettings) -> Result<()> {
+    pub fn write(
+        &self,
+        to: &(impl WriteTo + ?Sized),
+        claim: &AuditedClaim,
+        settings: &AuditSettings,
+    ) -> Result<()> {
         let header = StateHeader {
             claim: claim.clone(),
             settings: settings.clone(),
@@ -83,7 +104,7 @@ impl State {
                 .with(positives, &matrix(pairs().map(|pair| pair.false_positives.as_slice())))
                 .with(negatives, &matrix(pairs().map(|pair| pair.false_negatives.as_slice())));
         }
-        document.write(path)?;
+        document.write(to, Self::FILE)?;
         Ok(())
     }
 

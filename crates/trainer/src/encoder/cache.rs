@@ -19,7 +19,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use cryptotl_model::{Digest, OutputFile};
+use cryptotl_model::{Digest, Kind, OutputFile, WriteTo};
 use ndarray::Array2;
 use rand::Rng;
 
@@ -27,6 +27,8 @@ use super::Encoder;
 use crate::error::{Result, TrainerError};
 use crate::progress::OnProgress;
 
+/// The folder's key, as an output.
+const KEY: Kind = Kind::never_replaced("key of a cache");
 const KEY_MAGIC: &[u8; 8] = b"CTLK\x01\0\0\0";
 /// Version 2 would also be due when the arithmetic of an embedding changes.
 const MAGIC: &[u8; 8] = b"CTLC\x01\0\0\0";
@@ -224,11 +226,14 @@ fn read_key(path: &Path) -> Result<[u8; 32]> {
         let mut key = [0; 32];
         // Seeded by the operating system for this key: a thread's generator would give it again after a fork.
         rand::make_rng::<rand::rngs::StdRng>().fill_bytes(&mut key);
-        let mut file = OutputFile::create(path)?;
-        file.write(KEY_MAGIC)?;
-        file.write(&key)?;
+        let written = path.destination(KEY).and_then(|to| {
+            let mut file = OutputFile::create(&to)?;
+            file.write(KEY_MAGIC)?;
+            file.write(&key)?;
+            file.commit_new()
+        });
         // Losing the race is as good as winning it.
-        if let Err(e) = file.commit_new()
+        if let Err(e) = written
             && !path.exists()
         {
             return Err(e.into());

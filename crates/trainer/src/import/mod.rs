@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Balance, HeadConfig};
 use crate::error::Result;
-use crate::pretrain::publish::{Parts, Published, publish};
+use crate::head::scores_of;
+use crate::pretrain::publish::{Parts, Published, check_size, publish};
 use crate::pretrain::sources::Sources;
 use crate::pretrain::training::stream;
 use crate::pretrain::{Source, SourceQuality};
@@ -60,6 +61,8 @@ pub fn import(
     sources: &[Source],
 ) -> Result<(LowerModel, PublicModel, Vec<SourceQuality>)> {
     let sources = Sources::gather(sources)?;
+    let (features, scores) = (imported.network.output_width(), scores_of(sources.n_labels()));
+    check_size(sources.width(), features, scores, &imported.head)?;
     let split = sources.split(VALIDATION_SHARE, &mut stream(0, 0))?;
     let weights = sources.weights(Balance::Records, &split.train);
     let parts = Parts {

@@ -6,8 +6,8 @@
 use std::path::Path;
 
 use cryptotl_model::Digest;
-use cryptotl_model::ModelError;
-use cryptotl_model::format::{Document, Header};
+use cryptotl_model::format::{Document, Header, MAX_HEADER_BYTES};
+use cryptotl_model::{Kind, ModelError};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
@@ -33,10 +33,26 @@ impl Header for CheckpointHeader {
     const VERSION: u32 = 1;
 }
 
+/// The state of a training, as an output.
+pub const CHECKPOINT: Kind = Kind::document::<CheckpointHeader>("state of a training");
+
 /// What a training is: its configuration and the digest of its sources.
 pub(super) fn job(config: &PretrainConfig, sources: Digest) -> Digest {
     let config = serde_json::to_vec(config).expect("a configuration that was parsed can be written");
     Digest::of_parts([config.as_slice(), sources.as_bytes()])
+}
+
+/// Fails, before the first pass, when the history of a training may outgrow the header of its checkpoint.
+pub(super) fn check_history(max_epochs: usize, sources: &[&str]) -> Result<()> {
+    // Numbers and keys of a pass, and of a source in it, take less than this; a name may be written with six bytes for one.
+    let pass = 256 + sources.iter().map(|name| 384 + 6 * name.len()).sum::<usize>();
+    match max_epochs.saturating_mul(pass) as u64 <= MAX_HEADER_BYTES {
+        true => Ok(()),
+        false => Err(TrainerError::training(
+            format!("{max_epochs} passes over {} sources do not fit into a checkpoint", sources.len()),
+            "lower training.max_epochs, or train without --checkpoint",
+        )),
+    }
 }
 
 /// Writes the state of `job`.
@@ -48,7 +64,7 @@ pub(super) fn write(path: &Path, job: Digest, state: &State) -> Result<()> {
             document = document.with(format!("{name}.{i}"), matrix);
         }
     }
-    document.write(path)?;
+    document.write(path, CHECKPOINT)?;
     Ok(())
 }
 

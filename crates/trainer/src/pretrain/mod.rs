@@ -11,7 +11,8 @@ use std::path::Path;
 
 use cryptotl_model::{LowerModel, PublicModel, Scaler};
 
-use self::publish::{Parts, Published, publish};
+pub use self::checkpoint::CHECKPOINT;
+use self::publish::{Parts, Published, check_size, publish};
 pub use self::source::{Source, SourceRecords};
 use self::sources::Sources;
 pub use self::training::{Epoch, SourceQuality};
@@ -63,6 +64,11 @@ pub fn pretrain(
     let scaler = Scaler::fit(train.view(), config.training.input_bound)?;
     drop(train);
     let blueprint = Blueprint::new(config, sources.width(), scores_of(sources.n_labels()))?;
+    check_size(sources.width(), blueprint.feature_width(), scores_of(sources.n_labels()), &config.head)?;
+    if checkpoint.is_some() {
+        let names: Vec<&str> = sources.ids.iter().map(|id| id.name.as_str()).collect();
+        checkpoint::check_history(config.training.max_epochs, &names)?;
+    }
     let training = Training {
         config: &config.training,
         blueprint: &blueprint,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use cryptotl_model::format;
+use cryptotl_model::public::PublicHeader;
 use cryptotl_model::{HeadInputs, Layer, LinearScore, LowerModel, Network, PublicModel, Scaler};
 use ndarray::{Array1, Array2, Axis, concatenate};
 
@@ -42,6 +44,25 @@ pub(crate) struct Published {
     pub public: PublicModel,
     /// The quality of the zero-shot head.
     pub zero_shot: Vec<SourceQuality>,
+}
+
+/// Fails, before the training, when the public half would be larger than its readers take.
+///
+/// # Errors
+/// [`cryptotl_model::ModelError::Invalid`].
+pub(crate) fn check_size(width: usize, feature_width: usize, scores: usize, head: &HeadConfig) -> Result<()> {
+    let of_view = |inputs: HeadInputs| {
+        let n = width * usize::from(inputs != HeadInputs::Features)
+            + feature_width * usize::from(inputs.needs_features());
+        let ranks = head.ranks.iter().map(|&rank| {
+            let dimension = rank.min(n) + 1 + scores;
+            dimension * (dimension + scores)
+        });
+        let components = head.ranks.iter().map(|&rank| rank.min(n)).max().unwrap_or(0) * n;
+        ranks.sum::<usize>() + components
+    };
+    let numbers: usize = HeadInputs::ALL.into_iter().map(of_view).sum();
+    Ok(format::check_size::<PublicHeader>((numbers as u64).saturating_mul(8) + format::MAX_HEADER_BYTES)?)
 }
 
 /// Fits the public half to the sources.

@@ -4,7 +4,6 @@ use std::fmt;
 use std::path::Path;
 
 use cryptotl_encrypted::{Certificate, Choice, Estimate, EvaluationPlan, Packing, PlanFile};
-use cryptotl_model::format::check_writable;
 use cryptotl_model::{Digest, Records};
 use ndarray::Axis;
 use serde::Serialize;
@@ -12,6 +11,7 @@ use serde::Serialize;
 use super::super::extract::{Model, step_name};
 use crate::cli::PlanArgs;
 use crate::exit::Result;
+use crate::output::Output;
 use crate::progress::Bar;
 
 /// The most public records that a certificate is measured on, by packing: about what takes a few seconds.
@@ -83,15 +83,13 @@ impl fmt::Display for Planned {
 }
 
 /// Compiles the model, estimates the job, and writes the plan file where one is asked for.
-pub(super) fn plan(args: &PlanArgs, model: &Path) -> Result<Planned> {
-    if let Some(path) = &args.output {
-        check_writable(path)?;
-    }
+pub(super) fn plan(args: &PlanArgs, model: &Path, output: &Output) -> Result<Planned> {
+    let to = args.output.as_ref().map(|path| output.file(path, PlanFile::FILE)).transpose()?;
     let model = Model::read(model, args.public.as_deref())?;
     let Choice { plan, estimates, reason } =
         model.choose(&args.parameters, args.packing.candidates(), args.rows as usize, args.link_mbps)?;
-    let certified = match (&args.source, &args.output) {
-        (Some(source), Some(path)) => {
+    let certified = match (&args.source, &to) {
+        (Some(source), Some(to)) => {
             let certificate = certify(&model, &plan, source)?;
             let contract = plan.contract().clone();
             let certified = Certified {
@@ -101,10 +99,10 @@ pub(super) fn plan(args: &PlanArgs, model: &Path) -> Result<Planned> {
                 precision_bits: certificate.precision_bits(),
                 headroom_bits: certificate.headroom_bits(&contract),
                 tolerance: certificate.tolerance(),
-                output: path.display().to_string(),
+                output: to.path().display().to_string(),
             };
             let coupling = Some(plan.block_coupling());
-            PlanFile { public_model: model.public_digest(), contract, certificate, coupling }.write(path)?;
+            PlanFile { public_model: model.public_digest(), contract, certificate, coupling }.write(to)?;
             Some(certified)
         }
         _ => None,

@@ -37,7 +37,7 @@ pub fn run(args: PlanArgs, output: &Output) -> Result<()> {
     // The cheap half first: it fails before the long work starts.
     let privacy = args.privacy.epsilon.map(|epsilon| privacy::plan(&args.privacy, epsilon)).transpose()?;
     let encryption = match &args.model {
-        Some(model) => Some(encryption::plan(&args, model)?),
+        Some(model) => Some(encryption::plan(&args, model, output)?),
         None => None,
     };
     if encryption.is_none() && privacy.is_none() {

@@ -14,10 +14,8 @@ use crate::card::Card;
 use crate::command::ledger::read_policy;
 use crate::command::validate::Validation;
 use crate::exit::{Failure, Result};
+use crate::kinds::MAX_REPORT_BYTES;
 use crate::report::{self, BenchmarkRow, Certified, Report, Stated};
-
-/// The largest report that is read.
-const MAX_REPORT_BYTES: u64 = 64 << 20;
 
 /// A file and what it is.
 pub struct File {

@@ -37,6 +37,7 @@ use crate::config::{Balance, PretrainConfig};
 use crate::error::{Result, TrainerError};
 use crate::head::{Terms, scores_of};
 use crate::network::Blueprint;
+use crate::pretrain::publish::check_size;
 use crate::pretrain::training::stream;
 use crate::source::targets;
 
@@ -71,6 +72,7 @@ impl PrivatePretraining {
             ));
         }
         let blueprint = Blueprint::new(&config, outline.embedding_width, scores_of(labels))?;
+        check_size(outline.embedding_width, blueprint.feature_width(), scores_of(labels), &config.head)?;
         Ok(Self { config, source, outline, blueprint })
     }
 
