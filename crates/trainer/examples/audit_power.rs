@@ -13,7 +13,7 @@
 
 use cryptotl_privacy::audit::crowd::{Crowd, PairErrors, Thresholds};
 use cryptotl_privacy::audit::single::Single;
-use cryptotl_privacy::audit::{AuditSettings, Preset, Verdict, contradicts, verdict_alpha};
+use cryptotl_privacy::audit::{Allowed, AuditSettings, Preset, Verdict, View, contradicts, verdict_alpha};
 use cryptotl_privacy::calibrate::largest_rho;
 use cryptotl_privacy::{
     Accountant, Adjacency, Defect, Delta, Epsilon, MinimumRequest, Order, PerturbedBy, PrivacyUnit,
@@ -99,6 +99,7 @@ fn simulated(target: &Target, mechanism: Defect, n_runs: usize, seed: u64) -> bo
     let canaries = target.made_up().canaries();
     let factor = if mechanism == Defect::HalfNoise { 2.0 } else { 1.0 };
     let (delta, alpha) = (claim.guarantee.delta, verdict_alpha());
+    let allowed = Allowed::by(claim);
     let along = 0.9991_f64.sqrt();
     // The transcript, and the head, which shows 0.9313 of it.
     let views = [1.0, 15.5 / (20.0 * 13.85_f64).sqrt()].map(|share| claim.mu * factor * along * share);
@@ -114,7 +115,9 @@ fn simulated(target: &Target, mechanism: Defect, n_runs: usize, seed: u64) -> bo
         let horizon = settings.runs / 2;
         let crowd =
             Crowd { losses: claim.losses, thresholds: &thresholds, canaries, horizon, pairs: &pairs, delta };
+        let found = crowd.evaluate(View::Transcript, [1.0; 2], &allowed);
         contradicts(claim, crowd.mu(alpha), crowd.epsilon(alpha))
+            || found.trade_off.iter().any(|point| allowed.is_exceeded_by(point))
     });
     let mut single = |mu: f64| -> Vec<Vec<f64>> {
         (0..settings.single_runs / 2).map(|_| vec![mu + normal(), normal()]).collect()

@@ -8,12 +8,14 @@
 //!
 //! All thresholds are fixed before the first pair that counts, from trainings that do not count.
 
+use super::allowed::Allowed;
 use super::betting::Bettor;
 use super::evidence::{
     CONFIDENCES, Interval, LowFprPoint, LowerBound, Rate, Theory, TradeOffPoint, View, ViewAudit,
 };
 use super::losses::Losses;
 use super::trade_off::epsilon_of_errors;
+use super::verdict::point_alpha;
 use crate::accountant::normal::{survival, upper_quantile};
 use crate::guarantee::Delta;
 
@@ -142,15 +144,17 @@ impl Crowd<'_> {
         epsilon_of_errors(self.fpr(k, alpha).high, self.fnr(k, alpha).high, self.delta)
     }
 
-    /// Everything that the report says of this view. `allowed` is the largest true positive rate that the claim allows at each of
-    /// [`LOW_RATES`].
-    pub fn evaluate(&self, view: View, allowed: [f64; 2]) -> ViewAudit {
-        let point = |k| TradeOffPoint { fpr: self.fpr(k, 0.05), fnr: self.fnr(k, 0.05) };
+    /// Everything that the report says of this view. `tpr_of_claim` is the largest true positive rate that the claim allows
+    /// at each of [`LOW_RATES`], and `allowed` what it allows at any rate. The intervals are those of the verdict: all points of all
+    /// views hold together.
+    pub fn evaluate(&self, view: View, tpr_of_claim: [f64; 2], allowed: &Allowed) -> ViewAudit {
+        let alpha = point_alpha(self.thresholds.len() * View::ALL.len());
+        let point = |k| TradeOffPoint { fpr: self.fpr(k, alpha), fnr: self.fnr(k, alpha) };
         let low_fpr = [0, 1].map(|i| {
-            let (target, tpr_of_claim) = (LOW_RATES[i], allowed[i]);
+            let (target, tpr_of_claim) = (LOW_RATES[i], tpr_of_claim[i]);
             let TradeOffPoint { fpr, fnr } = point(self.thresholds.at_rate(target));
             let tpr = Rate { estimate: 1.0 - fnr.estimate, low: 1.0 - fnr.high, high: 1.0 - fnr.low };
-            LowFprPoint { target, fpr, tpr, tpr_of_claim }
+            LowFprPoint { target, fpr, tpr, tpr_of_claim, allowed: Some(allowed.at(fpr)) }
         });
         ViewAudit {
             view,
@@ -237,7 +241,9 @@ mod tests {
                 pairs: &pairs,
                 delta: delta(),
             };
-            let audit = crowd.evaluate(View::Transcript, LOW_RATES.map(|rate| tpr_of_mu(mu, rate)));
+            let allowed = Allowed::new(Losses::GaussianDp, mu);
+            let at_low_rates = LOW_RATES.map(|rate| tpr_of_mu(mu, rate));
+            let audit = crowd.evaluate(View::Transcript, at_low_rates, &allowed);
             let truth = epsilon_of_mu(mu, delta());
             for confidence in CONFIDENCES {
                 let gaussian = audit.bound(Theory::GaussianDp, confidence).unwrap();
@@ -260,6 +266,11 @@ mod tests {
             assert!((low.target, high.target) == (0.001, 0.01));
             assert!(low.fpr.low < 0.001 && low.fpr.high > 0.001, "{low:?}");
             assert!(low.tpr.low < low.tpr_of_claim && low.tpr_of_claim < low.tpr.high, "{low:?}");
+            assert_eq!(low.allowed, Some(allowed.at(low.fpr)));
+            assert!(!audit.trade_off.iter().any(|point| allowed.is_exceeded_by(point)));
+            // The same attack against a claim of less.
+            let less = Allowed::new(Losses::GaussianDp, 0.7 * mu);
+            assert!(audit.trade_off.iter().any(|point| less.is_exceeded_by(point)));
         }
     }
 

@@ -55,6 +55,11 @@ pub struct AuditEvidence {
     /// The confidence of the verdict, over all bounds that take part in it. A correct mechanism is called
     /// falsified with a probability of at most 1 minus this.
     pub verdict_confidence: f64,
+    /// The confidence of all intervals in `views` together, which take part in the verdict: none of them is beyond what the
+    /// claim allows unless the verdict is `falsified`. In files without it each interval holds by itself at 95 %, and
+    /// they take no part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval_confidence: Option<f64>,
 }
 
 /// The claim under attack, read off the released head.
@@ -167,7 +172,7 @@ pub struct ViewAudit {
     /// Lower bounds on the loss, several theories and confidences.
     pub bounds: Vec<LowerBound>,
     /// The measured trade-off between the two errors, rising in the false positive rate; the ROC curve is
-    /// `fpr` against `1 - fnr`. The intervals hold one by one at 95 %.
+    /// `fpr` against `1 - fnr`. The confidence of the intervals is [`AuditEvidence::interval_confidence`].
     pub trade_off: Vec<TradeOffPoint>,
     /// The true positive rate at low false positive rates.
     pub low_fpr: Vec<LowFprPoint>,
@@ -274,6 +279,21 @@ pub struct LowFprPoint {
     pub tpr: Rate,
     /// The largest true positive rate that the claim's mu and family allow at `target`.
     pub tpr_of_claim: f64,
+    /// The largest true positive rate that the claim allows at the *measured* false positive rate, and at both ends of
+    /// its interval: what `tpr` is to be compared with. Absent in files of before it was stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed: Option<Rate>,
+}
+
+impl LowFprPoint {
+    /// Both errors.
+    pub fn errors(&self) -> TradeOffPoint {
+        let Rate { estimate, low, high } = self.tpr;
+        TradeOffPoint {
+            fpr: self.fpr,
+            fnr: Rate { estimate: 1.0 - estimate, low: 1.0 - high, high: 1.0 - low },
+        }
+    }
 }
 
 /// The attack with one canary a training: next to nobody beside it, so that a mistake in how the DP noise

@@ -3,6 +3,7 @@
 //! Pure statistics, one theory a file, and the values that an audit ends in. The trainings are run by whoever has the
 //! training code, on made-up records, through [`crate::AuditSums`].
 
+mod allowed;
 pub mod betting;
 pub mod clopper_pearson;
 pub mod crowd;
@@ -17,10 +18,11 @@ mod testkit;
 pub mod trade_off;
 mod verdict;
 
+pub use allowed::Allowed;
 pub use evidence::{
     AUDIT_VERSION, Audit, AuditEvidence, AuditSettings, AuditedClaim, CONFIDENCES, Control, ControlAudit,
     HEADLINE_CONFIDENCE, Interval, LowFprPoint, LowerBound, OneRunAudit, Preset, Rate, SingleAudit, Theory,
     TradeOffPoint, Verdict, View, ViewAudit,
 };
 pub use losses::Losses;
-pub use verdict::{VERDICT_CONFIDENCE, contradicts, verdict, verdict_alpha};
+pub use verdict::{VERDICT_CONFIDENCE, contradicts, point_alpha, verdict, verdict_alpha};

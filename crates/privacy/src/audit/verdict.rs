@@ -4,12 +4,23 @@ use super::evidence::{AuditedClaim, Control, ControlAudit, Verdict};
 
 /// The confidence of a verdict. A correct mechanism is called falsified in at most one of a thousand audits.
 pub const VERDICT_CONFIDENCE: f64 = 0.999;
-/// Bounds that take part: mu and epsilon for each of the two views and for the single canary.
+/// Lower bounds that take part: mu and epsilon for each of the two views and for the single canary.
 const BOUNDS: f64 = 6.0;
+/// The share of the error probability that is left to the measured points of the trade-off. Small, because the bounds are the
+/// sharper test and the points are what a reader sees of it.
+const SHARE_OF_POINTS: f64 = 0.1;
 
 /// The error probability of each bound that takes part in a verdict (Bonferroni).
 pub fn verdict_alpha() -> f64 {
-    (1.0 - VERDICT_CONFIDENCE) / BOUNDS
+    (1.0 - VERDICT_CONFIDENCE) * (1.0 - SHARE_OF_POINTS) / BOUNDS
+}
+
+/// The error probability of each of the two intervals of a measured point, where there are `points` in all views together.
+///
+/// With it all intervals and all bounds hold together at [`VERDICT_CONFIDENCE`] (Bonferroni), so that a point beyond what the
+/// claim allows contradicts the claim like a bound does.
+pub fn point_alpha(points: usize) -> f64 {
+    (1.0 - VERDICT_CONFIDENCE) * SHARE_OF_POINTS / (2 * points.max(1)) as f64
 }
 
 /// Whether lower bounds, each wrong with probability at most [`verdict_alpha`], contradict a claim.

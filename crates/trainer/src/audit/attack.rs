@@ -10,8 +10,8 @@ use cryptotl_privacy::Defect;
 use cryptotl_privacy::audit::crowd::{Crowd, LOW_RATES, PairErrors, Thresholds, mu_of_pairs};
 use cryptotl_privacy::audit::single::Single;
 use cryptotl_privacy::audit::{
-    AUDIT_VERSION, AuditEvidence, AuditSettings, Control, ControlAudit, HEADLINE_CONFIDENCE, Interval,
-    Losses, LowerBound, OneRunAudit, Preset, VERDICT_CONFIDENCE, View, contradicts, one_run, verdict,
+    AUDIT_VERSION, Allowed, AuditEvidence, AuditSettings, Control, ControlAudit, HEADLINE_CONFIDENCE,
+    Interval, Losses, LowerBound, OneRunAudit, Preset, VERDICT_CONFIDENCE, View, contradicts, one_run, verdict,
     verdict_alpha,
 };
 use rand::{Rng, SeedableRng};
@@ -330,7 +330,8 @@ fn evidence(sitting: &Sitting, state: &State, completed: bool) -> AuditEvidence 
     let (losses, delta, alpha) = (claim.losses, claim.guarantee.delta, verdict_alpha());
     let mut contradicted = false;
     let mut views = Vec::new();
-    let allowed = LOW_RATES.map(|rate| losses.tpr(claim.mu, rate));
+    let allowed = Allowed::by(claim);
+    let at_low_rates = LOW_RATES.map(|rate| losses.tpr(claim.mu, rate));
     for view in View::ALL {
         let deviation = state.deviations.map_or(1.0, |deviations| deviations[view as usize]);
         let thresholds = Thresholds::new(1.0 / deviation);
@@ -338,7 +339,9 @@ fn evidence(sitting: &Sitting, state: &State, completed: bool) -> AuditEvidence 
         let horizon = settings.runs / 2;
         let crowd = Crowd { losses, thresholds: &thresholds, canaries, horizon, pairs: &pairs, delta };
         contradicted |= contradicts(claim, crowd.mu(alpha), crowd.epsilon(alpha));
-        views.push(crowd.evaluate(view, allowed));
+        let found = crowd.evaluate(view, at_low_rates, &allowed);
+        contradicted |= found.trade_off.iter().any(|point| allowed.is_exceeded_by(point));
+        views.push(found);
     }
     let [with, without] = &state.single;
     let selection = settings.single_runs / 2 / SELECTION;
@@ -362,6 +365,7 @@ fn evidence(sitting: &Sitting, state: &State, completed: bool) -> AuditEvidence 
         completed,
         seconds: state.seconds,
         verdict_confidence: VERDICT_CONFIDENCE,
+        interval_confidence: Some(VERDICT_CONFIDENCE),
     }
 }
 
