@@ -14,6 +14,17 @@ use crate::guarantee::{Adjacency, Delta, Epsilon, PrivacyUnit};
 
 /// The version of the file format this crate reads.
 pub const POLICY_VERSION: u32 = 1;
+/// The largest delta times public size that goes without a warning. Delta should be far below one over the size of the
+/// population (Dwork and Roth 2014, section 2.3; NIST SP 800-226, on the parameters): at 0.1 a mechanism that publishes each
+/// unit in the clear with probability delta exposes somebody in one of ten populations.
+pub const LARGE_DELTA_MASS: f64 = 0.1;
+
+/// Delta times the public size of a population: how many units a mechanism could publish in the clear, on average, without
+/// breaking the promise.
+pub fn delta_mass(delta: Delta, public_size: u64) -> f64 {
+    delta.get() * public_size as f64
+}
+
 /// The longest policy or population name, in bytes.
 pub const MAX_NAME_LENGTH: usize = 64;
 
@@ -318,6 +329,28 @@ pub enum PolicyError {
     Exponent {
         /// The exponent in the file.
         exponent: f64,
+    },
+    /// The limit for one release buys no DP noise that could be drawn.
+    #[error(
+        "field `epsilon_per_release_max` is {limit}, and no release can be planned for so little: {why}. Raise it, or give a larger delta"
+    )]
+    NothingAllowed {
+        /// `epsilon_per_release_max`.
+        limit: Epsilon,
+        /// What the planner said of a release at that limit.
+        why: String,
+    },
+    /// Gaussian DP cannot count up to the cap.
+    #[error(
+        "field `epsilon_cap` is {cap}, and gdp cannot count that far at delta {delta}: the grid of the DP noise would take more than its share of delta; give a cap of at most {most}, or `accountant = \"zcdp\"`"
+    )]
+    CapTooLarge {
+        /// `epsilon_cap`.
+        cap: Epsilon,
+        /// The largest cap that can be spent.
+        most: f64,
+        /// The delta of the policy.
+        delta: Delta,
     },
     /// No delta for so few units.
     #[error("the public size of the population is {public_size}; declare an upper bound of at least 2 units")]

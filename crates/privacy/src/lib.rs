@@ -161,7 +161,7 @@ pub mod rho;
 pub use accountant::tcdp::Order;
 pub use accountant::{Accountant, AccountantError};
 pub use calibrate::{CalibrationError, GaussianCalibration, epsilons_of_parts, largest_rho, largest_rho_by};
-pub use config::{DeltaPolicy, Policy, PolicyError};
+pub use config::{DeltaPolicy, LARGE_DELTA_MASS, Policy, PolicyError, delta_mass};
 pub use digest::{Digest, DigestError};
 pub use event::{
     CountsEvent, Event, EventError, MinimumEvent, NoisyMaxEvent, SampledSumEvent, SequenceEvent, SumEvent,
@@ -169,7 +169,7 @@ pub use event::{
 pub use guarantee::{Adjacency, Delta, Epsilon, Guarantee, ParameterError, PrivacyUnit, Proof};
 pub use ledger::{
     ChargeError, ChargeSummary, EntryKind, EntrySummary, Ledger, LedgerError, LedgerView, Marks, Payment,
-    Refusal, RefusalReason, Status, StoredRelease, Witness,
+    Refusal, RefusalReason, ReleasesLeft, Status, StoredRelease, Witness,
 };
 pub use mechanism::{
     AuditMinimum, AuditSums, BenchmarkMinimum, BenchmarkSequence, BenchmarkSums, ChargedCounts,

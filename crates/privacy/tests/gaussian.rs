@@ -143,3 +143,97 @@ fn an_accountant_is_changed_where_it_can_count_what_was_spent() {
     assert!(refused.contains("other charges"), "{refused}");
     Ledger::open(ledger.path()).unwrap().verify_figures().unwrap();
 }
+
+#[test]
+fn a_policy_under_which_nothing_can_be_released_is_refused_when_the_ledger_is_made() {
+    let refusal = |policy: &Policy| {
+        let folder = tempfile::tempdir().unwrap();
+        let made = Ledger::create(folder.path().join("ledger"), policy, "p", common::PUBLIC_SIZE);
+        made.err().map(|error| error.to_string())
+    };
+    for cap in [14.0, 20.0, 30.0, 50.0, 80.0, 100.0, 700.0, 1000.0, 1e6, 1e9] {
+        let words = refusal(&gdp_policy(cap, 2.0)).unwrap_or_else(|| panic!("{cap} is accepted"));
+        assert!(words.contains("epsilon_cap") && words.contains("accountant = \"zcdp\""), "{words}");
+        // The remedy works, and is no less than a cap that anybody would choose.
+        let most = words.split("at most ").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
+        let most: f64 = most.parse().unwrap();
+        assert!((10.0..14.0).contains(&most), "{words}");
+        assert_eq!(refusal(&gdp_policy(most, 2.0)), None);
+        assert_eq!(refusal(&policy(cap, 2.0)), None, "zcdp counts as far as that");
+    }
+    for limit in [1e-12, 1e-9, 1e-6] {
+        for policy in [policy(1.0, limit), gdp_policy(1.0, limit)] {
+            let words = refusal(&policy).unwrap_or_else(|| panic!("{limit} is accepted"));
+            assert!(words.contains("epsilon_per_release_max") && words.contains("Raise it"), "{words}");
+        }
+    }
+}
+
+#[test]
+fn under_the_largest_cap_the_grid_is_never_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = create(&folder, &gdp_policy(12.0, 12.0));
+    let mut reasons = Vec::new();
+    for run in 0..200 {
+        let epsilon = [12.0, 4.0, 1.0][run % 3];
+        let mut request = SumRequest { dimension: 1024, steps: 20, ..gaussian(epsilon) };
+        request.description.insert("run".to_owned(), run.to_string());
+        match ledger.charge(ReleasePlan::gaussian_sums(request).unwrap()) {
+            Ok(_) => {}
+            Err(ChargeError::Refused(refusal)) => reasons.push(refusal.reason),
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(reasons.len() > 50 && reasons.iter().all(|reason| *reason == RefusalReason::AboveCap));
+}
+
+#[test]
+fn what_is_left_is_told_in_releases_and_is_what_can_be_charged() {
+    for (gdp, cap, limit, epsilon) in [(true, 4.0, 2.0, 1.0), (false, 4.0, 2.0, 0.7), (false, 1.0, 0.5, 0.5)]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let (policy, accountant) = match gdp {
+            true => (gdp_policy(cap, limit), Accountant::Gdp),
+            false => (policy(cap, limit), Accountant::Zcdp),
+        };
+        let mut ledger = create(&folder, &policy);
+        let fresh = ledger.status().unwrap();
+        assert_eq!((fresh.releases_left.like_last, fresh.share_spent()), (None, 0.0));
+        let mut charge = |run: u64, epsilon: f64| {
+            let mut request = SumRequest { accountant, ..request(epsilon) };
+            request.description.insert("run".to_owned(), run.to_string());
+            ledger.charge(ReleasePlan::gaussian_sums(request).unwrap()).map(|_| ledger.status().unwrap())
+        };
+        let first = charge(0, epsilon).unwrap();
+        let left = first.releases_left;
+        assert!(left.last_epsilon.unwrap().get() <= epsilon);
+        let count = left.like_last.unwrap();
+        assert!(count > 0 && left.at_limit <= count && left.at_limit <= fresh.releases_left.at_limit);
+        let share = first.share_spent();
+        let mut status = first;
+        for run in 1..=count {
+            status = charge(run, epsilon).unwrap();
+            // The bar grows by the same step each time: it is in the unit that adds up.
+            assert!((status.share_spent() - share * (run + 1) as f64).abs() < 1e-9);
+        }
+        assert_eq!(status.releases_left.like_last, Some(0));
+        assert!(matches!(charge(count + 1, epsilon), Err(ChargeError::Refused(_))));
+    }
+}
+
+#[test]
+fn a_limit_is_told_whether_or_not_there_is_noise_for_the_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = create(&folder, &gdp_policy(4.0, 2.0));
+    ledger.charge(plan(1.0)).unwrap();
+    let status = ledger.status().unwrap();
+    for epsilon in [2.1, 40.0, 100.0, 1e6, 1e9] {
+        let refusal = status.check_limits(Epsilon::new(epsilon).unwrap()).unwrap_err();
+        let maximum = Epsilon::new(2.0).unwrap();
+        assert_eq!(refusal.reason, RefusalReason::AboveReleaseMaximum { maximum });
+        let words = refusal.to_string();
+        assert!(words.contains("allows at most epsilon 2") && !words.contains("grid"), "{words}");
+        assert!(words.contains("entry 1") && words.contains("still affordable"), "{words}");
+    }
+    assert_eq!(status.check_limits(Epsilon::new(2.0).unwrap()), Ok(()));
+}

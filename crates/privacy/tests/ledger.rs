@@ -72,7 +72,7 @@ fn a_refusal_says_what_is_left_and_what_spent_it() {
     ledger.charge(plan(1.5)).unwrap();
     let refusal = refused(ledger.charge(plan(1.5)));
     assert_eq!(refusal.reason, RefusalReason::AboveCap);
-    assert_eq!(refusal.rho_requested, plan(1.5).event().rho());
+    assert_eq!(refusal.rho_requested, Some(plan(1.5).event().rho()));
     assert_eq!(refusal.rho_spent, plan(1.5).event().rho());
     assert_eq!(refusal.charges.len(), 1);
     assert_eq!(refusal.charges[0].seq, 1);

@@ -5,7 +5,7 @@ use std::fmt;
 use opendp::traits::samplers::fill_bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{LedgerError, Witness};
+use super::{LedgerError, Witness, usable};
 use crate::accountant::gdp::{self, GridSlack, Mu};
 use crate::accountant::tcdp::{self, Order};
 use crate::accountant::{Accountant, zcdp};
@@ -112,6 +112,7 @@ impl Terms {
     /// spent `spent`.
     pub fn new(policy: &Policy, public_size: u64, spent: &Losses) -> Result<Terms, LedgerError> {
         let delta = policy.delta(public_size)?;
+        usable::check(policy, delta)?;
         let (cap, order) = (policy.epsilon_cap(), spent.order());
         let rho_cap = match (policy.accountant(), order) {
             (Accountant::Zcdp, Some(order)) => largest_rho_up_to(order, cap, delta)?,

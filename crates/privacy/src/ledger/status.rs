@@ -4,13 +4,14 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::LedgerError;
 use super::chain::{Entry, History};
 use super::entries::{Body, Charge, EntryKind};
+use super::{LedgerError, ReleasesLeft};
 use crate::accountant::gdp::GridSlack;
 use crate::accountant::tcdp::Order;
 use crate::accountant::{Accountant, AccountantError};
-use crate::config::Policy;
+use crate::calibrate::largest_rho_by;
+use crate::config::{Policy, delta_mass};
 use crate::digest::Digest;
 use crate::event::Event;
 use crate::guarantee::{Adjacency, Delta, Epsilon, PrivacyUnit, Proof};
@@ -63,6 +64,11 @@ pub struct Status {
     /// The largest epsilon that one release can still ask for, if it is of up to 1000 Gaussian sums over all units; `None` if
     /// nothing is left.
     pub epsilon_affordable: Option<Epsilon>,
+    /// How many more releases what is left is enough for.
+    pub releases_left: ReleasesLeft,
+    /// Delta times the public size: how many units the promise would let be published in the clear, on average. Above
+    /// [`crate::config::LARGE_DELTA_MASS`] it is too much.
+    pub delta_mass: f64,
     /// The source of randomness of the DP noise.
     pub rng: String,
     /// The version of this crate that created the ledger.
@@ -149,6 +155,8 @@ impl Status {
             order: spent.order(),
             sampling_order: terms.sampling_order(),
             epsilon_affordable: epsilon_affordable(history)?,
+            releases_left: ReleasesLeft::of(history)?,
+            delta_mass: delta_mass(terms.delta, terms.public_size),
             rng: genesis.rng.clone(),
             tool_version: genesis.tool_version.clone(),
             clock_went_back: history.clock_went_back(),
@@ -322,8 +330,8 @@ pub struct Refusal {
     pub reason: RefusalReason,
     /// The epsilon of the plan, at the plan's delta.
     pub requested: Epsilon,
-    /// The loss of the plan.
-    pub rho_requested: Rho,
+    /// The loss of the plan; `None` if there is no plan, because the request is above a limit for any.
+    pub rho_requested: Option<Rho>,
     /// What was spent before.
     pub rho_spent: Rho,
     /// The most that may be spent.
@@ -367,7 +375,7 @@ pub(super) fn refusal(history: &History, plan: &ReleasePlan) -> Result<Option<Re
     Ok(Some(Refusal {
         reason,
         requested: plan.guarantee().epsilon,
-        rho_requested: plan.guarantee().rho,
+        rho_requested: Some(plan.guarantee().rho),
         rho_spent: spent.rho(),
         rho_cap: terms.rho_cap,
         rho_remaining: history.remaining(),
@@ -435,7 +443,11 @@ impl std::error::Error for Refusal {}
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the ledger refuses epsilon {} (rho {}): ", self.requested, self.rho_requested)?;
+        write!(f, "the ledger refuses epsilon {}", self.requested)?;
+        if let Some(rho) = self.rho_requested {
+            write!(f, " (rho {rho})")?;
+        }
+        f.write_str(": ")?;
         match &self.reason {
             RefusalReason::AboveCap => f.write_str("the cap would be exceeded")?,
             RefusalReason::AboveReleaseMaximum { maximum } => {
@@ -454,7 +466,10 @@ impl fmt::Display for Refusal {
                 }
             }
             RefusalReason::GridTooCoarse => {
-                f.write_str("the grid of the DP noise, with that of earlier charges, is too coarse for gdp")?;
+                f.write_str(
+                    "the grid of the DP noise, with that of earlier charges, is too coarse for gdp under this cap; amend \
+                     the ledger to a smaller epsilon_cap, or to the accountant zcdp",
+                )?;
             }
             RefusalReason::OrderTooLow { ledger: Some(ledger), plan } => {
                 write!(
