@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use cryptotl_model::format::beside;
-use cryptotl_model::{Destination, LowerModel, OutputFile, PublicModel};
+use cryptotl_model::{Destination, HeadInputs, LowerModel, OutputFile, PublicModel};
 use cryptotl_trainer::config::PretrainConfig;
 use cryptotl_trainer::metrics::Quality;
 use cryptotl_trainer::pretrain::CHECKPOINT;
@@ -22,6 +22,7 @@ use crate::kinds;
 use crate::output::Output;
 use crate::paths;
 use crate::progress::Bar;
+use crate::report::words::wrapped;
 
 #[derive(Serialize)]
 struct Trained {
@@ -36,6 +37,27 @@ struct Trained {
     feature_width: usize,
     lower: String,
     public: String,
+    public_half_gives_away: String,
+}
+
+/// What everyone who gets a public half learns of its secret half without asking it anything, in one sentence.
+///
+/// The zero-shot head is a classifier of the same labels. The view of embedding and features beside each other holds the principal
+/// axes and moments of both together, that is their joint second moments C, and with them
+/// Cov(feature, embedding) Cov(embedding)^-1, the best linear map from embeddings to the network's features.
+pub(super) fn gives_away(public: &PublicModel) -> String {
+    let copy = match public.views.contains_key(&HeadInputs::EmbeddingAndFeatures) {
+        true => {
+            ", and the joint second moments of embeddings and server features, from which follows the best linear copy of the \
+             secret network"
+        }
+        false => "",
+    };
+    format!(
+        "whoever gets the public half has, without a query, a classifier of its own for {}, often about as good as the secret \
+         network{copy}: encryption hides the data owner's records, and not what the network has learned",
+        public.label_names.join(", ")
+    )
 }
 
 /// How both classifiers do on the records of one source that were held out.
@@ -72,7 +94,8 @@ impl fmt::Display for Trained {
             }
         }
         writeln!(f, "secret half {}", self.lower)?;
-        write!(f, "public half {}", self.public)
+        writeln!(f, "public half {}", self.public)?;
+        write!(f, "{}", wrapped(&self.public_half_gives_away))
     }
 }
 
@@ -126,6 +149,7 @@ pub fn run(args: PretrainArgs, output: &Output) -> Result<()> {
         feature_width: trained.public.feature_width,
         lower: args.output.display().to_string(),
         public: public.path().display().to_string(),
+        public_half_gives_away: gives_away(&trained.public),
     })
 }
 

@@ -5,20 +5,21 @@ use std::path::Path;
 
 use cryptotl_model::{Destination, PublicModel, Records, RecordsOutline};
 use cryptotl_privacy::{
-    ChargeError, Description, Epsilon, Guarantee, Ledger, PrivacyUnit, Rho, Status, StoredRelease, Witness,
+    ChargeError, Description, Epsilon, Guarantee, Ledger, PrivacyUnit, Status, StoredRelease, Witness,
 };
 use cryptotl_trainer::config::PretrainConfig;
 use cryptotl_trainer::head::Terms;
 use cryptotl_trainer::pretrain::private::{PrivatePretraining, SourcePrivacy, Transcript};
 use serde::Serialize;
 
-use super::finetune::check_policy;
-use super::ledger::warn_unmarked;
+use super::finetune::{check_policy, or_limit};
+use super::ledger::{Left, warn_unmarked};
 use super::population;
-use super::pretrain::{halves, named};
+use super::pretrain::{gives_away, halves, named};
 use crate::cli::PretrainArgs;
 use crate::exit::{Failure, Result};
 use crate::output::Output;
+use crate::report::words::wrapped;
 
 #[derive(Serialize)]
 struct Trained {
@@ -30,11 +31,12 @@ struct Trained {
     guarantee: Guarantee,
     sentence: String,
     witness: Witness,
-    rho_remaining: Rho,
-    epsilon_affordable: Option<Epsilon>,
+    #[serde(flatten)]
+    left: Left,
     feature_width: usize,
     lower: String,
     public: String,
+    public_half_gives_away: String,
 }
 
 impl fmt::Display for Trained {
@@ -47,17 +49,13 @@ impl fmt::Display for Trained {
                  records, name the run with --run"
             )?;
         }
-        writeln!(f, "{}", self.sentence)?;
+        writeln!(f, "{}", wrapped(&self.sentence))?;
         writeln!(f, "this covers both halves; no accuracy was measured, because it would have cost more")?;
         writeln!(f, "charged as entry {} of the ledger, {}", self.witness.seq, self.witness.hash)?;
-        match self.epsilon_affordable {
-            Some(epsilon) => {
-                writeln!(f, "left: rho {}, at most epsilon {epsilon} in one release", self.rho_remaining)?;
-            }
-            None => writeln!(f, "left: nothing that buys another release")?,
-        }
+        writeln!(f, "{}", self.left)?;
         writeln!(f, "secret half {}", self.lower)?;
-        write!(f, "public half {}", self.public)
+        writeln!(f, "public half {}", self.public)?;
+        write!(f, "{}", wrapped(&self.public_half_gives_away))
     }
 }
 
@@ -90,7 +88,9 @@ pub fn run(args: PretrainArgs, output: &Output) -> Result<()> {
     };
     let pretraining = PrivatePretraining::new(config, name, outline)?;
     let about = args.run.clone().map(|run| ("run".to_owned(), run));
-    let plan = pretraining.plan(&terms, Description::from_iter(about))?;
+    let plan = pretraining
+        .plan(&terms, Description::from_iter(about))
+        .map_err(|unplanned| or_limit(&status, &terms)(unplanned.into()))?;
     check_witness(&ledger, &status.population, files.1.path())?;
     let charged = ledger.charge(plan);
     warn_unmarked(&ledger);
@@ -167,14 +167,14 @@ fn publish(
     public.write(&public_to)?;
     let header = &transcript.header;
     output.result(&Trained {
+        public_half_gives_away: gives_away(&public),
         name: public.name,
         records_population,
         replayed,
         sentence: header.guarantee.formal_sentence(),
         guarantee: header.guarantee.clone(),
         witness: header.witness,
-        rho_remaining: status.rho_remaining,
-        epsilon_affordable: status.epsilon_affordable,
+        left: Left::of(status),
         feature_width: public.feature_width,
         lower: lower_to.path().display().to_string(),
         public: public_to.path().display().to_string(),
