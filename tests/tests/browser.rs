@@ -21,10 +21,11 @@ use chromium::Page;
 
 /// Things that stand out of the page or of their drawing, and labels of one drawing that overlap.
 const FAULTS: &str = r#"(() => {
-  const faults = [], root = document.documentElement;
+  const faults = [], root = document.documentElement, narrow = root.clientWidth < 500;
   if (root.scrollWidth > root.clientWidth) faults.push(`page ${root.scrollWidth} > ${root.clientWidth}`);
   for (const e of document.querySelectorAll('body *')) {
-    const inside = e.closest('.scroll, svg, nav, script');
+    // On a telephone nothing is beyond the edge, tables included: nobody looks for a column that is not there.
+    const inside = e.closest(narrow ? 'svg, nav, script' : '.scroll, svg, nav, script');
     if (!inside && e.getBoundingClientRect().right > root.clientWidth + 1) faults.push(`out: ${e.tagName} ${e.textContent.slice(0, 40)}`);
   }
   for (const svg of document.querySelectorAll('figure svg')) {
@@ -43,6 +44,12 @@ const FAULTS: &str = r#"(() => {
   }
   return faults;
 })()"#;
+
+/// How high the page of signatures is, and whether each number of a table stands behind its column's name.
+const SIGN_OFF_HEIGHT: &str = "document.querySelector('#sign-off').offsetHeight";
+const UNNAMED_CELLS: &str = "[...document.querySelectorAll('td')].filter(e => !e.dataset.label).length";
+/// What is left of A4 within the margins of the page's style, in pixels of 1/96 of an inch.
+const PAPER: u64 = (297 - 28) * 960 / 254;
 
 const FIGURES: &str =
     "[...document.querySelectorAll('[data-path]')].map(e => [e.dataset.path, e.value, e.textContent])";
@@ -92,6 +99,11 @@ fn the_page_fits_asks_for_nothing_and_shows_the_figures_of_the_json() {
         page.show(width, medium, colors);
         let faults = page.evaluate(FAULTS);
         assert_eq!(faults, serde_json::json!([]), "{width} {medium} {colors}");
+        assert_eq!(page.evaluate(UNNAMED_CELLS), 0, "{width} {medium} {colors}");
+        if medium == "print" {
+            let height = page.evaluate(SIGN_OFF_HEIGHT).as_u64().unwrap();
+            assert!(height < PAPER, "digest, open points and signatures take {height} of {PAPER}");
+        }
         let picture = page.screenshot(true);
         assert!(picture.starts_with(b"\x89PNG") && picture.len() > 20_000, "the picture is empty");
         keep(&format!("{width}-{medium}-{colors}.png"), &picture);

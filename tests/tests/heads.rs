@@ -183,3 +183,85 @@ fn a_head_from_before_methods_had_names_is_read() {
     let (labels, encryption) = (header.find("label_names").unwrap(), header.find("encryption").unwrap());
     assert!(!header[labels..encryption].contains("method"), "the fixture is an early one");
 }
+
+/// The prepared folder with a ledger under this accountant, limit and exponent of delta.
+fn under(accountant: &str, limit: &str, exponent: &str) -> tempfile::TempDir {
+    let folder = prepared();
+    std::fs::remove_file(folder.path().join("budget")).unwrap();
+    let policy = POLICY
+        .replace("epsilon_per_release_max = 2.0", &format!("epsilon_per_release_max = {limit}"))
+        .replace("exponent = 1.1", &format!("exponent = {exponent}"));
+    let policy = format!("{policy}accountant = \"{accountant}\"\n");
+    std::fs::write(folder.path().join("policy.toml"), policy).unwrap();
+    folder
+}
+
+const INIT: &str =
+    "--json ledger init --ledger budget --policy policy.toml --population people --public-size 300";
+
+#[test]
+fn a_request_above_the_policys_limit_is_refused_for_that_by_every_verb() {
+    for accountant in ["gdp", "zcdp"] {
+        let folder = under(accountant, "1.0", "2");
+        let path = folder.path();
+        succeed(path, INIT);
+        let head = succeed(path, &finetune("dp-fc", "1"));
+        let before = std::fs::read(path.join("budget")).unwrap();
+        let reason = "the policy allows at most epsilon 1 for one release";
+        for epsilon in ["1.1", "30", "100", "700", "1e6", "1e9"] {
+            common::refuse(path, &finetune("dp-fc", epsilon), 3, reason);
+            let validate = format!(
+                "validate --head dp-fc.head --features private.safetensors --ledger budget --epsilon {epsilon}"
+            );
+            // Counts are not what Gaussian DP takes, but the limit comes first.
+            common::refuse(path, &validate, 3, if accountant == "zcdp" { reason } else { "refuses" });
+            common::refuse(
+                path,
+                &format!(
+                    "tune --features private.safetensors --validation private.safetensors --inputs embedding \
+                     --model lower.public.safetensors --ledger budget --epsilon {epsilon} --output tuned.head"
+                ),
+                3,
+                "the ledger refuses",
+            );
+        }
+        assert_eq!(std::fs::read(path.join("budget")).unwrap(), before, "a refusal costs nothing");
+        // What was run before is free, whatever the terms are by now.
+        let lower =
+            std::fs::read_to_string(path.join("policy.toml")).unwrap().replace("max = 1.0", "max = 0.1");
+        std::fs::write(path.join("lower.toml"), lower).unwrap();
+        succeed(path, "--json ledger amend --ledger budget --policy lower.toml --reason less");
+        let again = succeed(path, &finetune("dp-fc", "1"));
+        assert_eq!((&again["replayed"], &again["digest"]), (&true.into(), &head["digest"]));
+    }
+}
+
+#[test]
+fn a_delta_that_is_large_for_the_population_is_told_everywhere() {
+    for (exponent, is_large) in [("1.1", true), ("2", false)] {
+        let folder = under("gdp", "2.0", exponent);
+        let path = folder.path();
+        let made = run(path, INIT);
+        let words = String::from_utf8(made.stderr).unwrap();
+        assert_eq!(words.starts_with("warning: delta "), is_large, "{words}");
+        let status: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+        let mass = status["delta_mass"].as_f64().unwrap();
+        assert_eq!(
+            (mass > 0.1, status["warnings"].as_array().unwrap().len()),
+            (is_large, usize::from(is_large))
+        );
+        succeed(path, &finetune("dp-fc", "1"));
+        let card = std::fs::read_to_string(path.join("dp-fc.README.md")).unwrap();
+        assert_eq!(card.contains("Delta is large for this population"), is_large, "{card}");
+        assert!(card.contains("at delta 1e-6"), "{card}");
+        succeed(path, "--json audit --no-attack --head dp-fc.head --ledger budget --output report");
+        let report = std::fs::read(path.join("report/report.json")).unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+        let hazards = report["hazards"].as_array().unwrap();
+        let hazard = hazards.iter().find(|h| h["hazard"].as_str().unwrap().contains("delta small")).unwrap();
+        assert_eq!(hazard["status"], if is_large { "warn" } else { "pass" });
+        assert_eq!(report["budget"]["delta_mass"].as_f64(), Some(mass));
+        let page = std::fs::read_to_string(path.join("report/report.html")).unwrap();
+        assert!(page.contains("At a delta of 1e-6 the same head has epsilon "));
+    }
+}

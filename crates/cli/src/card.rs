@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use cryptotl_model::format::{beside, write_atomically};
 use cryptotl_model::{Destination, Digest};
+use cryptotl_privacy::{Delta, LARGE_DELTA_MASS, delta_mass};
 use cryptotl_trainer::pretrain::private::SourcePrivacy;
 use cryptotl_trainer::{Assumption, Head};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use serde_json::{Map, Value};
 use crate::exit::{Code, Failure, Result};
 use crate::kinds;
 use crate::output::Output;
+use crate::report::STRICT_DELTA;
 
 /// What `format` says in every card.
 const FORMAT: &str = "cryptotl-card";
@@ -291,7 +293,7 @@ fn body(head: &Head, source: Option<&SourcePrivacy>, name: &str) -> String {
         "# {name}\n\n\
          A text classifier's head, trained on private records of the population {population} with differential privacy. It \
          reads {inputs} of the encoder {encoder} and tells these labels apart:\n\n{labels}\n\n\
-         ## Privacy\n\n{sentence}\n\n\
+         ## Privacy\n\n{sentence}\n\n{at_other_deltas}\
          {encrypted} This is the promise of this release alone. Other releases from the same population add to the loss; its \
          ledger counts them. The promise is about single units ({unit}), not about what is true of everyone.\n\n\
          {source}\
@@ -309,10 +311,35 @@ fn body(head: &Head, source: Option<&SourcePrivacy>, name: &str) -> String {
         encoder = plain(&header.encoder.name),
         labels = labels.join("\n"),
         sentence = head.sentence(),
+        at_other_deltas = at_other_deltas(head),
         unit = header.guarantee.unit,
         file = crate::report::quoted(name),
         card = crate::report::quoted(&place(Path::new(name)).display().to_string()),
     )
+}
+
+/// What the promise is at another delta than the policy's, and whether that delta is large for the population.
+fn at_other_deltas(head: &Head) -> String {
+    let header = &head.header;
+    let own = header.guarantee.delta;
+    let mut words = String::new();
+    let strict = Delta::new(STRICT_DELTA).ok().filter(|strict| *strict != own);
+    let epsilon = strict.and_then(|strict| header.guarantee.epsilon_at(&header.event, strict).ok());
+    if let Some(epsilon) = epsilon {
+        words += &format!(
+            "In short: epsilon {} at delta {own}, and epsilon {epsilon} at delta {STRICT_DELTA:e}.\n\n",
+            header.guarantee.epsilon
+        );
+    }
+    let size = header.description.get("public-size").and_then(|size| size.parse().ok());
+    if let Some(mass) = size.map(|size| delta_mass(own, size)).filter(|mass| *mass > LARGE_DELTA_MASS) {
+        words += &format!(
+            "Delta is large for this population: times its public size it is {}, and should be at most {LARGE_DELTA_MASS}. A \
+             promise with this delta would still hold if so many units, on average, were published in the clear.\n\n",
+            crate::report::words::small(mass)
+        );
+    }
+    words
 }
 
 /// Words from a file without a meaning to Markdown or HTML.

@@ -35,7 +35,7 @@ pub use artifacts::{MAX_ARTIFACT_BYTES, StoredRelease};
 pub use chain::to_the_minute;
 pub use entries::EntryKind;
 pub use error::{ChargeError, LedgerError};
-pub use left::ReleasesLeft;
+pub use left::{PastRelease, ReleasesLeft};
 pub use marks::{Marks, STATE_VARIABLE};
 pub use place::MAX_LEDGER_BYTES;
 pub use status::{ChargeSummary, EntrySummary, Refusal, RefusalReason, Status, Witness};

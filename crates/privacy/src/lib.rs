@@ -168,8 +168,8 @@ pub use event::{
 };
 pub use guarantee::{Adjacency, Delta, Epsilon, Guarantee, ParameterError, PrivacyUnit, Proof};
 pub use ledger::{
-    ChargeError, ChargeSummary, EntryKind, EntrySummary, Ledger, LedgerError, LedgerView, Marks, Payment,
-    Refusal, RefusalReason, ReleasesLeft, Status, StoredRelease, Witness,
+    ChargeError, ChargeSummary, EntryKind, EntrySummary, Ledger, LedgerError, LedgerView, Marks, PastRelease,
+    Payment, Refusal, RefusalReason, ReleasesLeft, Status, StoredRelease, Witness,
 };
 pub use mechanism::{
     AuditMinimum, AuditSums, BenchmarkMinimum, BenchmarkSequence, BenchmarkSums, ChargedCounts,

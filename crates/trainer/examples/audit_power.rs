@@ -116,8 +116,7 @@ fn simulated(target: &Target, mechanism: Defect, n_runs: usize, seed: u64) -> bo
         let crowd =
             Crowd { losses: claim.losses, thresholds: &thresholds, canaries, horizon, pairs: &pairs, delta };
         let found = crowd.evaluate(View::Transcript, [1.0; 2], &allowed);
-        contradicts(claim, crowd.mu(alpha), crowd.epsilon(alpha))
-            || found.trade_off.iter().any(|point| allowed.is_exceeded_by(point))
+        contradicts(claim, crowd.mu(alpha), crowd.epsilon(alpha)) || allowed.is_exceeded_in(&found)
     });
     let mut single = |mu: f64| -> Vec<Vec<f64>> {
         (0..settings.single_runs / 2).map(|_| vec![mu + normal(), normal()]).collect()

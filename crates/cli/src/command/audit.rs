@@ -42,7 +42,7 @@ struct Audited {
 impl fmt::Display for Audited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let report = &self.report;
-        writeln!(f, "{}", report.sentence)?;
+        writeln!(f, "{}", words::wrapped(&report.sentence))?;
         writeln!(
             f,
             "target epsilon {}, accounted {}, audited: {}",
@@ -60,6 +60,13 @@ impl fmt::Display for Audited {
             words::loss(report.budget.epsilon_spent),
             words::cap(report.budget.epsilon_cap)
         )?;
+        if let Some(command) = &report.next_step {
+            let fact = match report.verdict {
+                Verdict::Inconclusive => "the attack was too short to find out its own controls",
+                _ => "the attack's bound alone is above the promise",
+            };
+            writeln!(f, "{fact}; run next: {command}")?;
+        }
         write!(f, "report in {}", self.place)
     }
 }

@@ -8,7 +8,7 @@ use cryptotl_model::format::write_atomically;
 use cryptotl_model::{Destination, Digest, HeadInputs, PublicModel, Records, RecordsOutline};
 use cryptotl_privacy::accountant::gdp::Mu;
 use cryptotl_privacy::{
-    ChargeError, ChargedPlan, Delta, Description, Epsilon, Guarantee, Ledger, PrivacyUnit, ReleasePlan, Rho,
+    ChargeError, ChargedPlan, Delta, Description, Epsilon, Guarantee, Ledger, PrivacyUnit, ReleasePlan,
     Status, StoredRelease, Witness, largest_rho_by,
 };
 use cryptotl_trainer::head::{ChargedMechanism, Signal, Space, Task, Terms};
@@ -16,13 +16,14 @@ use cryptotl_trainer::pretrain::private::SourcePrivacy;
 use cryptotl_trainer::{Assumption, Head, HeadSettings, Method};
 use serde::Serialize;
 
-use super::ledger::{check_replaced, read_policy, warn_unmarked};
+use super::ledger::{Left, check_replaced, read_policy, warn_unmarked};
 use super::population;
 use crate::card::{self, HeadPlaces};
 use crate::cli::{FinetuneArgs, PaymentArgs};
 use crate::exit::{Code, Failure, Result};
 use crate::output::Output;
 use crate::report::GROUP_SIZES;
+use crate::report::words::wrapped;
 
 /// What the guarantee is worth to units that change together.
 #[derive(Serialize)]
@@ -48,8 +49,8 @@ struct Released {
     assumptions: Vec<Assumption>,
     groups: Vec<Group>,
     witness: Witness,
-    rho_remaining: Rho,
-    epsilon_affordable: Option<Epsilon>,
+    #[serde(flatten)]
+    left: Left,
 }
 
 impl fmt::Display for Released {
@@ -63,7 +64,7 @@ impl fmt::Display for Released {
                  other records, name the run with --run"
             )?;
         }
-        writeln!(f, "{}", self.sentence)?;
+        writeln!(f, "{}", wrapped(&self.sentence))?;
         if let [first, ..] = &self.groups[..] {
             write!(f, "groups of {} {}s: epsilon {}", first.size, self.guarantee.unit.noun(), first.epsilon)?;
             for Group { size, epsilon } in &self.groups[1..] {
@@ -72,12 +73,7 @@ impl fmt::Display for Released {
             writeln!(f)?;
         }
         writeln!(f, "charged as entry {} of the ledger, {}", self.witness.seq, self.witness.hash)?;
-        match self.epsilon_affordable {
-            Some(epsilon) => {
-                write!(f, "left: rho {}, at most epsilon {epsilon} in one release", self.rho_remaining)
-            }
-            None => write!(f, "left: nothing that buys another release"),
-        }
+        write!(f, "{}", self.left)
     }
 }
 
@@ -99,13 +95,17 @@ pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
         of = population::check(&args.features, &outline.header, &status)?;
     }
     let terms = terms(&status, Epsilon::new(*epsilon)?, *delta)?;
-    let mu = Mu::from_rho(largest_rho_by(terms.accountant, terms.epsilon, terms.delta)?);
-    let signal = Signal::new(mu.get(), status.public_size)?;
-    let auto = HeadSettings::auto(&public, args.inputs, args.method.method(), signal)?;
-    let settings = HeadSettings { slack: args.slack, ..auto };
     let mut about = Description::from([("public-model".to_owned(), public_digest.to_string())]);
     about.extend(run.clone().map(|name| ("run".to_owned(), name)));
-    let plan = with_room(settings.plan(&public, &terms, about)?, &settings, &public);
+    let plan = || {
+        let mu = Mu::from_rho(largest_rho_by(terms.accountant, terms.epsilon, terms.delta)?);
+        let signal = Signal::new(mu.get(), status.public_size)?;
+        let auto = HeadSettings::auto(&public, args.inputs, args.method.method(), signal)?;
+        let settings = HeadSettings { slack: args.slack, ..auto };
+        let plan = with_room(settings.plan(&public, &terms, about)?, &settings, &public);
+        Ok((settings, plan))
+    };
+    let (settings, plan) = plan().map_err(or_limit(&status, &terms))?;
 
     check_replaced(&ledger, &status.population, &args.output)?;
     let charged = ledger.charge(plan);
@@ -179,6 +179,15 @@ pub(super) fn terms(status: &Status, epsilon: Epsilon, delta: Option<f64>) -> Re
     })
 }
 
+/// Why a release could not be planned: the policy's limit, if it is asked for more than that, and else what the planner said.
+/// What could be planned is left to the ledger, which gives a finished run back whatever its terms are by now.
+pub(super) fn or_limit<'a>(status: &'a Status, terms: &'a Terms) -> impl FnOnce(Failure) -> Failure + 'a {
+    |unplanned| match status.check_limits(terms.epsilon) {
+        Err(refusal) if terms.delta == status.delta => ChargeError::Refused(refusal).into(),
+        _ => unplanned,
+    }
+}
+
 /// Puts the head of an earlier run of the same plan where this run's would be.
 pub(super) fn publish_again(to: &Destination, earlier: &StoredRelease) -> Result<()> {
     if let Some(bytes) = &earlier.artifact {
@@ -225,8 +234,7 @@ fn report(
         groups: groups(&head.header.guarantee),
         guarantee: head.header.guarantee,
         witness: head.header.witness,
-        rho_remaining: status.rho_remaining,
-        epsilon_affordable: status.epsilon_affordable,
+        left: Left::of(&status),
     })
 }
 

@@ -3,7 +3,10 @@
 use std::fmt;
 use std::path::Path;
 
-use cryptotl_privacy::{Accountant, EntryKind, Ledger, LedgerView, Marks, Policy, Status, Witness};
+use cryptotl_privacy::{
+    Accountant, EntryKind, Epsilon, LARGE_DELTA_MASS, Ledger, LedgerView, Marks, Policy, ReleasesLeft, Rho, Status,
+    Witness,
+};
 use cryptotl_trainer::Head;
 use serde::Serialize;
 
@@ -14,20 +17,98 @@ use crate::cli::{
 };
 use crate::exit::{Code, Failure, Result};
 use crate::output::{Output, warn};
-use crate::report::run_words;
+use crate::report::{run_words, words};
 
 /// A status; `note` is for people only.
 #[derive(Serialize)]
-#[serde(transparent)]
 struct Shown {
+    #[serde(flatten)]
     status: Status,
+    /// What somebody should think about before data is used under these terms.
+    warnings: Vec<String>,
     #[serde(skip)]
     note: String,
 }
 
+impl Shown {
+    fn new(status: Status, note: String) -> Self {
+        Self { warnings: warnings(&status), status, note }
+    }
+
+    /// Says the warnings on stderr, where terms begin.
+    fn warn(self) -> Self {
+        self.warnings.iter().for_each(|warning| warn(warning));
+        self
+    }
+}
+
+/// What is doubtful about a ledger's terms.
+fn warnings(status: &Status) -> Vec<String> {
+    if status.delta_mass <= LARGE_DELTA_MASS {
+        return Vec::new();
+    }
+    let size = status.public_size;
+    // The first of the usual exponents under which delta is small; for a handful of units only a number is.
+    let small = |exponent: &&f64| (size as f64).powf(1.0 - **exponent) <= LARGE_DELTA_MASS;
+    let remedy = [1.5, 2.0, 3.0]
+        .iter()
+        .find(small)
+        .map_or_else(|| "delta = 1e-6".to_owned(), |exponent| format!("delta = {{ exponent = {exponent} }}"));
+    vec![format!(
+        "delta {} times the public size {size} is {}, and should be at most {LARGE_DELTA_MASS}: a promise with this delta would \
+         still hold if so many units, on average, were published in the clear. For data that matters take a policy with {remedy}",
+        status.delta,
+        words::small(status.delta_mass),
+    )]
+}
+
+/// What a ledger has left: fields of JSON, and a line for people.
+#[derive(Serialize)]
+pub(super) struct Left {
+    rho_remaining: Rho,
+    epsilon_affordable: Option<Epsilon>,
+    releases_left: ReleasesLeft,
+    #[serde(skip)]
+    limit: Epsilon,
+    #[serde(skip)]
+    share: f64,
+}
+
+impl Left {
+    pub(super) fn of(status: &Status) -> Self {
+        Self {
+            rho_remaining: status.rho_remaining,
+            epsilon_affordable: status.epsilon_affordable,
+            releases_left: status.releases_left,
+            limit: status.policy.epsilon_per_release_max(),
+            share: 1.0 - status.share_spent(),
+        }
+    }
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rho_remaining, epsilon_affordable, releases_left, limit, share } = self;
+        let Some(epsilon) = epsilon_affordable else {
+            return write!(f, "left: nothing that buys another release");
+        };
+        // What is left is never said to be more than it is.
+        let percent = (share * 1e3).floor() / 10.0;
+        writeln!(
+            f,
+            "left: {percent} % of the budget (rho {rho_remaining}), at most epsilon {epsilon} in one release"
+        )?;
+        write!(f, "      enough for ")?;
+        if let (Some(last), Some(count)) = (releases_left.last_epsilon, releases_left.like_last) {
+            write!(f, "{count} more at epsilon {} like the last, or ", words::loss(last.get()))?;
+        }
+        write!(f, "{} at the policy's limit of {limit}; rho adds up, epsilons do not", releases_left.at_limit)
+    }
+}
+
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { status, note } = self;
+        let Self { status, note, .. } = self;
         if !note.is_empty() {
             writeln!(f, "{note}")?;
         }
@@ -65,10 +146,7 @@ impl fmt::Display for Shown {
         if let Some(order) = status.order {
             writeln!(f, "           counted up to order {order}, as there are releases on Poisson samples")?;
         }
-        match status.epsilon_affordable {
-            Some(epsilon) => writeln!(f, "affordable epsilon {epsilon} in one release")?,
-            None => writeln!(f, "affordable nothing; no further release is possible")?,
-        }
+        writeln!(f, "{}", Left::of(status))?;
         for entry in &status.entries {
             write!(f, "entry {:<4} {} ", entry.seq, entry.recorded_at)?;
             f.write_str(match entry.kind {
@@ -130,11 +208,11 @@ fn init(args: LedgerInitArgs, output: &Output) -> Result<()> {
     let ledger = Ledger::create(&args.ledger, &policy, &args.population, args.public_size)?;
     let note =
         format!("created {}: back it up and never create another for this population", args.ledger.display());
-    output.result(&Shown { status: ledger.status()?, note })
+    output.result(&Shown::new(ledger.status()?, note).warn())
 }
 
 fn show(args: LedgerShowArgs, output: &Output) -> Result<()> {
-    output.result(&Shown { status: LedgerView::open(&args.ledger)?.status()?, note: String::new() })
+    output.result(&Shown::new(LedgerView::open(&args.ledger)?.status()?, String::new()))
 }
 
 fn amend(args: LedgerAmendArgs, output: &Output) -> Result<()> {
@@ -143,7 +221,7 @@ fn amend(args: LedgerAmendArgs, output: &Output) -> Result<()> {
     let witness = ledger.amend(policy.as_ref(), args.public_size, &args.reason)?;
     warn_unmarked(&ledger);
     let note = format!("amended {} by entry {}", args.ledger.display(), witness.seq);
-    output.result(&Shown { status: ledger.status()?, note })
+    output.result(&Shown::new(ledger.status()?, note).warn())
 }
 
 fn verify(args: LedgerVerifyArgs, output: &Output) -> Result<()> {
@@ -163,7 +241,7 @@ fn verify(args: LedgerVerifyArgs, output: &Output) -> Result<()> {
         paid_status(&ledger, &args.ledger, (&head, digest), path)?;
         note += &format!(" and holds entry {seq}, which paid for {}", path.display());
     }
-    output.result(&Shown { status, note })
+    output.result(&Shown::new(status, note))
 }
 
 fn recover(args: LedgerShowArgs, output: &Output) -> Result<()> {
@@ -172,7 +250,7 @@ fn recover(args: LedgerShowArgs, output: &Output) -> Result<()> {
         true => format!("{} is at its last whole state", args.ledger.display()),
         false => format!("{} was whole", args.ledger.display()),
     };
-    output.result(&Shown { status: ledger.status()?, note })
+    output.result(&Shown::new(ledger.status()?, note))
 }
 
 fn accept_rollback(args: LedgerAcceptRollbackArgs, output: &Output) -> Result<()> {
@@ -184,7 +262,7 @@ fn accept_rollback(args: LedgerAcceptRollbackArgs, output: &Output) -> Result<()
         witness.seq,
         args.ledger.display()
     );
-    output.result(&Shown { status: ledger.status()?, note })
+    output.result(&Shown::new(ledger.status()?, note))
 }
 
 /// Says, after a write, when a rollback of the ledger would not be noticed.

@@ -5,7 +5,7 @@ use std::fmt;
 use cryptotl_model::format::write_atomically;
 use cryptotl_model::{Digest, HeadInputs, PublicModel, Records};
 use cryptotl_privacy::{
-    ChargeError, Description, Epsilon, Ledger, Payment, ReleasePlan, Rho, SumRequest, Witness,
+    ChargeError, Description, Epsilon, Ledger, Payment, ReleasePlan, SumRequest, Witness,
 };
 use cryptotl_trainer::head::Terms;
 use cryptotl_trainer::pretrain::private::SourcePrivacy;
@@ -13,9 +13,9 @@ use cryptotl_trainer::search::{self, Candidate, Choice, Search};
 use cryptotl_trainer::{Assumption, Head, Method};
 use serde::Serialize;
 
-use super::finetune::{Features, check_outline, check_policy, outline, terms, train, with_room};
-use super::ledger::{check_replaced, warn_unmarked};
-use super::validate::{kept, left, not_kept, to_json};
+use super::finetune::{Features, check_outline, check_policy, or_limit, outline, terms, train, with_room};
+use super::ledger::{Left, check_replaced, warn_unmarked};
+use super::validate::{kept, not_kept, to_json};
 use super::{assumptions, population};
 use crate::card::{self, HeadPlaces};
 use crate::cli::{PaymentArgs, TuneArgs};
@@ -40,8 +40,8 @@ struct Tuned {
     records_population: Option<String>,
     /// Whether all of it was done before, at no charge.
     replayed: bool,
-    rho_remaining: Rho,
-    epsilon_affordable: Option<Epsilon>,
+    #[serde(flatten)]
+    left: Left,
 }
 
 #[derive(Serialize)]
@@ -88,7 +88,7 @@ impl fmt::Display for Tuned {
             self.epsilon,
             Assumption::sentence(&self.assumptions)
         )?;
-        left(f, self.rho_remaining, self.epsilon_affordable)
+        write!(f, "{}", self.left)
     }
 }
 
@@ -133,7 +133,8 @@ pub fn run(args: TuneArgs, output: &Output) -> Result<()> {
     about.extend(run.clone().map(|name| ("run".to_owned(), name)));
     assumptions::describe(&mut about, &stated);
     let share = args.choice_share;
-    let search = Search::plan(&public, &candidates, &terms, status.public_size, share, &about)?;
+    let search = Search::plan(&public, &candidates, &terms, status.public_size, share, &about)
+        .map_err(|unplanned| or_limit(&status, &terms)(unplanned.into()))?;
     let plans: Vec<ReleasePlan> = search
         .candidates
         .iter()
@@ -256,7 +257,6 @@ fn report(
         records_population,
         assumptions: assumptions.to_vec(),
         replayed,
-        rho_remaining: status.rho_remaining,
-        epsilon_affordable: status.epsilon_affordable,
+        left: Left::of(&status),
     })
 }

@@ -6,20 +6,21 @@ use std::path::Path;
 use cryptotl_model::format::write_atomically;
 use cryptotl_model::{Digest, Records, RecordsHeader, RecordsOutline};
 use cryptotl_privacy::{
-    ChargeError, Description, EntryKind, Epsilon, Guarantee, Ledger, LedgerView, Rho, Status, StoredRelease, Witness,
+    ChargeError, Description, EntryKind, Epsilon, Guarantee, Ledger, LedgerView, Status, StoredRelease, Witness,
 };
 use cryptotl_trainer::validation::{self, Confusion, Estimate};
 use cryptotl_trainer::{Assumption, Head};
 use serde::{Deserialize, Serialize};
 
-use super::finetune::{check_declared, check_policy, outline, terms};
-use super::ledger::{check_replaced, warn_unmarked};
+use super::finetune::{check_declared, check_policy, or_limit, outline, terms};
+use super::ledger::{Left, check_replaced, warn_unmarked};
 use super::{assumptions, population};
 use crate::cli::{PaymentArgs, ValidateArgs};
 use crate::exit::{Failure, Result};
 use crate::kinds;
 use crate::output::Output;
 use crate::report;
+use crate::report::words::wrapped;
 
 /// The validation file: what was paid for, and what is computed from it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -176,8 +177,8 @@ struct Validated {
     records_population: Option<String>,
     /// Whether these are the figures of an earlier run of the same plan, at no charge.
     replayed: bool,
-    rho_remaining: Rho,
-    epsilon_affordable: Option<Epsilon>,
+    #[serde(flatten)]
+    left: Left,
 }
 
 impl fmt::Display for Validated {
@@ -209,17 +210,9 @@ impl fmt::Display for Validated {
         }
         let on =
             assumptions.as_deref().map_or_else(String::new, |on| format!(" {}", Assumption::sentence(on)));
-        writeln!(f, "{}{on}", guarantee.formal_sentence())?;
+        writeln!(f, "{}", wrapped(&format!("{}{on}", guarantee.formal_sentence())))?;
         writeln!(f, "charged as entry {} of the ledger, {}", witness.seq, witness.hash)?;
-        left(f, self.rho_remaining, self.epsilon_affordable)
-    }
-}
-
-/// What a ledger has left, in words.
-pub(super) fn left(f: &mut fmt::Formatter<'_>, rho: Rho, affordable: Option<Epsilon>) -> fmt::Result {
-    match affordable {
-        Some(epsilon) => write!(f, "left: rho {rho}, at most epsilon {epsilon} in one release"),
-        None => write!(f, "left: nothing that buys another release"),
+        write!(f, "{}", self.left)
     }
 }
 
@@ -249,7 +242,9 @@ pub fn run(args: ValidateArgs, output: &Output) -> Result<()> {
     let about = run.clone().map(|name| ("run".to_owned(), name));
     let mut about = about.into_iter().collect::<Description>();
     assumptions::describe(&mut about, &stated);
-    let plan = validation::plan(&head, digest, &terms(&status, Epsilon::new(*epsilon)?, *delta)?, about)?;
+    let terms = terms(&status, Epsilon::new(*epsilon)?, *delta)?;
+    let plan = validation::plan(&head, digest, &terms, about)
+        .map_err(|unplanned| or_limit(&status, &terms)(unplanned.into()))?;
     if let Some(output) = &args.output {
         check_replaced(&ledger, &status.population, output)?;
     }
@@ -289,13 +284,7 @@ pub fn run(args: ValidateArgs, output: &Output) -> Result<()> {
     }
     let validation = serde_json::from_slice(&bytes).map_err(|_| not_kept("figures of a validation"))?;
     let status = ledger.status()?;
-    output.result(&Validated {
-        validation,
-        records_population: of,
-        replayed,
-        rho_remaining: status.rho_remaining,
-        epsilon_affordable: status.epsilon_affordable,
-    })
+    output.result(&Validated { validation, records_population: of, replayed, left: Left::of(&status) })
 }
 
 /// What an earlier run of the same plan released.

@@ -1,6 +1,8 @@
 //! The attack: what was tried against the head's mechanism, what it found, and whether it could have found anything.
 
-use cryptotl_privacy::audit::{self, Audit, AuditEvidence, Interval, LowerBound, Theory};
+use cryptotl_privacy::audit::{
+    self, Allowed, Audit, AuditEvidence, Interval, LowerBound, Preset, Theory, TradeOffPoint,
+};
 use cryptotl_trainer::audit::{Target, derived};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -106,6 +108,54 @@ pub(super) fn controls(evidence: &AuditEvidence) -> Vec<Control> {
     evidence.controls.iter().map(control).collect()
 }
 
+/// Whether the headline's bound is above the promise although the verdict, which takes all bounds together at its own
+/// confidence, does not contradict it: once in twenty correct mechanisms at most.
+pub(super) fn is_above_by_itself(report: &Report) -> bool {
+    report.verdict == Verdict::NotFalsified
+        && report.audited_epsilon_lower_bound.is_some_and(|bound| bound > report.target_epsilon)
+}
+
+/// The command to run next where the attack left something open: where it was too short to find out its controls, or where the
+/// headline alone is above the promise. `command` is the report's own, without the flags that say how much is run.
+pub(super) fn next_step(found: Option<&AuditEvidence>, target: f64, command: &str) -> Option<String> {
+    /// How much longer than the last one the next attack is.
+    const LONGER: usize = 4;
+    /// The most trainings that `--runs` takes.
+    const MOST: usize = 10_000_000;
+    let found = found?;
+    let above = found.headline().is_some_and(|bound| bound.epsilon > target);
+    match found.verdict {
+        audit::Verdict::Falsified => return None,
+        audit::Verdict::NotFalsified if !above => return None,
+        _ => {}
+    }
+    // What the time budget cut short, or was asked to be quick, is run as it would have been by default.
+    let by_default = found.settings.preset == Preset::Quick || !found.completed;
+    let longer = found.settings.runs.saturating_mul(LONGER).clamp(16, MOST);
+    Some(if by_default { command.to_owned() } else { format!("{command} --runs {longer}") })
+}
+
+/// How a measured point stands to what the claim allows there, in the terms of the verdict: nothing contradicts the promise
+/// unless the verdict says so.
+pub(super) fn standing(evidence: &AuditEvidence, point: &TradeOffPoint, allowed: f64) -> &'static str {
+    if 1.0 - point.fnr.high <= allowed {
+        "within"
+    } else if evidence.verdict == audit::Verdict::Falsified {
+        "contradicts the promise"
+    } else {
+        // In files whose intervals hold one by one and take no part in the verdict.
+        "above by its own interval, which is not part of the verdict"
+    }
+}
+
+/// The confidence of the intervals of measured rates, in words.
+pub(super) fn interval_words(evidence: &AuditEvidence) -> String {
+    match evidence.interval_confidence {
+        Some(all) => format!("The intervals hold at {} for all points together", words::percent(all)),
+        None => "Each interval holds by itself at 95 %: one in twenty may miss".to_owned(),
+    }
+}
+
 pub(super) fn section(report: &Report) -> Section {
     let mut blocks = vec![comparison(report)];
     match report.attack.evidence() {
@@ -116,6 +166,10 @@ pub(super) fn section(report: &Report) -> Section {
             blocks.push(Block::Drawing(Drawing::Roc));
         }
         Ok(evidence) => assessed(report, evidence, &mut blocks),
+    }
+    if let Some(command) = &report.next_step {
+        blocks.push(Block::Text("What to run next, because this attack left something open:".to_owned()));
+        blocks.push(Block::Commands(vec![command.clone()]));
     }
     blocks.push(Block::Note(
         "A pass is not a proof. An attack tries some ways to recognize a record; a mechanism can be wrong in a way that \
@@ -211,11 +265,16 @@ fn assessed(report: &Report, evidence: &AuditEvidence, blocks: &mut Vec<Block>) 
     rows.push(one_run("epsilon_95", 0.95, evidence.one_run.epsilon_95));
     rows.push(one_run("epsilon_99", 0.99, evidence.one_run.epsilon_99));
     blocks.push(Block::Table(Table {
-        caption: "Lower bounds on epsilon, by adversary and theory",
+        caption: "Lower bounds on epsilon, by adversary and theory, each at its own confidence",
         head: vec!["adversary", "theory", "confidence", "epsilon, at least"],
         rows,
     }));
     blocks.push(low_rates(evidence));
+    blocks.push(Block::Note(format!(
+        "{}. Allowed is what the promise allows at the upper end of the measured false positive rate, which is not the rate \
+         that a threshold was made for: only a true positive rate whose whole interval is above that speaks against the promise.",
+        interval_words(evidence)
+    )));
 }
 
 fn controls_table(controls: &[Control]) -> Block {
@@ -250,29 +309,43 @@ fn bound_row(adversary: &str, bound: &LowerBound, pointer: String) -> Vec<Cell> 
     ]
 }
 
-/// Membership inference at low false positive rates.
+/// Membership inference at low false positive rates, each beside what the claim allows at the rate that was *measured*.
 fn low_rates(evidence: &AuditEvidence) -> Block {
     let mut rows = Vec::new();
+    let mut of_claim = None;
+    let interval = |low: f64, high: f64| format!("{} to {}", words::number(low), words::number(high)).into();
     for (i, view) in evidence.views.iter().enumerate() {
         for (j, point) in view.low_fpr.iter().enumerate() {
             let at = |field: &str| format!("/attack/views/{i}/low_fpr/{j}/{field}");
+            let stated = point.allowed.map(|allowed| allowed.high);
+            let allowed = stated.unwrap_or_else(|| {
+                let of_claim = of_claim.get_or_insert_with(|| Allowed::by(&evidence.claim));
+                of_claim.true_positives(point.fpr.high)
+            });
             rows.push(vec![
                 view.view.adversary().into(),
-                Cell::figure(at("target"), words::small(point.target)),
+                Cell::figure(at("fpr/estimate"), words::number(point.fpr.estimate)),
+                interval(point.fpr.low, point.fpr.high),
                 Cell::figure(at("tpr/estimate"), words::number(point.tpr.estimate)),
-                format!("{} to {}", words::number(point.tpr.low), words::number(point.tpr.high)).into(),
-                Cell::figure(at("tpr_of_claim"), words::number(point.tpr_of_claim)),
+                interval(point.tpr.low, point.tpr.high),
+                match stated {
+                    Some(_) => Cell::figure(at("allowed/high"), words::number(allowed)),
+                    None => words::number(allowed).into(),
+                },
+                standing(evidence, &point.errors(), allowed).into(),
             ]);
         }
     }
     Block::Table(Table {
-        caption: "Recognized canaries at low false positive rates, with 95 % intervals",
+        caption: "Recognized canaries at low false positive rates, beside what the promise allows there",
         head: vec![
             "adversary",
-            "false positive rate",
-            "true positive rate",
-            "interval",
-            "allowed by the claim",
+            "false positive rate, measured",
+            "its interval",
+            "true positive rate, measured",
+            "its interval",
+            "allowed, up to",
+            "compared",
         ],
         rows,
     })

@@ -38,6 +38,8 @@ pub struct AttackEvidence {
     verdict: AttackVerdict,
     /// The confidence of the verdict, over all bounds that take part in it.
     verdict_confidence: f64,
+    /// The confidence of all intervals in `views` together. Where it is absent, each holds by itself at 95 %.
+    interval_confidence: Option<f64>,
 }
 
 /// The claim under attack, read off the head.
@@ -203,8 +205,11 @@ struct LowRate {
     target: f64,
     fpr: MeasuredRate,
     tpr: MeasuredRate,
-    /// The largest that the claim allows.
+    /// The largest that the claim allows at `target`.
     tpr_of_claim: f64,
+    /// The largest that the claim allows at the measured rate, and at both ends of its interval. Reports of before it was
+    /// stated have none.
+    allowed: Option<MeasuredRate>,
 }
 
 /// The attack with one canary a training.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use cryptotl_model::Digest;
 use cryptotl_privacy::loss::Losses;
 use cryptotl_privacy::{
-    Accountant, AccountantError, Adjacency, Delta, EntryKind, Event, Guarantee, PrivacyUnit, Rho,
-    Status as LedgerStatus,
+    Accountant, AccountantError, Adjacency, Delta, EntryKind, Epsilon, Event, Guarantee, PastRelease,
+    PrivacyUnit, Rho, Status as LedgerStatus,
 };
 use cryptotl_trainer::Head;
 use schemars::JsonSchema;
@@ -45,6 +45,13 @@ pub struct Budget {
     pub rho_spent: String,
     /// What is left.
     pub rho_remaining: String,
+    /// How many more releases what is left is enough for; absent in reports of before it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub releases_left: Option<ReleasesLeft>,
+    /// Delta times the public size: how many units the promise would let be published in the clear, on average; absent in
+    /// reports of before it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delta_mass: Option<f64>,
     /// Every charge, the oldest first.
     pub runs: Vec<Run>,
     /// Changes of the terms, the oldest first.
@@ -60,6 +67,28 @@ pub struct Budget {
     pub as_of: String,
     /// Entries that were recorded at an earlier time than the one before them.
     pub clock_went_back: Vec<u64>,
+}
+
+/// How many more releases what is left is enough for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReleasesLeft {
+    /// The epsilon of the last charge alone; null if such a release could not be asked for any more.
+    pub last_epsilon: Option<f64>,
+    /// How many more of the same loss as the last charge; null like its epsilon.
+    pub like_last: Option<u64>,
+    /// How many more at the most that one release may cost.
+    pub at_limit: u64,
+}
+
+impl From<cryptotl_privacy::ReleasesLeft> for ReleasesLeft {
+    fn from(left: cryptotl_privacy::ReleasesLeft) -> Self {
+        Self {
+            last_epsilon: left.last_epsilon.map(|e| e.get()),
+            like_last: left.like_last,
+            at_limit: left.at_limit,
+        }
+    }
 }
 
 /// One charge.
@@ -167,6 +196,8 @@ impl Budget {
             rho_cap: ledger.rho_cap.to_string(),
             rho_spent: ledger.rho_spent.to_string(),
             rho_remaining: ledger.rho_remaining.to_string(),
+            releases_left: Some(ledger.releases_left.into()),
+            delta_mass: Some(ledger.delta_mass),
             runs,
             amendments: amendments
                 .map(|entry| Amendment {
@@ -210,7 +241,16 @@ impl Budget {
         budget.rho_spent = spent.rho().to_string();
         budget.epsilon_spent = epsilon(spent)?.get();
         let cap: Rho = parsed(&self.rho_cap)?;
-        budget.rho_remaining = cap.checked_sub(spent.rho()).unwrap_or(Rho::ZERO).to_string();
+        let remaining = cap.checked_sub(spent.rho()).unwrap_or(Rho::ZERO);
+        budget.rho_remaining = remaining.to_string();
+        if self.releases_left.is_some() {
+            let limit = Epsilon::new(self.epsilon_per_release_max).map_err(|e| e.to_string())?;
+            let last = budget.runs.last().map(|run| run.guarantee(terms)).transpose()?;
+            let last =
+                last.map(|(_, Guarantee { epsilon, delta, rho, .. })| PastRelease { epsilon, delta, rho });
+            let left = cryptotl_privacy::ReleasesLeft::new(accountant, (limit, delta), remaining, last);
+            budget.releases_left = Some(left.map_err(|e| e.to_string())?.into());
+        }
         Ok(budget)
     }
 
@@ -233,6 +273,40 @@ impl Budget {
     /// Runs that cost and released nothing: failed, interrupted, or tried and not published.
     pub(super) fn unreleased(&self) -> usize {
         self.runs.iter().filter(|run| run.released.is_none()).count()
+    }
+
+    /// The share of the budget that was spent by the first runs, from 0: in rho over the cap, because rho is what adds up.
+    /// By Gaussian DP it is the share of mu squared, which is the same.
+    pub(super) fn share_of(&self, runs: usize) -> f64 {
+        let rho = |decimal: &str| decimal.parse().unwrap_or(f64::NAN);
+        self.runs[..runs].iter().map(|run| rho(&run.rho)).sum::<f64>() / rho(&self.rho_cap)
+    }
+
+    /// The share of the budget that was spent by all runs.
+    pub(super) fn share_spent(&self) -> f64 {
+        self.share_of(self.runs.len())
+    }
+
+    /// How many more releases what is left is enough for, in words, and why the epsilons beside it do not add up.
+    pub(super) fn left_words(&self) -> String {
+        let share = ((1.0 - self.share_spent()).max(0.0) * 1e3).floor() / 10.0;
+        let more = self.releases_left.as_ref().map_or_else(String::new, |left| {
+            let last = left.last_epsilon.zip(left.like_last).map_or_else(String::new, |(epsilon, count)| {
+                format!(
+                    "{} more at epsilon {} like the last, or for ",
+                    words::grouped(count),
+                    words::loss(epsilon)
+                )
+            });
+            format!(
+                ", enough for {last}{} at the limit of {}",
+                words::grouped(left.at_limit),
+                words::cap(self.epsilon_per_release_max)
+            )
+        });
+        format!(
+            "{share} % of the budget is left{more}. Losses add up in rho: what is left and what is spent do not add up in epsilon"
+        )
     }
 
     /// What is left, for readers.
@@ -267,13 +341,23 @@ impl Budget {
                 ("Cap", Cell::figure("/budget/epsilon_cap", words::cap(self.epsilon_cap))),
                 ("Spent by all runs", Cell::figure("/budget/epsilon_spent", words::loss(self.epsilon_spent))),
                 ("Left, in one release", self.affordable()),
+                ("Left, in releases", self.left_words().into()),
                 (
                     "Most in one release",
                     Cell::figure("/budget/epsilon_per_release_max", words::cap(self.epsilon_per_release_max)),
                 ),
                 ("Policy", self.policy.clone().into()),
                 ("Counted by", self.accountant.clone().into()),
-                ("rho spent of cap", Cell::Code(format!("{} of {}", self.rho_spent, self.rho_cap))),
+                (
+                    "rho spent of cap",
+                    format!(
+                        "{} of {}, which is {}",
+                        self.rho_spent,
+                        self.rho_cap,
+                        words::percent(self.share_spent())
+                    )
+                    .into(),
+                ),
                 ("Runs without a release", words::count(self.unreleased(), "run").into()),
             ]),
             Block::Drawing(Drawing::Budget),

@@ -88,7 +88,8 @@ impl Evidence {
         let promise = &report.guarantee;
         let terms = (parsed(&promise.unit)?, named(&promise.adjacency)?);
         let identity = &report.identity;
-        let budget = report.budget.recomputed(terms, identity.witness_seq)?;
+        let mut budget = report.budget.recomputed(terms, identity.witness_seq)?;
+        budget.delta_mass = budget.delta_mass.map(|_| budget.delta * report.dataset.public_size as f64);
         let own = budget.run(identity.witness_seq).ok_or_else(|| {
             format!(
                 "entry {}, which is said to have paid for the head, is not among the runs",

@@ -1,6 +1,7 @@
 //! The first page, for readers who know no cryptography: what was promised, spent and left, whether the attack
 //! contradicted it, and what to look at before signing.
 
+use super::guarantee::STRICT_DELTA;
 use super::hazards::Status;
 use super::view::Cell;
 use super::{Hazard, Report, Verdict, words};
@@ -41,7 +42,8 @@ impl<'a> Front<'a> {
         let count = |status: Status| report.hazards.iter().filter(|h| h.status == status).count();
         Self {
             subject: format!(
-                "A text classifier's head for {}, trained on the private records of the population {}",
+                "A text classifier's head, the small part that turns a text's numbers into a label, for {}, trained on the private \
+                 records of the population {}",
                 report.product.labels.join(" against "),
                 report.dataset.population
             ),
@@ -62,16 +64,22 @@ impl<'a> Front<'a> {
 
 fn answers(report: &Report) -> Vec<Answer> {
     let (promise, budget) = (&report.guarantee, &report.budget);
-    let share = budget.epsilon_spent / budget.epsilon_cap;
+    let share = budget.share_spent();
     let kept = report.accounted_epsilon <= report.target_epsilon * (1.0 + 1e-9);
     vec![
         Answer {
             name: "Promised",
             figure: Cell::figure("/target_epsilon", words::loss(report.target_epsilon)),
             words: format!(
-                "epsilon for each {}, in this head; the promise may fail with a chance of {}",
+                "epsilon for each {}, in this head, at a delta of {}: the promise may fail with a chance of {}{}",
                 promise.noun(),
-                words::one_in(promise.delta)
+                words::small(promise.delta),
+                words::one_in(promise.delta),
+                promise.at_strict_delta().map_or_else(String::new, |(_, point)| format!(
+                    ". At a delta of {} the same head has epsilon {}",
+                    words::small(STRICT_DELTA),
+                    words::loss(point.release_epsilon)
+                ))
             ),
             status: if kept { Status::Pass } else { Status::Fail },
             share: None,
@@ -80,19 +88,22 @@ fn answers(report: &Report) -> Vec<Answer> {
             name: "Spent",
             figure: Cell::figure("/budget/epsilon_spent", words::loss(budget.epsilon_spent)),
             words: format!(
-                "epsilon by {} on these people so far, of at most {}",
+                "epsilon by {} on these people so far, of at most {}; the bar is the share of the budget, {}",
                 words::count(budget.runs.len(), "run"),
-                words::cap(budget.epsilon_cap)
+                words::cap(budget.epsilon_cap),
+                words::percent(share)
             ),
-            status: if share <= 1.0 + 1e-9 { Status::Pass } else { Status::Fail },
+            status: if budget.epsilon_spent <= budget.epsilon_cap * (1.0 + 1e-9) {
+                Status::Pass
+            } else {
+                Status::Fail
+            },
             share: Some(share),
         },
         Answer {
             name: "Left",
             figure: budget.affordable(),
-            words:
-                "the largest epsilon that another release can still ask for; epsilons do not simply add up"
-                    .to_owned(),
+            words: format!("the largest epsilon that one more release can ask for. {}", budget.left_words()),
             status: Status::Pass,
             share: None,
         },
@@ -110,13 +121,20 @@ fn attack(report: &Report) -> Answer {
         Verdict::Falsified => {
             ("epsilon found by the attack, more than was promised: the promise is contradicted", Status::Fail)
         }
+        Verdict::NotFalsified if super::attack::is_above_by_itself(report) => (
+            "epsilon found by the attack at this confidence alone; at the verdict's, over all of its bounds, the promise is not \
+             contradicted. A longer attack tells more",
+            Status::Warn,
+        ),
         Verdict::NotFalsified => (
             "epsilon found by the attack, not more than was promised: it did not contradict the promise",
             Status::Pass,
         ),
-        Verdict::Inconclusive => {
-            ("epsilon found by an attack that missed its own controls: it says nothing", Status::Warn)
-        }
+        Verdict::Inconclusive => (
+            "epsilon found by an attack that was too short to find out its own controls: it says nothing either way. A longer \
+             attack tells more",
+            Status::Warn,
+        ),
         Verdict::NotAssessed => ("nobody tried to contradict the promise: not assessed", Status::NotAssessed),
     };
     Answer { name: "Attack", figure: found, words: words.to_owned(), status, share: None }

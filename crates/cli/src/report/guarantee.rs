@@ -18,6 +18,8 @@ use super::{Report, words};
 pub const GROUP_SIZES: [u32; 3] = [2, 5, 10];
 /// The false positive rates at which the chance of being recognized is told.
 const FALSE_POSITIVE_RATES: [f64; 4] = [1e-4, 1e-3, 1e-2, 1e-1];
+/// The delta at which a promise is told beside its own, so that promises of small and large populations can be compared.
+pub const STRICT_DELTA: f64 = 1e-6;
 /// About so many rows of the profile are in the table.
 const TABLE_ROWS: usize = 6;
 
@@ -122,6 +124,15 @@ impl Promise {
         self.recognition.iter().enumerate().find(|(_, r)| r.false_positive_rate == 1e-2)
     }
 
+    /// The point of the profile at [`STRICT_DELTA`], or at the next smaller delta, whose epsilon holds there as well; `None` if
+    /// that is the promise's own delta or the profile does not reach as far.
+    pub(super) fn at_strict_delta(&self) -> Option<(usize, &ProfilePoint)> {
+        let is_close = |delta: f64, other: f64| (delta / other - 1.0).abs() < 1e-9;
+        let reaches = |p: &ProfilePoint| p.delta < STRICT_DELTA || is_close(p.delta, STRICT_DELTA);
+        let is_other = !is_close(self.delta, STRICT_DELTA);
+        self.profile.iter().enumerate().find(|(_, point)| reaches(point)).filter(|_| is_other)
+    }
+
     /// What one unit is called.
     pub(super) fn noun(&self) -> &'static str {
         self.unit.parse().unwrap_or(PrivacyUnit::Record).noun()
@@ -131,11 +142,20 @@ impl Promise {
         let mut facts: Vec<(&str, Cell)> = vec![
             ("epsilon", Cell::figure("/guarantee/epsilon", words::loss(self.epsilon))),
             ("delta", Cell::figure("/guarantee/delta", words::small(self.delta))),
+        ];
+        if let Some((i, point)) = self.at_strict_delta() {
+            let epsilon = Cell::figure(
+                format!("/guarantee/profile/{i}/release_epsilon"),
+                words::loss(point.release_epsilon),
+            );
+            facts.push(("epsilon at delta 1e-6", epsilon));
+        }
+        facts.extend([
             ("Privacy unit", Cell::Text(format!("one {}", self.unit))),
             ("Neighboring data", Cell::Text(format!("{} of one unit", self.adjacency))),
             ("Proven by", Cell::Text(self.proof.clone())),
             ("rho", Cell::Code(self.rho.clone())),
-        ];
+        ]);
         if let (Some(mu), Some(epsilon)) = (self.mu, self.epsilon_gaussian) {
             facts.push(("mu of Gaussian DP", Cell::figure("/guarantee/mu", words::loss(mu))));
             facts.push((

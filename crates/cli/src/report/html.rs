@@ -89,6 +89,9 @@ impl Page<'_> {
                 }
             }
             h2 { "Before you sign" }
+            @if let Some(command) = &report.next_step {
+                p { "The attack left something open. Run next: " code { (command) } }
+            }
             p { (front.tally) " " a href="#hazards" { "All of them" } ", and " a href="#attack" { "what a pass does not mean" } "." }
             @if !front.concerns.is_empty() {
                 ul.concerns {
@@ -157,7 +160,12 @@ impl Page<'_> {
                     thead { tr { @for (i, name) in table.head.iter().enumerate() { th scope="col" class=[align(i)] { (name) } } } }
                     tbody {
                         @for row in &table.rows {
-                            tr { @for (i, cell) in row.iter().enumerate() { td class=[align(i)] { (self.cell(cell)) } } }
+                            tr {
+                                // On a telephone each row is a block, in which a cell stands behind its column's name.
+                                @for (i, (cell, name)) in row.iter().zip(&table.head).enumerate() {
+                                    td class=[align(i)] data-label=(name) { (self.cell(cell)) }
+                                }
+                            }
                         }
                     }
                 }
@@ -205,6 +213,7 @@ fn status(status: Status) -> Markup {
     html! { span class={ "status " (class(status)) } { span aria-hidden="true" { (sign) } " " (status.words()) } }
 }
 
+/// What is signed, on one page of paper with what it leaves open.
 fn sign_off(report: &Report) -> Markup {
     html! {
         section #sign-off aria-labelledby="sign-off-title" {
@@ -212,12 +221,21 @@ fn sign_off(report: &Report) -> Markup {
             p { "Head " code { (report.identity.head_digest) } ", epsilon "
                 (super::words::loss(report.target_epsilon)) " of " (super::words::cap(report.budget.epsilon_cap)) ", verdict "
                 b { (report.verdict.words()) } "." }
+            (open_points("Not assessed, and so not part of what is signed:", &report.not_assessed()))
+            (open_points("To be decided by who signs:", &report.to_be_decided()))
             div.scroll tabindex="0" role="region" aria-label="Decisions" {
                 table.sign {
                     caption { "Decisions on this release" }
-                    thead { tr { th scope="col" { "role" } th scope="col" { "name" } th scope="col" { "decision" } th scope="col" { "date and signature" } } }
+                    thead { tr { @for name in SIGN_OFF { th scope="col" { (name) } } } }
                     tbody {
-                        @for role in SIGNATORIES { tr { th scope="row" { (role) } td {} td { "☐ release ☐ do not release" } td {} } }
+                        @for role in SIGNATORIES {
+                            tr {
+                                th scope="row" { (role) }
+                                td data-label=(SIGN_OFF[1]) {}
+                                td data-label=(SIGN_OFF[2]) { "☐ release ☐ do not release" }
+                                td data-label=(SIGN_OFF[3]) {}
+                            }
+                        }
                     }
                 }
             }
@@ -225,5 +243,16 @@ fn sign_off(report: &Report) -> Markup {
     }
 }
 
+fn open_points(title: &str, points: &[String]) -> Markup {
+    html! {
+        @if !points.is_empty() {
+            p { (title) }
+            ul.open-points { @for point in points { li { (point) } } }
+        }
+    }
+}
+
+/// The columns of the table of signatures.
+const SIGN_OFF: [&str; 4] = ["role", "name", "decision", "date and signature"];
 /// Who signs.
 pub(super) const SIGNATORIES: [&str; 3] = ["Data owner", "Privacy officer", "Technical reviewer"];

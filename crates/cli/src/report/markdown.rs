@@ -41,6 +41,9 @@ fn write_report(text: &mut String, report: &Report) -> std::fmt::Result {
     for sentence in &front.meaning {
         writeln!(text, "{}\n", escape(sentence))?;
     }
+    if let Some(command) = &report.next_step {
+        writeln!(text, "The attack left something open. Run next:\n\n    {}\n", one_line(command))?;
+    }
     writeln!(text, "{}\n", escape(&front.tally))?;
     for hazard in &front.concerns {
         writeln!(
@@ -54,10 +57,18 @@ fn write_report(text: &mut String, report: &Report) -> std::fmt::Result {
     for section in report.sections() {
         write_section(text, &section)?;
     }
-    writeln!(
-        text,
-        "\n## Sign-off\n\n| role | name | decision | date and signature |\n| --- | --- | --- | --- |"
-    )?;
+    writeln!(text, "\n## Sign-off\n")?;
+    for (title, points) in [
+        ("Not assessed, and so not part of what is signed", report.not_assessed()),
+        ("To be decided by who signs", report.to_be_decided()),
+    ] {
+        if !points.is_empty() {
+            writeln!(text, "{title}:\n")?;
+            points.iter().try_for_each(|point| writeln!(text, "* {}", escape(point)))?;
+            writeln!(text)?;
+        }
+    }
+    writeln!(text, "| role | name | decision | date and signature |\n| --- | --- | --- | --- |")?;
     for role in SIGNATORIES {
         writeln!(text, "| {role} | | release / do not release | |")?;
     }

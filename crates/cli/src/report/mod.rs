@@ -41,7 +41,7 @@ pub use attack::{NOT_ASKED, Verdict};
 pub use budget::run_words;
 pub use encryption::Certified;
 pub use evidence::{BenchmarkRow, Evidence};
-pub use guarantee::GROUP_SIZES;
+pub use guarantee::{GROUP_SIZES, STRICT_DELTA};
 pub use html::{embedded_json, render as html};
 pub use markdown::{START as MARKDOWN_START, escape as escape_markdown, render as markdown};
 pub use product::Backbone;
@@ -55,14 +55,14 @@ use attack::Control;
 use budget::Budget;
 use encryption::InputPrivacy;
 use guarantee::Promise;
-use hazards::Hazard;
+use hazards::{Hazard, Status};
 use mechanism::Mechanism;
 use product::{Preprocessing, Product};
 use provenance::{Dataset, Identity, Scope};
 use reproduction::Reproduction;
 use setting::Setting;
 use utility::Utility;
-use view::Section;
+use view::{Block, Section};
 
 /// What `format` says in every report.
 pub const FORMAT: &str = "cryptotl-report";
@@ -115,6 +115,9 @@ pub struct Report {
     pub confidence: Option<f64>,
     /// Whether the attack contradicted the claim.
     pub verdict: Verdict,
+    /// The command to run next where the attack left something open, as an inconclusive one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_step: Option<String>,
     /// The attack's controls: what it found when it was given something to find.
     pub controls: Vec<Control>,
     /// The promise of this release, in one sentence.
@@ -169,6 +172,7 @@ impl Report {
             audited_epsilon_lower_bound: bound.map(|bound| bound.epsilon),
             confidence: bound.map(|bound| bound.confidence),
             verdict: found.map_or(Verdict::NotAssessed, |audit| audit.verdict.into()),
+            next_step: attack::next_step(found, claimed.epsilon.get(), &evidence.files.audit()),
             controls: found.map_or_else(Vec::new, attack::controls),
             sentence: evidence.sentence(),
             identity: evidence.identity.clone(),
@@ -206,6 +210,29 @@ impl Report {
             self.identity.section(),
             self.reproduction.section(),
         ]
+    }
+
+    /// What was not assessed: hazards without evidence, and blocks that the sections say are missing.
+    fn not_assessed(&self) -> Vec<String> {
+        let hazards = self.with_status(Status::NotAssessed);
+        let blocks = self.sections().into_iter().flat_map(|section| {
+            let missing = section.blocks.into_iter().filter_map(|block| match block {
+                Block::NotAssessed(reason) => Some(reason),
+                _ => None,
+            });
+            missing.map(move |reason| format!("{}: {reason}.", section.title)).collect::<Vec<_>>()
+        });
+        hazards.into_iter().chain(blocks).collect()
+    }
+
+    /// What somebody has to decide: hazards that fail or warn.
+    fn to_be_decided(&self) -> Vec<String> {
+        [Status::Fail, Status::Warn].into_iter().flat_map(|status| self.with_status(status)).collect()
+    }
+
+    fn with_status(&self, status: Status) -> Vec<String> {
+        let hazards = self.hazards.iter().filter(|hazard| hazard.status == status);
+        hazards.map(|hazard| format!("{} {}.", hazard.hazard, hazard.evidence)).collect()
     }
 
     /// The JSON Schema of `report.json`, derived from these types; the checked-in one equals it.

@@ -55,7 +55,8 @@ impl Files {
         ]
     }
 
-    fn repeat(&self) -> Vec<String> {
+    /// The command that repeats the report, without the flags that say how much is attacked.
+    pub(super) fn audit(&self) -> String {
         let mut line =
             format!("cryptotl audit --head {} --ledger {}", quoted(&self.head), quoted(&self.ledger));
         for (flag, name) in [
@@ -69,14 +70,14 @@ impl Files {
                 line += &format!(" --{flag} {}", quoted(name));
             }
         }
-        vec![line + &format!(" --output {}", quoted(&self.output))]
+        line + &format!(" --output {}", quoted(&self.output))
     }
 }
 
 impl Reproduction {
     pub(super) fn new(evidence: &Evidence) -> Self {
         let files = &evidence.files;
-        Self { check: files.check(), repeat: files.repeat(), files: Some(files.clone()) }
+        Self { check: files.check(), repeat: vec![files.audit()], files: Some(files.clone()) }
     }
 
     pub(super) fn section(&self) -> Section {

@@ -76,6 +76,8 @@ const FIELDS: &[(&str, Source)] = &[
     ("budget.epsilon_spent", Source::Derived),
     ("budget.rho_spent", Source::Derived),
     ("budget.rho_remaining", Source::Derived),
+    ("budget.releases_left", Source::Derived),
+    ("budget.delta_mass", Source::Derived),
     ("budget.runs.*.rho", Source::Derived),
     ("budget.runs.*.epsilon", Source::Derived),
     ("budget.runs.*.epsilon_after", Source::Derived),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::view::{Block, Cell};
+use super::view::Cell;
 use super::*;
 
 fn data(name: &str) -> PathBuf {
@@ -362,6 +362,9 @@ fn no_part_of_the_attack_in_a_real_report_may_be_missing_or_of_another_kind() {
         let may_be_null = may_be_null || path == "/controls/0/bound/mu";
         // Reports of before there were several families have none.
         let may_be_null = may_be_null || path == "/claim/losses";
+        // Reports of before table and verdict were of one confidence have neither.
+        let may_be_null =
+            may_be_null || path == "/interval_confidence" || path == "/views/0/low_fpr/0/allowed";
         assert_eq!(is_valid(&fewer), may_be_null, "{path}");
     }
     for (pointer, wrong) in [
@@ -379,4 +382,201 @@ fn no_part_of_the_attack_in_a_real_report_may_be_missing_or_of_another_kind() {
     more["claim"]["more"] = Value::from(1);
     assert!(!is_valid(&more));
     assert!(is_valid(&serde_json::json!({"not_assessed": "nobody asked"})));
+}
+
+/// Uniform and normal numbers from a linear congruential generator.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        ((self.0 >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    }
+
+    fn normal(&mut self) -> f64 {
+        (-2.0 * self.next().ln()).sqrt() * (std::f64::consts::TAU * self.next()).cos()
+    }
+}
+
+/// The stored report after an attack against a mechanism of this share of the claim's mu, with the verdict that the attack's own
+/// functions give.
+fn attacked(random: &mut Random, share: f64, n: usize, shared: bool) -> Report {
+    use cryptotl_privacy::audit::crowd::{Crowd, LOW_RATES, PairErrors, Thresholds};
+    use cryptotl_privacy::audit::{Allowed, VERDICT_CONFIDENCE, View, contradicts, verdict, verdict_alpha};
+    let mut report = stored();
+    let Assessed::Assessed(mut evidence) = report.attack.clone() else { panic!("it has an attack") };
+    let claim = evidence.claim.clone();
+    let (canaries, mu) = (24, share * claim.mu);
+    let (thresholds, allowed) = (Thresholds::new(claim.mu), Allowed::by(&claim));
+    let mut contradicted = false;
+    evidence.views.clear();
+    for view in View::ALL {
+        let mut scores = |mu: f64| -> Vec<f64> {
+            // A mechanism that is wrong can decide all guesses of a training at once.
+            let one = random.normal();
+            (0..canaries).map(|_| mu + if shared { one } else { random.normal() }).collect()
+        };
+        let pairs: Vec<PairErrors> =
+            (0..n).map(|_| PairErrors::count(&thresholds, &scores(mu), &scores(0.0))).collect();
+        let crowd = Crowd {
+            losses: claim.losses,
+            thresholds: &thresholds,
+            canaries,
+            horizon: n,
+            pairs: &pairs,
+            delta: claim.guarantee.delta,
+        };
+        contradicted |= contradicts(&claim, crowd.mu(verdict_alpha()), crowd.epsilon(verdict_alpha()));
+        let found = crowd.evaluate(view, LOW_RATES.map(|rate| claim.losses.tpr(claim.mu, rate)), &allowed);
+        contradicted |= allowed.is_exceeded_in(&found);
+        evidence.views.push(found);
+    }
+    evidence.verdict = verdict(contradicted, &evidence.controls);
+    evidence.interval_confidence = Some(VERDICT_CONFIDENCE);
+    report.verdict = evidence.verdict.into();
+    report.attack = Assessed::Assessed(evidence);
+    report
+}
+
+#[test]
+fn no_point_speaks_against_the_promise_unless_the_verdict_does() {
+    let mut random = Random(14);
+    let (mut n_falsified, mut n_others) = (0, 0);
+    for case in 0..60 {
+        let share = [0.5, 1.0, 1.0, 1.2, 2.0, 8.0][case % 6];
+        let report = attacked(&mut random, share, [8, 60, 250][case % 3], case % 5 == 0);
+        let curve = curve::Curve::of_release(&report.guarantee.profile);
+        let evidence = report.attack.evidence().unwrap();
+        let points: Vec<_> = evidence
+            .views
+            .iter()
+            .flat_map(|view| view.trade_off.iter().copied().chain(view.low_fpr.iter().map(|p| p.errors())))
+            .collect();
+        let beyond = points.iter().filter(|point| figure::is_beyond(&curve, point)).count();
+        let says_so =
+            [html(&report).unwrap(), markdown(&report)].map(|text| text.contains("contradicts the promise"));
+        if report.verdict == Verdict::Falsified {
+            n_falsified += 1;
+        } else {
+            n_others += 1;
+            assert_eq!((beyond, says_so), (0, [false; 2]), "{share}: {:?}", report.verdict);
+        }
+    }
+    assert!(n_falsified > 10 && n_others > 10, "{n_falsified} {n_others}");
+    // Where a record is plainly recognized, table and verdict say it together.
+    let plain = attacked(&mut random, 20.0, 250, false);
+    assert_eq!(plain.verdict, Verdict::Falsified);
+    assert!(html(&plain).unwrap().contains("contradicts the promise"));
+}
+
+#[test]
+fn intervals_that_took_no_part_in_the_verdict_never_contradict_it() {
+    // In the stored report each interval holds by itself, and one is above what is allowed at the rate it was made for.
+    let report = stored();
+    let evidence = report.attack.evidence().unwrap();
+    assert_eq!(report.verdict, Verdict::NotFalsified);
+    if evidence.interval_confidence.is_none() {
+        let page = html(&report).unwrap();
+        assert!(!page.contains("contradicts the promise") && page.contains("Each interval holds by itself"));
+    }
+    // What a reader of such a report sees even if an interval lies wholly above.
+    let mut worse = evidence.clone();
+    worse.interval_confidence = None;
+    for view in &mut worse.views {
+        for point in &mut view.low_fpr {
+            point.tpr = cryptotl_privacy::audit::Rate { estimate: 0.9, low: 0.8, high: 0.95 };
+        }
+    }
+    let report = Report { attack: Assessed::Assessed(worse), ..report };
+    for text in [html(&report).unwrap(), markdown(&report)] {
+        assert!(!text.contains("contradicts the promise") && text.contains("not part of the verdict"));
+    }
+}
+
+#[test]
+fn an_attack_that_left_something_open_says_what_to_run_next() {
+    use cryptotl_privacy::audit::{Preset, Verdict as Found};
+    let Assessed::Assessed(evidence) = stored().attack else { panic!("it has an attack") };
+    let step = |verdict, preset, completed, target| {
+        let mut found = evidence.clone();
+        (found.verdict, found.settings.preset, found.completed) = (verdict, preset, completed);
+        found.settings.runs = 500;
+        attack::next_step(Some(&found), target, "cryptotl audit --head h")
+    };
+    let quick = step(Found::Inconclusive, Preset::Quick, true, 1.0).unwrap();
+    assert_eq!(quick, "cryptotl audit --head h", "the default is longer");
+    for preset in [Preset::Default, Preset::Custom] {
+        let longer = step(Found::Inconclusive, preset, true, 1.0).unwrap();
+        assert_eq!(longer, "cryptotl audit --head h --runs 2000");
+        assert_eq!(step(Found::Inconclusive, preset, false, 1.0).unwrap(), "cryptotl audit --head h");
+    }
+    assert_eq!(step(Found::NotFalsified, Preset::Default, true, 1.0), None);
+    assert_eq!(step(Found::Falsified, Preset::Quick, true, 1.0), None);
+    // The headline alone is above the promise, once in a while.
+    assert!(step(Found::NotFalsified, Preset::Default, true, 0.1).is_some());
+    assert_eq!(attack::next_step(None, 1.0, "cryptotl audit"), None);
+
+    let mut report = stored();
+    report.verdict = Verdict::Inconclusive;
+    report.next_step = Some(quick);
+    for text in [html(&report).unwrap(), markdown(&report)] {
+        assert!(text.contains("Run next"), "{text}");
+    }
+    report.next_step = None;
+    report.audited_epsilon_lower_bound = Some(report.target_epsilon * 1.01);
+    report.verdict = Verdict::NotFalsified;
+    let front = front::Front::of(&report);
+    let attack = front.answers.last().unwrap();
+    assert_eq!(attack.status, Status::Warn);
+    assert!(!attack.words.contains("not more than"), "{}", attack.words);
+}
+
+#[test]
+fn every_hazard_is_a_question() {
+    let report = stored();
+    assert!(report.hazards.len() > 20);
+    if report.next_step.is_some() || report.budget.releases_left.is_some() {
+        for hazard in &report.hazards {
+            assert!(hazard.hazard.ends_with('?'), "{}", hazard.hazard);
+        }
+    }
+}
+
+#[test]
+fn what_is_signed_stands_beside_what_was_not_assessed() {
+    let report = stored();
+    let n = report.hazards.iter().filter(|hazard| hazard.status == Status::NotAssessed).count();
+    assert!(n > 3 && report.not_assessed().len() >= n);
+    let page = html(&report).unwrap();
+    let sign_off = page.split("id=\"sign-off\"").nth(1).unwrap();
+    assert!(sign_off.contains(&report.identity.head_digest));
+    let text = markdown(&report);
+    let signed = text.split("## Sign-off").nth(1).unwrap();
+    for hazard in report.hazards.iter().filter(|hazard| hazard.status == Status::NotAssessed) {
+        assert!(sign_off.contains(&hazard.hazard) && signed.contains(&hazard.hazard), "{}", hazard.hazard);
+    }
+}
+
+#[test]
+fn the_bar_and_the_drawing_of_the_budget_are_in_rho() {
+    let mut report = stored();
+    let run = report.budget.runs[0].clone();
+    report.budget.rho_cap = (10.0 * run.rho.parse::<f64>().unwrap()).to_string();
+    report.budget.epsilon_cap = 3.5;
+    for runs in 1..=10 {
+        report.budget.runs = vec![run.clone(); runs];
+        assert!((report.budget.share_spent() - runs as f64 / 10.0).abs() < 1e-12);
+        let spent = &front::Front::of(&report).answers[1];
+        assert!((spent.share.unwrap() - runs as f64 / 10.0).abs() < 1e-12, "not epsilon over cap");
+    }
+    report.budget.releases_left =
+        Some(budget::ReleasesLeft { last_epsilon: Some(1.0), like_last: Some(9), at_limit: 2 });
+    report.budget.runs = vec![run];
+    let left = &front::Front::of(&report).answers[2];
+    assert!(
+        left.words.contains("90 % of the budget is left, enough for 9 more at epsilon 1.000"),
+        "{}",
+        left.words
+    );
+    assert!(left.words.contains("do not add up in epsilon"), "{}", left.words);
 }

@@ -67,6 +67,24 @@ pub fn number(value: f64) -> String {
     }
 }
 
+/// A paragraph in lines for a terminal, broken between words.
+pub fn wrapped(text: &str) -> String {
+    const WIDTH: usize = 96;
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("there is one from the start");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= WIDTH {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines.join("\n")
+}
+
 /// A count with its noun: `1 run`, `2 runs`.
 pub fn count(number: usize, noun: &str) -> String {
     format!("{} {noun}{}", grouped(number as u64), if number == 1 { "" } else { "s" })
@@ -75,6 +93,16 @@ pub fn count(number: usize, noun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_paragraph_breaks_between_words_and_loses_none() {
+        let text = format!("{} {} end", "word ".repeat(60), "x".repeat(200));
+        let lines = wrapped(&text);
+        assert_eq!(lines.split_whitespace().collect::<Vec<_>>(), text.split_whitespace().collect::<Vec<_>>());
+        assert!(lines.lines().all(|line| line.len() <= 96 || !line.contains(' ')), "{lines}");
+        assert!(lines.lines().count() >= 5);
+        assert_eq!(wrapped(""), "");
+    }
 
     #[test]
     fn losses_round_up_and_what_is_left_rounds_down() {

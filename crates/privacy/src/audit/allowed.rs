@@ -5,7 +5,7 @@
 //! complements ([`super::trade_off`]). A reader can compare what was measured with the profile alone, so the verdict does
 //! as well: nothing that lies beyond the profile is called allowed.
 
-use super::evidence::{AuditedClaim, Rate, TradeOffPoint};
+use super::evidence::{AuditedClaim, Rate, TradeOffPoint, ViewAudit};
 use super::losses::Losses;
 use crate::guarantee::Delta;
 
@@ -62,6 +62,11 @@ impl Allowed {
     /// intervals, more is recognized than is allowed.
     pub fn is_exceeded_by(&self, point: &TradeOffPoint) -> bool {
         1.0 - point.fnr.high > self.true_positives(point.fpr.high)
+    }
+
+    /// Whether any point of a view contradicts the claim.
+    pub fn is_exceeded_in(&self, view: &ViewAudit) -> bool {
+        view.trade_off.iter().any(|point| self.is_exceeded_by(point))
     }
 }
 

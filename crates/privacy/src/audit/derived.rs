@@ -4,6 +4,7 @@
 //! epsilons from mu, low rates from the curve, theories, confidences and most of the verdict follow from them: evidence in
 //! which one of these was altered differs from its own [`AuditEvidence::derived`].
 
+use super::allowed::Allowed;
 use super::clopper_pearson;
 use super::crowd::LOW_RATES;
 use super::evidence::{
@@ -27,6 +28,8 @@ impl AuditEvidence {
     /// Claim and settings are taken as they are; they follow from the head.
     pub fn derived(&self) -> AuditEvidence {
         let (losses, delta) = (self.claim.losses, self.claim.guarantee.delta);
+        // Where no interval takes part in the verdict, nothing was said about what is allowed at measured rates.
+        let allowed = self.interval_confidence.map(|_| Allowed::by(&self.claim));
         let pairs = |stated: usize| if self.completed { self.settings.runs / 2 } else { stated };
         // Whoever leaves one out gets it back, as something else than it was.
         let views = View::ALL.iter().enumerate().map(|(i, &which)| {
@@ -43,7 +46,7 @@ impl AuditEvidence {
                 view: which,
                 pairs: pairs(view.pairs),
                 bounds: bounds(&view.bounds, Interval::Betting, losses, delta),
-                low_fpr: low_rates(view, losses, self.claim.mu),
+                low_fpr: low_rates(view, losses, self.claim.mu, allowed.as_ref()),
                 ..view.clone()
             }
         });
@@ -59,7 +62,10 @@ impl AuditEvidence {
         let can_contradict = views.iter().flat_map(|view| &view.bounds).any(bound_of);
         let (mu, epsilon) = single.loss(losses, delta, verdict_alpha());
         let is_stated = self.verdict == super::Verdict::Falsified && can_contradict;
-        let contradicted = contradicts(&self.claim, mu, epsilon) || is_stated;
+        let is_exceeded =
+            |view: &ViewAudit| allowed.as_ref().is_some_and(|allowed| allowed.is_exceeded_in(view));
+        let contradicted =
+            contradicts(&self.claim, mu, epsilon) || is_stated || views.iter().any(is_exceeded);
         AuditEvidence {
             version: AUDIT_VERSION,
             views,
@@ -68,6 +74,7 @@ impl AuditEvidence {
             controls,
             single,
             verdict_confidence: VERDICT_CONFIDENCE,
+            interval_confidence: self.interval_confidence.map(|_| VERDICT_CONFIDENCE),
             ..self.clone()
         }
     }
@@ -112,7 +119,7 @@ fn bounds(stated: &[LowerBound], interval: Interval, losses: Losses, delta: Delt
 }
 
 /// The points of the curve at the low rates, which are among its points.
-fn low_rates(view: &ViewAudit, losses: Losses, mu: f64) -> Vec<LowFprPoint> {
+fn low_rates(view: &ViewAudit, losses: Losses, mu: f64, allowed: Option<&Allowed>) -> Vec<LowFprPoint> {
     let tpr = |fnr: Rate| Rate { estimate: 1.0 - fnr.estimate, low: 1.0 - fnr.high, high: 1.0 - fnr.low };
     let none = Rate { estimate: 0.0, low: 0.0, high: 0.0 };
     let low_rate = |(i, &target): (usize, &f64)| {
@@ -122,7 +129,8 @@ fn low_rates(view: &ViewAudit, losses: Losses, mu: f64) -> Vec<LowFprPoint> {
         let curve = &view.trade_off;
         let point = curve.iter().find(is_here).or_else(|| curve.iter().find(is_near)).or(curve.first());
         let (fpr, tpr) = point.map_or((none, none), |point| (point.fpr, tpr(point.fnr)));
-        LowFprPoint { target, fpr, tpr, tpr_of_claim: losses.tpr(mu, target) }
+        let tpr_of_claim = losses.tpr(mu, target);
+        LowFprPoint { target, fpr, tpr, tpr_of_claim, allowed: allowed.map(|allowed| allowed.at(fpr)) }
     };
     LOW_RATES.iter().enumerate().map(low_rate).collect()
 }

@@ -25,4 +25,4 @@ pub use evidence::{
     TradeOffPoint, Verdict, View, ViewAudit,
 };
 pub use losses::Losses;
-pub use verdict::{VERDICT_CONFIDENCE, contradicts, point_alpha, verdict, verdict_alpha};
+pub use verdict::{VERDICT_CONFIDENCE, contradicts, planning_alpha, point_alpha, verdict, verdict_alpha};

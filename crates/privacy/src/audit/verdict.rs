@@ -15,6 +15,12 @@ pub fn verdict_alpha() -> f64 {
     (1.0 - VERDICT_CONFIDENCE) * (1.0 - SHARE_OF_POINTS) / BOUNDS
 }
 
+/// The error probability that the number of trainings of a control is planned for: a little above [`verdict_alpha`], and the same
+/// as before points took part, so that the amount of work follows from a claim as it always did.
+pub fn planning_alpha() -> f64 {
+    (1.0 - VERDICT_CONFIDENCE) / BOUNDS
+}
+
 /// The error probability of each of the two intervals of a measured point, where there are `points` in all views together.
 ///
 /// With it all intervals and all bounds hold together at [`VERDICT_CONFIDENCE`] (Bonferroni), so that a point beyond what the

@@ -5,9 +5,9 @@ use serde::Serialize;
 use super::chain::History;
 use super::status::{ChargeSummary, Refusal, RefusalReason, Status};
 use super::{EntryKind, EntrySummary};
-use crate::accountant::AccountantError;
+use crate::accountant::{Accountant, AccountantError};
 use crate::calibrate::largest_rho_by;
-use crate::guarantee::Epsilon;
+use crate::guarantee::{Delta, Epsilon, Guarantee};
 use crate::rho::Rho;
 
 /// How many more releases the rest of a budget is enough for.
@@ -23,18 +23,45 @@ pub struct ReleasesLeft {
     pub at_limit: u64,
 }
 
+/// A release of the past, as far as it can be repeated: what it cost, and in which terms that was said.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PastRelease {
+    /// Its epsilon alone.
+    pub epsilon: Epsilon,
+    /// The delta at which that epsilon is stated.
+    pub delta: Delta,
+    /// Its loss.
+    pub rho: Rho,
+}
+
 impl ReleasesLeft {
-    pub(super) fn of(history: &History) -> Result<ReleasesLeft, AccountantError> {
-        let terms = &history.terms;
-        let (limit, remaining) = (terms.policy.epsilon_per_release_max(), history.remaining());
+    /// What `remaining` is enough for, where one release may cost `limit` at `delta` by `accountant`, and the last cost `last`.
+    ///
+    /// # Errors
+    /// [`AccountantError`] if the limit has no loss.
+    pub fn new(
+        accountant: Accountant,
+        (limit, delta): (Epsilon, Delta),
+        remaining: Rho,
+        last: Option<PastRelease>,
+    ) -> Result<ReleasesLeft, AccountantError> {
         let times = |rho: Rho| remaining.units().checked_div(rho.units()).unwrap_or(0);
-        let last = history.charges().last().map(|(_, charge)| &charge.guarantee);
-        let last = last.filter(|last| last.delta == terms.delta && last.epsilon <= limit);
+        let last = last.filter(|last| last.delta == delta && last.epsilon <= limit);
         Ok(ReleasesLeft {
             last_epsilon: last.map(|last| last.epsilon),
             like_last: last.map(|last| times(last.rho)),
-            at_limit: times(largest_rho_by(terms.policy.accountant(), limit, terms.delta)?),
+            at_limit: times(largest_rho_by(accountant, limit, delta)?),
         })
+    }
+
+    pub(super) fn of(history: &History) -> Result<ReleasesLeft, AccountantError> {
+        let (policy, delta) = (&history.terms.policy, history.terms.delta);
+        let last = history.charges().last().map(|(_, charge)| {
+            let Guarantee { epsilon, delta, rho, .. } = charge.guarantee;
+            PastRelease { epsilon, delta, rho }
+        });
+        let limit = policy.epsilon_per_release_max();
+        ReleasesLeft::new(policy.accountant(), (limit, delta), history.remaining(), last)
     }
 }
 

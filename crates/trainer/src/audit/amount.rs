@@ -6,7 +6,7 @@
 
 use cryptotl_privacy::Epsilon;
 use cryptotl_privacy::audit::power::pairs_to_show;
-use cryptotl_privacy::audit::{AuditSettings, HEADLINE_CONFIDENCE, Preset, verdict_alpha};
+use cryptotl_privacy::audit::{AuditSettings, HEADLINE_CONFIDENCE, Preset, planning_alpha};
 
 use super::target::Target;
 
@@ -43,7 +43,7 @@ pub fn preset(preset: Preset, target: &Target, seed: u64) -> AuditSettings {
         pairs_to_show(losses.mean_error(mu), visible(noise), canaries, alpha).unwrap_or(usize::MAX / 4)
     };
     let main = (2 * pairs(shown, 1.0, 1.0 - HEADLINE_CONFIDENCE)).max(goal.fewest);
-    let half_noise = (2 * pairs(claim.mu, 0.5, verdict_alpha())).max(CONTROL_RUNS).min(main);
+    let half_noise = (2 * pairs(claim.mu, 0.5, planning_alpha())).max(CONTROL_RUNS).min(main);
     // If all of it would take too long, the control keeps up to half of the time, as without it there is no verdict, and the other
     // parts shrink alike.
     let most = goal.most_draws / target.draws().max(1);

@@ -11,8 +11,8 @@ use cryptotl_privacy::audit::crowd::{Crowd, LOW_RATES, PairErrors, Thresholds, m
 use cryptotl_privacy::audit::single::Single;
 use cryptotl_privacy::audit::{
     AUDIT_VERSION, Allowed, AuditEvidence, AuditSettings, Control, ControlAudit, HEADLINE_CONFIDENCE,
-    Interval, Losses, LowerBound, OneRunAudit, Preset, VERDICT_CONFIDENCE, View, contradicts, one_run, verdict,
-    verdict_alpha,
+    Interval, Losses, LowerBound, OneRunAudit, Preset, VERDICT_CONFIDENCE, View, contradicts, one_run,
+    verdict, verdict_alpha,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -340,7 +340,7 @@ fn evidence(sitting: &Sitting, state: &State, completed: bool) -> AuditEvidence 
         let crowd = Crowd { losses, thresholds: &thresholds, canaries, horizon, pairs: &pairs, delta };
         contradicted |= contradicts(claim, crowd.mu(alpha), crowd.epsilon(alpha));
         let found = crowd.evaluate(view, at_low_rates, &allowed);
-        contradicted |= found.trade_off.iter().any(|point| allowed.is_exceeded_by(point));
+        contradicted |= allowed.is_exceeded_in(&found);
         views.push(found);
     }
     let [with, without] = &state.single;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use cryptotl_privacy::accountant::gdp::{self, GridSlack, Mu};
 use cryptotl_privacy::accountant::zcdp;
-use cryptotl_privacy::{Delta, Description, Epsilon, Event, Guarantee, Ledger, LedgerView, Policy};
+use cryptotl_privacy::{ChargeError, Delta, Description, Epsilon, Event, Guarantee, LedgerView};
 use cryptotl_privacy::{Proof, Refusal, ReleasePlan, Rho, Status, SumRequest};
 use serde::Serialize;
 
@@ -85,7 +85,7 @@ pub(super) fn plan(args: &PrivacyPlanArgs, epsilon: f64) -> Result<Planned> {
         let ledger = LedgerView::open(path)?;
         let status = ledger.status()?;
         check_policy(args.policy.as_deref(), path, &status)?;
-        let plan = release(args, epsilon, status.delta, &status.policy)?;
+        let plan = release(args, epsilon, &status)?;
         let refusal = ledger.refusal(&plan)?;
         return planned(epsilon, &plan, &status, refusal);
     }
@@ -102,15 +102,16 @@ pub(super) fn plan(args: &PrivacyPlanArgs, epsilon: f64) -> Result<Planned> {
         tempfile::tempdir().map_err(|e| Failure::failed(e, "free some space for temporary files"))?;
     let ledger = Ledger::create(folder.path().join("plan.ledger"), &policy, "plan", public_size)?;
     let status = ledger.status()?;
-    let plan = release(args, epsilon, status.delta, &policy)?;
+    let plan = release(args, epsilon, &status)?;
     let refusal = ledger.refusal(&plan)?;
     planned(epsilon, &plan, &status, refusal)
 }
 
-fn release(args: &PrivacyPlanArgs, epsilon: Epsilon, delta: Delta, policy: &Policy) -> Result<ReleasePlan> {
-    Ok(ReleasePlan::gaussian_sums(SumRequest {
+fn release(args: &PrivacyPlanArgs, epsilon: Epsilon, status: &Status) -> Result<ReleasePlan> {
+    let policy = &status.policy;
+    let plan = ReleasePlan::gaussian_sums(SumRequest {
         epsilon,
-        delta,
+        delta: status.delta,
         accountant: policy.accountant(),
         dimension: args.dimension as usize,
         clipping_norm: 1.0,
@@ -119,7 +120,12 @@ fn release(args: &PrivacyPlanArgs, epsilon: Epsilon, delta: Delta, policy: &Poli
         unit: policy.unit(),
         adjacency: policy.adjacency(),
         description: Description::new(),
-    })?)
+    });
+    // What is above a limit is refused for that, whether or not there would be DP noise for it.
+    plan.map_err(|unplanned| match status.check_limits(epsilon) {
+        Err(refusal) => ChargeError::Refused(refusal).into(),
+        Ok(()) => unplanned.into(),
+    })
 }
 
 fn planned(asked: Epsilon, plan: &ReleasePlan, status: &Status, refusal: Option<Refusal>) -> Result<Planned> {

@@ -8,6 +8,8 @@ mod profile;
 mod rates;
 
 use maud::{Markup, html};
+#[cfg(test)]
+pub use rates::is_beyond;
 
 use super::Report;
 

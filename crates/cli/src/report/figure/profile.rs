@@ -7,6 +7,9 @@ use super::{Drawing, figure, rounded};
 use crate::report::guarantee::ProfilePoint;
 use crate::report::{Report, words};
 
+/// About how wide the label of the release's own curve is.
+const LABEL_WIDTH: f64 = 80.0;
+
 pub fn draw(report: &Report) -> Markup {
     let promise = &report.guarantee;
     let largest = promise.profile.iter().map(|p| p.spent_epsilon.max(p.release_epsilon)).fold(1e-9, f64::max);
@@ -19,7 +22,23 @@ pub fn draw(report: &Report) -> Markup {
         let last = promise.profile.last().map_or((1e-12, 0.0), |p| (p.delta, epsilon(p)));
         axes.at(last.0, last.1)
     };
+    // The curves rise to the right, and the label of a curve ends at its right end. Above that end it never meets its own curve,
+    // but maybe the other one; then it stands below its own curve, as that is at the label's left end.
+    let epsilon_at = |x: f64, epsilon: fn(&ProfilePoint) -> f64| {
+        let places = promise.profile.iter().map(|p| axes.at(p.delta, epsilon(p)));
+        places.min_by(|a, b| (a.0 - x).abs().total_cmp(&(b.0 - x).abs())).map_or(0.0, |(_, y)| y)
+    };
+    let (release_x, release_y) = label(|p| p.release_epsilon);
+    let from = release_x - LABEL_WIDTH;
+    let fits_above = is_alone || epsilon_at(from, |p| p.spent_epsilon) < release_y - 24.0;
+    let release_y = if fits_above { release_y - 8.0 } else { epsilon_at(from, |p| p.release_epsilon) + 18.0 };
     let (own_x, own_y) = axes.at(promise.delta, promise.epsilon);
+    // The dot's own label is on the side where there is room.
+    let (dot_x, dot_y, dot_anchor) = if own_x < SIZE.0 / 2.0 {
+        (own_x + 8.0, own_y + 16.0, "start")
+    } else {
+        (own_x - 8.0, own_y - 8.0, "end")
+    };
     let (_, bottom) = axes.at(promise.delta, 0.0);
     let content = html! {
         (axes.draw("delta, the chance that the promise fails", "epsilon"))
@@ -30,12 +49,11 @@ pub fn draw(report: &Report) -> Markup {
             text class="lb" x=(rounded(x)) y=(rounded(y - 8.0)) text-anchor="end" { "all releases so far" }
         }
         polyline class="a" points=(line(|p| p.release_epsilon)) {}
-        @let (x, y) = label(|p| p.release_epsilon);
-        text class="la" x=(rounded(x)) y=(rounded(if is_alone { y - 8.0 } else { y + 20.0 })) text-anchor="end" {
+        text class="la" x=(rounded(release_x)) y=(rounded(release_y)) text-anchor="end" {
             (if is_alone { "this release, the only one so far" } else { "this release" })
         }
         circle class="fa" cx=(rounded(own_x)) cy=(rounded(own_y)) r="4" {}
-        text class="strong" x=(rounded(own_x + 8.0)) y=(rounded(own_y + 16.0)) {
+        text class="strong" x=(rounded(dot_x)) y=(rounded(dot_y)) text-anchor=(dot_anchor) {
             "epsilon " (words::loss(promise.epsilon)) " at " (words::small(promise.delta))
         }
     };

@@ -1,12 +1,13 @@
 //! What an attacker can do at most under the promise, and what the attack did: as a trade-off of two errors, and as
 //! the share that is recognized at low false positive rates.
 
-use cryptotl_privacy::audit::{TradeOffPoint, View, ViewAudit};
+use cryptotl_privacy::audit::{Rate, TradeOffPoint, View, ViewAudit};
 use maud::{Markup, html};
 
 use super::axes::{Axes, SIZE, Scale};
 use super::{Drawing, figure, rounded};
 use crate::report::Report;
+use crate::report::attack::interval_words;
 use crate::report::curve::Curve;
 
 /// About so many measured points are drawn with their intervals.
@@ -28,20 +29,14 @@ pub fn trade_off(report: &Report) -> Markup {
         polyline class="dash" points=(axes.points([(0.0, 1.0), (1.0, 0.0)])) {}
         text class="soft" x=(rounded(guess_x)) y=(rounded(guess_y)) { "guessing" }
         polyline class="a" points=(axes.points(bound)) {}
-        text class="la" x=(rounded(x)) y=(rounded(y)) text-anchor="middle" { "contradicts the promise" }
+        text class="la" x=(rounded(x)) y=(rounded(y)) text-anchor="middle" { "ruled out by the promise" }
         @match transcript {
             None => (not_run(&axes, (0.98, 0.92))),
             Some(audit) => { @for point in marked(&audit.trade_off) { (cross(&axes, point)) } },
         }
     };
-    let caption = match transcript {
-        Some(_) => {
-            "Below the curve is what the promise rules out. The marks are the attack with all noisy numbers in sight, with 95 % \
-                    intervals of both rates. A mark wholly below the curve would contradict the promise."
-        }
-        None => "Below the curve is what the promise rules out.",
-    };
-    figure("trade-off", Drawing::TradeOff, SIZE, &describe(report), caption, content)
+    let caption = format!("Below the curve is what the promise rules out.{}", marks(report, "below"));
+    figure("trade-off", Drawing::TradeOff, SIZE, &describe(report), &caption, content)
 }
 
 pub fn roc(report: &Report) -> Markup {
@@ -58,31 +53,44 @@ pub fn roc(report: &Report) -> Markup {
         polyline class="dash" points=(axes.points(rates().map(|a| (a, a)))) {}
         text class="soft" x=(rounded(guess_x)) y=(rounded(guess_y)) { "guessing" }
         polyline class="a" points=(axes.points(bound)) {}
-        text class="la" x=(rounded(x)) y=(rounded(y)) { "contradicts the promise" }
-        @for (kind, class) in [(View::Head, "dash"), (View::Transcript, "b")] {
-            @if let Some(audit) = view(report, kind) {
-                @let measured = audit.trade_off.iter().map(|p| (p.fpr.estimate, 1.0 - p.fnr.estimate));
-                polyline class=(class) points=(axes.points(measured.filter(|(a, _)| *a > 0.0))) {}
-                @if kind == View::Transcript {
-                    @for point in &audit.low_fpr {
-                        @let ((x, low), (_, high)) = (axes.at(point.fpr.estimate, point.tpr.low), axes.at(point.fpr.estimate, point.tpr.high));
-                        @let (_, middle) = axes.at(point.fpr.estimate, point.tpr.estimate);
-                        line class="b" x1=(rounded(x)) x2=(rounded(x)) y1=(rounded(low)) y2=(rounded(high)) {}
-                        circle class="fb" cx=(rounded(x)) cy=(rounded(middle)) r="3.5" {}
-                    }
-                }
-            }
+        text class="la" x=(rounded(x)) y=(rounded(y)) { "ruled out by the promise" }
+        @match view(report, View::Transcript) {
+            None => (not_run(&axes, (0.9, 1.6e-4))),
+            Some(audit) => {
+                @let low = audit.low_fpr.iter().map(|point| point.errors());
+                @for point in marked(&audit.trade_off).copied().chain(low) { (cross(&axes, &recognized(point))) }
+            },
         }
-        @if view(report, View::Transcript).is_none() { (not_run(&axes, (0.9, 1.6e-4))) }
     };
-    let caption = match view(report, View::Transcript) {
-        Some(_) => {
-            "Both axes by powers of ten, because harm is done at low false positive rates. The marks are the attack at \
-                    thresholds that were fixed beforehand, with 95 % intervals."
-        }
-        None => "Both axes by powers of ten, because harm is done at low false positive rates.",
-    };
-    figure("roc", Drawing::Roc, SIZE, &describe(report), caption, content)
+    let caption = format!(
+        "Both axes by powers of ten, because harm is done at low false positive rates. Above the curve is what the promise \
+         rules out.{}",
+        marks(report, "above")
+    );
+    figure("roc", Drawing::Roc, SIZE, &describe(report), &caption, content)
+}
+
+/// What the marks of a drawing are, where there are any. They stand where they were measured: at their own false positive rate.
+fn marks(report: &Report, side: &str) -> String {
+    let Ok(evidence) = report.attack.evidence() else { return String::new() };
+    format!(
+        " The marks are the attack with all noisy numbers in sight, at the rates that were measured, with the intervals of both. {}. \
+         Only a mark that lies wholly {side} the curve, with both intervals, speaks against the promise; the verdict is `{}`.",
+        interval_words(evidence),
+        report.verdict.words()
+    )
+}
+
+/// The same point with the true positive rate in the place of the false negative rate.
+fn recognized(point: TradeOffPoint) -> TradeOffPoint {
+    let Rate { estimate, low, high } = point.fnr;
+    TradeOffPoint { fnr: Rate { estimate: 1.0 - estimate, low: 1.0 - high, high: 1.0 - low }, ..point }
+}
+
+/// Whether a point lies wholly beyond what a profile allows, as a reader of the drawing sees it.
+#[cfg(test)]
+pub fn is_beyond(curve: &Curve, point: &TradeOffPoint) -> bool {
+    point.fnr.high < curve.false_negatives(point.fpr.high)
 }
 
 fn view(report: &Report, kind: View) -> Option<&ViewAudit> {
@@ -117,7 +125,10 @@ fn describe(report: &Report) -> String {
         format!("At a false positive rate of 0.01 the promise allows a true positive rate of {allowed:.4}.");
     let measured = view(report, View::Transcript).and_then(|v| v.low_fpr.iter().find(|p| p.target == 0.01));
     match measured {
-        Some(point) => format!("{allowed} The attack reached {:.4}.", point.tpr.estimate),
+        Some(point) => format!(
+            "{allowed} The attack reached {:.4} at a measured false positive rate of {:.4}.",
+            point.tpr.estimate, point.fpr.estimate
+        ),
         None => format!("{allowed} No attack was run."),
     }
 }

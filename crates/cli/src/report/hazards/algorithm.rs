@@ -60,33 +60,37 @@ pub(super) fn all(evidence: &Evidence, attack: Result<&AuditEvidence, &str>) -> 
             let found = a.headline().map_or(0.0, |bound| bound.epsilon);
             (Status::Pass, format!("the attack found epsilon {} and its controls", words::at_least(found)))
         }
-        Ok(_) => (Status::Warn, "the attack did not find out its controls, so it says nothing".to_owned()),
+        Ok(_) => (
+            Status::Warn,
+            "not known yet: the attack was too short to find out its own controls, so it says nothing either way; run it longer"
+                .to_owned(),
+        ),
     };
     vec![
         layer(
-            "The sensitivity is underestimated, or rounding breaks it",
+            "Is the sensitivity right, rounding included?",
             Status::Pass,
             "contributions are rounded to integers before they are bounded and summed; the bound is checked exactly".to_owned(),
         ),
-        layer("Units are not independent before they are clipped", coupling, coupling_words),
-        layer("Clipping bounds, scaling or labels are chosen from private data", public_status, public_words),
+        layer("Are units independent before they are clipped?", coupling, coupling_words),
+        layer("Are clipping bounds, scaling and labels chosen without private data?", public_status, public_words),
         layer(
-            "DP noise in floating point leaks through its low bits",
+            "Is the DP noise free of what floating point would give away?",
             Status::Pass,
             "discrete noise on an integer grid, drawn exactly by OpenDP".to_owned(),
         ),
         layer(
-            "The random numbers can be guessed",
+            "Are the random numbers unpredictable?",
             Status::Warn,
             format!("{}: cryptographic, but not the build that OpenDP itself vouches for", evidence.entropy),
         ),
         layer(
-            "Sampling is accounted that did not happen",
+            "Did the sampling happen that is accounted for?",
             Status::Pass,
             "one constructor makes sampler, clipping, noise and the recorded event together".to_owned(),
         ),
         layer(
-            "Tuning and validation on private data are not counted",
+            "Are tuning and validation on private data counted?",
             Status::Pass,
             format!(
                 "each run on private data is charged, {} without a release among them; accuracy on private data is printed by charged runs only",
@@ -94,7 +98,7 @@ pub(super) fn all(evidence: &Evidence, attack: Result<&AuditEvidence, &str>) -> 
             ),
         ),
         layer(
-            "The backbone remembers its own training data",
+            "Is the backbone's own training data protected?",
             if private_source { Status::Warn } else { Status::NotAssessed },
             if private_source {
                 "the lower network was trained with differential privacy under a ledger of its own; the encoder is taken as \
@@ -104,9 +108,9 @@ pub(super) fn all(evidence: &Evidence, attack: Result<&AuditEvidence, &str>) -> 
             }
             .to_owned(),
         ),
-        layer("The program does not do what it is accounted for", tested, tested_words),
+        layer("Does the program do what it is accounted for?", tested, tested_words),
         layer(
-            "The head is too wrong, or wrong for some people more than for others",
+            "Is the head right often enough, and for all groups of people?",
             useful,
             useful_words,
         ),

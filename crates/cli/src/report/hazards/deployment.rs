@@ -29,33 +29,33 @@ pub(super) fn all(evidence: &Evidence) -> Vec<Hazard> {
         (Status::NotAssessed, "no policy was given to compare the ledger's with; see --policy".to_owned())
     };
     vec![
-        layer("Who is trusted with the records is not who people think", separation, separation_words),
+        layer("Is it clear who is trusted with the records?", separation, separation_words),
         layer(
-            "The budget can be reset without anybody noticing",
+            "Would a reset of the budget be noticed?",
             Status::Pass,
             format!(
                 "entry {} is in the head and was found unchanged in the chain",
                 evidence.identity.witness_seq
             ),
         ),
-        layer("Another policy is in force than was approved", policy, policy_words),
+        layer("Is the policy in force the one that was approved?", policy, policy_words),
         layer(
-            "Answers can be asked for again and again",
+            "Is it limited how often answers can be asked for?",
             Status::Pass,
             "the head is released once as a file; who uses it asks nothing of the data".to_owned(),
         ),
         layer(
-            "Time, memory or sizes tell what DP noise hides",
+            "Do time, memory and sizes keep what DP noise hides?",
             Status::Warn,
             "neither clipping nor the sampler runs in constant time".to_owned(),
         ),
         layer(
-            "Records, keys and ledger lie open",
+            "Are records, keys and ledger locked away?",
             Status::NotAssessed,
             "access to the data owner's machine is outside of this program".to_owned(),
         ),
         layer(
-            "People did not agree to the collection",
+            "Did people agree to the collection?",
             Status::NotAssessed,
             "how the records were collected is outside of this program".to_owned(),
         ),

@@ -1,6 +1,6 @@
 //! The top of the pyramid: is the promise worth something, and about whom?
 
-use cryptotl_privacy::PrivacyUnit;
+use cryptotl_privacy::{LARGE_DELTA_MASS, PrivacyUnit};
 
 use super::{Hazard, Status, hazard};
 use crate::report::evidence::Evidence;
@@ -25,7 +25,7 @@ pub(super) fn all(evidence: &Evidence, promise: &Promise) -> Vec<Hazard> {
         Status::Pass
     };
     let size = evidence.dataset.public_size;
-    let is_delta_small = promise.delta < 1.0 / size as f64;
+    let mass = promise.delta * size as f64;
     let unit = evidence.guarantee.unit;
     let (unit_status, unit_words) = match unit {
         PrivacyUnit::Record => (
@@ -38,7 +38,7 @@ pub(super) fn all(evidence: &Evidence, promise: &Promise) -> Vec<Hazard> {
     let is_amended = amendments > 0;
     vec![
         layer(
-            "The privacy loss is too large to mean much",
+            "Is the privacy loss small enough to mean something?",
             epsilon_status,
             format!(
                 "epsilon {} for everything so far; this report passes up to {EPSILON_PASS} and fails above {EPSILON_FAIL}",
@@ -46,17 +46,22 @@ pub(super) fn all(evidence: &Evidence, promise: &Promise) -> Vec<Hazard> {
             ),
         ),
         layer(
-            "Delta is large enough to publish someone in the clear",
-            if is_delta_small { Status::Pass } else { Status::Fail },
+            "Is delta small enough that it publishes nobody in the clear?",
+            match mass {
+                mass if mass >= 1.0 => Status::Fail,
+                mass if mass > LARGE_DELTA_MASS => Status::Warn,
+                _ => Status::Pass,
+            },
             format!(
-                "delta {} beside 1/{} for the public size",
+                "delta {} times the public size {} is {}; this report passes up to {LARGE_DELTA_MASS} and fails from 1",
                 words::small(promise.delta),
-                words::grouped(size)
+                words::grouped(size),
+                words::small(mass)
             ),
         ),
-        layer("The unit of protection is smaller than a person", unit_status, unit_words),
+        layer("Is a person protected, and not only one of several records?", unit_status, unit_words),
         layer(
-            "Guarantees of different unit, adjacency or delta are added or compared",
+            "Are all guarantees that are added up of one unit, adjacency and delta?",
             Status::Pass,
             format!(
                 "every charge has unit {unit}, {} adjacency and delta {}",
@@ -65,7 +70,7 @@ pub(super) fn all(evidence: &Evidence, promise: &Promise) -> Vec<Hazard> {
             ),
         ),
         layer(
-            "Uses of the data are not counted together",
+            "Are all uses of the data counted together?",
             Status::Pass,
             format!(
                 "{} in a chain of {} entries, added up in rho and recomputed for this report",
@@ -74,7 +79,7 @@ pub(super) fn all(evidence: &Evidence, promise: &Promise) -> Vec<Hazard> {
             ),
         ),
         layer(
-            "The limit moves with what was released",
+            "Was the limit fixed before anything was released?",
             if is_amended { Status::Warn } else { Status::Pass },
             if is_amended {
                 format!("the terms were changed {}: see the budget", words::count(amendments, "time"))
@@ -83,7 +88,7 @@ pub(super) fn all(evidence: &Evidence, promise: &Promise) -> Vec<Hazard> {
             },
         ),
         layer(
-            "Other releases from the same people add to the loss",
+            "Are there other releases from the same people?",
             Status::NotAssessed,
             "a ledger cannot see releases that were made without it".to_owned(),
         ),

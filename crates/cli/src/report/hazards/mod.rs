@@ -1,6 +1,7 @@
 //! The hazards of NIST SP 800-226 (*Guidelines for Evaluating Differential Privacy Guarantees*, 2025), by its themes:
 //! the guarantee and its unit, the algorithms, and the deployment that they stand on. The wording, the order and
-//! the thresholds are this program's.
+//! the thresholds are this program's. Each hazard is asked as a question to which *yes* is good, so that its title is
+//! no finding; the finding is its status and its evidence.
 
 mod algorithm;
 mod deployment;
@@ -49,7 +50,7 @@ impl Status {
 pub struct Hazard {
     /// The layer of the guidelines: `guarantee`, `algorithm` or `deployment`.
     pub layer: String,
-    /// What could be wrong.
+    /// What was asked, as a question to which *yes* is good.
     pub hazard: String,
     /// The judgement.
     pub status: Status,
@@ -88,12 +89,13 @@ pub(super) fn section(hazards: &[Hazard]) -> Section {
         blocks: vec![
             Block::Table(Table {
                 caption: "The hazards of NIST SP 800-226, by its themes",
-                head: vec!["status", "hazard", "evidence", "layer"],
+                head: vec!["status", "question", "evidence", "layer"],
                 rows: rows.collect(),
             }),
             Block::Note(
-                "NIST SP 800-226 names what can undo a guarantee of differential privacy. Wording, order and thresholds are \
-                 this program's. A pass says what the evidence shows, and not that nothing is wrong."
+                "NIST SP 800-226 names what can undo a guarantee of differential privacy; each is asked here so that a pass means \
+                 yes. Wording, order and thresholds are this program's. A pass says what the evidence shows, and not that \
+                 nothing is wrong."
                     .to_owned(),
             ),
         ],
