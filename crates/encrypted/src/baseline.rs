@@ -113,7 +113,7 @@ impl PaperCircuit {
         let elapsed = start.elapsed();
 
         let plain = Decryptor::new(&self.context, &self.key)?.decrypt(&response.ciphertext)?;
-        let mut features = self.encoder.decode(&self.context, &plain)?;
+        let mut features = self.encoder.decode(&plain)?;
         features.truncate(self.second.weight.nrows());
         Ok((features, elapsed))
     }

@@ -172,7 +172,7 @@ impl Client {
                     })?;
                     let bytes = wire::full_bytes(&self.context, level, contract.output_scale(), residues);
                     let ciphertext = Ciphertext::load(&self.context, &bytes)?;
-                    self.encoder.decode(&self.context, &decryptor.decrypt(&ciphertext)?)
+                    self.encoder.decode(&decryptor.decrypt(&ciphertext)?)
                 },
             )
             .collect::<Result<Vec<_>>>()?;

@@ -100,6 +100,7 @@ pub use plan::{Contract, Cost, EvaluationPlan, InputBound, RecordCoupling};
 pub use plan_file::PlanFile;
 pub use planner::{Choice, Estimate, choose};
 pub use progress::{Progress, Stage};
+pub use seal::LIBRARY;
 pub use server::Server;
 
 #[cfg(test)]

@@ -106,7 +106,7 @@ impl InputPrivacy {
             Some(certified) => Assessed::Assessed(certified.clone()),
         };
         Assessed::Assessed(Self {
-            scheme: "CKKS, Microsoft SEAL".to_owned(),
+            scheme: format!("CKKS, {}", cryptotl_encrypted::LIBRARY),
             parameter_set: Some(encryption.parameter_set.clone()),
             security_basis: Some(encryption.security_basis.clone()),
             key_holder: "the data owner, one key a job".to_owned(),

@@ -118,7 +118,7 @@ mod tests {
             for (from, mut to) in records.columns().into_iter().zip(inputs.columns_mut()) {
                 let (level, scale) = (contract.input_level(), contract.input_scale());
                 let plain = encoder.encode(&context, &from.to_vec(), level, scale).unwrap();
-                to.assign(&ndarray::aview1(&encoder.decode(&context, &plain).unwrap()));
+                to.assign(&ndarray::aview1(&encoder.decode(&plain).unwrap()));
             }
             inputs
         };

@@ -37,7 +37,7 @@ pub(crate) fn encode<T: Send>(
         }
         let shift = match layer {
             Linear::First => vec![],
-            Linear::Second => shift(plan, diagonal, &values, &encoder.decode(context, &plain)?),
+            Linear::Second => shift(plan, diagonal, &values, &encoder.decode(&plain)?),
         };
         Ok((keep(&values, plain)?, shift))
     };

@@ -74,7 +74,7 @@ impl Oracle {
     fn decrypt(&self, level: usize, scale: f64, residues: &[u32]) -> Vec<f64> {
         let mut decryptor = Decryptor::new(&self.context, &self.key).unwrap();
         let plain = decryptor.decrypt(&self.load(level, scale, residues)).unwrap();
-        self.encoder.decode(&self.context, &plain).unwrap()
+        self.encoder.decode(&plain).unwrap()
     }
 }
 

@@ -26,6 +26,16 @@ pub const SCHEME_CKKS: u8 = 2;
 pub const UNCOMPRESSED: u8 = 0;
 
 unsafe extern "C" {
+    // Not SEAL's: cmake/seal-checks.h defines it in each build with the settings that belong to this number. "Undefined
+    // symbol" here means that an older build of SEAL lies in the target folder: `cargo clean --release -p seal_fhe`.
+    pub fn cryptotl_seal_stamp_1(out_of_memory: extern "C" fn());
+    #[cfg(test)]
+    pub fn Version_Major(out: *mut u8) -> Status;
+    #[cfg(test)]
+    pub fn Version_Minor(out: *mut u8) -> Status;
+    #[cfg(test)]
+    pub fn Version_Patch(out: *mut u8) -> Status;
+
     pub fn EncParams_Create1(scheme: u8, out: *mut Handle) -> Status;
     pub fn EncParams_Destroy(parms: Handle) -> Status;
     pub fn EncParams_SetPolyModulusDegree(parms: Handle, degree: u64) -> Status;
