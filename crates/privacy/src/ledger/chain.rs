@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::str::FromStr;
+use std::time::SystemTime;
 
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
@@ -167,7 +168,13 @@ pub(super) fn append(
     history: &mut History,
     body: &Body,
 ) -> Result<Witness, LedgerError> {
-    append_at(transaction, history, body, Timestamp::now())
+    append_at(transaction, history, body, time_of(SystemTime::now())?)
+}
+
+/// What a clock shows, if a ledger may say so.
+fn time_of(clock: SystemTime) -> Result<Timestamp, LedgerError> {
+    let time = Timestamp::try_from(clock).ok().filter(|time| *time >= Timestamp::UNIX_EPOCH);
+    time.ok_or(LedgerError::Clock)
 }
 
 /// The same at a given time. Nothing depends on the time: the order is that of the chain.
@@ -390,10 +397,28 @@ mod tests {
     use super::super::entries::Amendment;
     use super::super::schema;
     use super::*;
+    use std::time::Duration;
     use crate::accountant::Accountant;
     use crate::config::Policy;
     use crate::guarantee::{Adjacency, Epsilon, Guarantee, PrivacyUnit, Proof};
     use crate::plan::{Description, ReleasePlan, SampledSumRequest, SumRequest};
+
+    #[test]
+    fn a_clock_out_of_range_is_refused_and_does_not_panic() {
+        let after = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        for (clock, fits) in [
+            (after(0), true),
+            (after(253_402_207_199), true),
+            (SystemTime::UNIX_EPOCH - Duration::from_secs(1), false),
+            (after(253_402_400_000), false),
+            (after(1 << 45), false),
+        ] {
+            match time_of(clock) {
+                Ok(_) => assert!(fits, "{clock:?}"),
+                Err(error) => assert!(!fits && error.to_string().contains("clock"), "{clock:?}: {error}"),
+            }
+        }
+    }
 
     /// A policy with one line more.
     fn policy(line: &str) -> Policy {

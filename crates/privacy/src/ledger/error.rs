@@ -173,6 +173,11 @@ pub enum LedgerError {
         /// How much is needed.
         bytes: u64,
     },
+    /// The system's clock shows no time of this calendar.
+    #[error(
+        "the clock of this machine is before the year 1970 or after 9999; set it, for each entry says when it was made"
+    )]
+    Clock,
     /// A receipt that does not belong here or was recorded before.
     #[error(
         "the release cannot be recorded: {fact}; record each release once, in the ledger that was charged"
