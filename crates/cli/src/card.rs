@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use cryptotl_model::format::{beside, write_atomically};
-use cryptotl_model::{Destination, Digest};
+use cryptotl_model::{Destination, Digest, input_file};
 use cryptotl_privacy::{Delta, LARGE_DELTA_MASS, delta_mass};
 use cryptotl_trainer::pretrain::private::SourcePrivacy;
 use cryptotl_trainer::{Assumption, Head};
@@ -199,11 +199,7 @@ pub fn write(
 impl Card {
     /// Reads a card.
     pub fn read(path: &Path) -> std::result::Result<Self, String> {
-        let length = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
-        if length > MAX_BYTES {
-            return Err(format!("it has {length} bytes"));
-        }
-        Self::parse(&std::fs::read_to_string(path).map_err(|e| e.to_string())?)
+        Self::parse(&input_file::read_text(path, MAX_BYTES).map_err(|e| e.to_string())?)
     }
 
     /// Reads a card's text.

@@ -24,7 +24,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use cryptotl_model::{Digest, Kind, ModelError, OutputFile, WriteTo};
+use cryptotl_model::{Digest, Kind, ModelError, OutputFile, WriteTo, input_file};
 use zeroize::Zeroizing;
 
 use crate::client::Client;
@@ -150,7 +150,7 @@ impl KeyFile {
     /// [`EncryptedError::Message`] when the file is no key of this contract, others may read it, or nothing
     /// was encrypted with it.
     pub fn reopen(contract: &Contract, path: &Path) -> Result<(Client, EncryptedJob)> {
-        let mut file = File::open(path).map_err(|e| unusable("open", path, e))?;
+        let mut file = input_file::open(path).map_err(|e| unusable("open", path, e))?;
         let content = Self::read(contract, &mut file, path)?;
         match content.state {
             KeyState::Encrypted(job) => Ok((Client::restore(contract, content.job, &content.residues)?, job)),
@@ -165,7 +165,7 @@ impl KeyFile {
     /// # Errors
     /// [`EncryptedError::Message`] when it is no key of this contract, or others may read it.
     pub fn open(contract: &Contract, path: &Path) -> Result<Self> {
-        let mut file = File::open(path).map_err(|e| unusable("open", path, e))?;
+        let mut file = input_file::open(path).map_err(|e| unusable("open", path, e))?;
         Self::read(contract, &mut file, path)
     }
 

@@ -10,7 +10,6 @@ mod regular;
 mod start;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
@@ -23,6 +22,7 @@ use sha2::{Digest as _, Sha256};
 use crate::destination::{Kind, WriteTo};
 use crate::digest::Digest;
 use crate::error::{ModelError, Result};
+use crate::input_file;
 use crate::output_file::OutputFile;
 pub use crate::output_file::{beside, write_atomically};
 pub use elements::Data;
@@ -144,7 +144,7 @@ impl<H: Header> Document<H> {
     /// kind and version.
     pub fn read(path: &Path) -> Result<(Self, Digest)> {
         let io = |e| ModelError::io("read", path, e);
-        let file = File::open(path).map_err(io)?;
+        let file = input_file::open_or_pipe(path).map_err(io)?;
         let about = file.metadata().map_err(io)?;
         // A pipe tells no length.
         let length = about.is_file().then_some(about.len());

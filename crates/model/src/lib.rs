@@ -27,6 +27,7 @@ pub mod destination;
 pub mod digest;
 pub mod error;
 pub mod format;
+pub mod input_file;
 pub mod layer;
 pub mod lower;
 pub mod network;

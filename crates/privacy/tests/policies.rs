@@ -157,3 +157,25 @@ fn the_digest_is_of_the_fields_and_not_of_the_layout() {
     let other = Policy::from_toml(&GOOD.replace("4.0", "4.5")).unwrap();
     assert_ne!(one.digest(), other.digest());
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(2000))]
+    /// Whatever is done to a policy, it is one that keeps the rules, or it is refused in words.
+    #[test]
+    fn an_altered_policy_is_a_policy_or_refused(
+        edits in proptest::collection::vec((0..200_usize, 0..40_usize, "[ -~\n]{0,6}"), 1..4),
+    ) {
+        let mut text = GOOD.to_owned();
+        for (start, length, with) in edits {
+            let start = start.min(text.len());
+            text.replace_range(start..(start + length).min(text.len()), &with);
+        }
+        match Policy::from_toml(&text) {
+            Ok(policy) => {
+                proptest::prop_assert!(cryptotl_privacy::is_name(policy.name()));
+                proptest::prop_assert!(policy.epsilon_per_release_max() <= policy.epsilon_cap());
+            }
+            Err(error) => proptest::prop_assert!(!error.to_string().is_empty()),
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cryptotl_model::Polynomial;
+use cryptotl_model::{Polynomial, input_file};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, TrainerError};
@@ -227,7 +227,8 @@ impl PretrainConfig {
     /// # Errors
     /// [`TrainerError::Training`] naming the key and what it may be.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| TrainerError::io(path, e))?;
+        let text = input_file::read_text(path, input_file::MAX_CONFIG_BYTES)
+            .map_err(|e| TrainerError::io(path, e))?;
         Self::from_toml(&text).map_err(|e| match e {
             TrainerError::Training { fact, remedy } => {
                 TrainerError::training(format!("{}: {fact}", path.display()), remedy)

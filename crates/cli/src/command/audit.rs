@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use cryptotl_encrypted::PlanFile;
 use cryptotl_model::format::write_atomically;
-use cryptotl_model::{Destination, Digest, Kind, PublicModel};
+use cryptotl_model::{Destination, Digest, Kind, PublicModel, input_file};
 use cryptotl_privacy::{LedgerView, Status};
 use cryptotl_trainer::Head;
 use cryptotl_trainer::audit::State;
@@ -200,11 +200,7 @@ fn read_table(path: &Path, population: &str) -> Result<Vec<BenchmarkRow>> {
             "give its --output",
         )
     };
-    let length = std::fs::metadata(path).map_err(|e| unusable(e.to_string()))?.len();
-    if length > MAX_TABLE_BYTES {
-        return Err(unusable(format!("it has {length} bytes")));
-    }
-    let bytes = std::fs::read(path).map_err(|e| unusable(e.to_string()))?;
+    let bytes = input_file::read(path, MAX_TABLE_BYTES).map_err(|e| unusable(e.to_string()))?;
     let rows = BenchmarkRow::parse(&bytes).map_err(unusable)?;
     let rows: Vec<_> = rows.into_iter().filter(|row| row.target == population).collect();
     if rows.is_empty() {

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::Path;
 
 use cryptotl_model::format::write_atomically;
-use cryptotl_model::{Destination, Digest, HeadInputs, PublicModel, Records, RecordsOutline};
+use cryptotl_model::{Destination, Digest, HeadInputs, PublicModel, Records, RecordsOutline, input_file};
 use cryptotl_privacy::accountant::gdp::Mu;
 use cryptotl_privacy::{
     ChargeError, ChargedPlan, Delta, Description, Epsilon, Guarantee, Ledger, PrivacyUnit, ReleasePlan,
@@ -266,11 +266,12 @@ pub(super) fn outline(path: &Path) -> Result<Option<RecordsOutline>> {
     if path.is_file() {
         return Ok(Some(RecordsOutline::read(path)?));
     }
-    if path.exists() {
+    if input_file::is_open_pipe(path) {
         return Ok(None);
     }
+    let fact = if path.exists() { "it is neither a file nor an open pipe:" } else { "there is no file" };
     Err(Failure::failed(
-        format!("there is no file {}", path.display()),
+        format!("{fact} {}", path.display()),
         "give the records file that `cryptotl extract` wrote",
     ))
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
+use cryptotl_model::input_file;
 use cryptotl_privacy::{
     Accountant, EntryKind, Epsilon, LARGE_DELTA_MASS, Ledger, LedgerView, Marks, Policy, ReleasesLeft, Rho, Status,
     Witness,
@@ -348,7 +349,7 @@ pub(super) fn paid_status(
 
 /// Reads a privacy configuration.
 pub(super) fn read_policy(path: &Path) -> Result<Policy> {
-    let text = std::fs::read_to_string(path).map_err(|e| {
+    let text = input_file::read_text(path, input_file::MAX_CONFIG_BYTES).map_err(|e| {
         Failure::failed(
             format!("cannot read the policy {}: {e}", path.display()),
             "give a file such as privacy-configs/standard.toml",

@@ -5,7 +5,7 @@ use std::io::{BufReader, Read};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-use cryptotl_model::ModelError;
+use cryptotl_model::{ModelError, input_file};
 
 use super::shape::{Header, Kind};
 use super::{JobId, Query, Response};
@@ -106,7 +106,7 @@ impl<B: Block> Iterator for BlockFile<B> {
 
 /// Opens a file of messages.
 pub(super) fn open(path: &Path) -> Result<BufReader<File>> {
-    let file = File::open(path).map_err(|source| unreadable(path, source))?;
+    let file = input_file::open_or_pipe(path).map_err(|source| unreadable(path, source))?;
     Ok(BufReader::with_capacity(1 << 20, file))
 }
 

@@ -17,12 +17,11 @@
 //! ```
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use cryptotl_model::format::{MAX_FILE_BYTES, MAX_HEADER_BYTES};
-use cryptotl_model::{Layer, Network};
+use cryptotl_model::{Layer, Network, input_file};
 use ndarray::{Array1, Array2};
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
@@ -30,9 +29,6 @@ use serde::Deserialize;
 use super::{Imported, ScalerKind};
 use crate::config::{HeadConfig, PolynomialConfig};
 use crate::error::{Result, TrainerError};
-
-/// The largest mapping file that is read.
-const MAX_MAPPING_BYTES: u64 = 1 << 20;
 
 /// A mapping file. Unknown keys are refused.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -148,7 +144,7 @@ pub fn read(weights: &Path, mapping: &Path) -> Result<Imported> {
 
 fn read_mapping(path: &Path) -> Result<Mapping> {
     let refuse = |fact: String| TrainerError::weights(path, fact, "see docs/formats.md for mapping files");
-    let bytes = read_capped(path, MAX_MAPPING_BYTES)?;
+    let bytes = read_capped(path, input_file::MAX_CONFIG_BYTES)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| refuse("it is not UTF-8".into()))?;
     let mapping: Mapping = toml::from_str(text).map_err(|e| {
         let line = e.span().map_or(1, |span| text[..span.start].lines().count().max(1));
@@ -165,7 +161,7 @@ fn read_mapping(path: &Path) -> Result<Mapping> {
 }
 
 fn read_capped(path: &Path, most: u64) -> Result<Vec<u8>> {
-    let file = File::open(path).map_err(|e| TrainerError::io(path, e))?;
+    let file = input_file::open(path).map_err(|e| TrainerError::io(path, e))?;
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes).map_err(|e| TrainerError::io(path, e))?;
     if bytes.len() as u64 > most {

@@ -22,7 +22,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use cryptotl_model::network::MAX_WIDTH;
-use cryptotl_model::{Layer, Network, Polynomial};
+use cryptotl_model::{Layer, Network, Polynomial, input_file};
 use ndarray::{Array1, Array2};
 
 use super::{Imported, ScalerKind};
@@ -37,7 +37,7 @@ const MAX_LINE_BYTES: u64 = 256;
 /// # Errors
 /// [`TrainerError::Weights`] with the line and what stands there, for anything but the paper's network.
 pub fn read(path: &Path, name: &str) -> Result<Imported> {
-    let file = File::open(path).map_err(|e| TrainerError::io(path, e))?;
+    let file = input_file::open(path).map_err(|e| TrainerError::io(path, e))?;
     let mut lines = Lines { reader: BufReader::new(file), path, number: 0, line: String::new() };
     let kernels = lines.convolution()?;
     let (first_weight, first_bias) = lines.dense()?;

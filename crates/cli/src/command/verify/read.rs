@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use cryptotl_encrypted::{Envelope, PlanFile};
 use cryptotl_model::format::kind_of;
-use cryptotl_model::{Digest, LowerModel, PublicModel, Records};
+use cryptotl_model::{Digest, LowerModel, PublicModel, Records, input_file};
 use cryptotl_privacy::{LedgerError, LedgerView, Policy, Status};
 use cryptotl_trainer::Head;
 
@@ -243,16 +243,12 @@ fn read(path: &Path) -> Content {
 
 fn first_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut start = Vec::new();
-    std::fs::File::open(path)?.take(64).read_to_end(&mut start)?;
+    input_file::open(path)?.take(64).read_to_end(&mut start)?;
     Ok(start)
 }
 
 fn read_text(path: &Path) -> std::result::Result<String, String> {
-    let length = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
-    if length > MAX_REPORT_BYTES {
-        return Err(format!("it has {length} bytes"));
-    }
-    std::fs::read_to_string(path).map_err(|e| e.to_string())
+    input_file::read_text(path, MAX_REPORT_BYTES).map_err(|e| e.to_string())
 }
 
 /// A report, or a validation, which says so.
@@ -305,5 +301,55 @@ fn read_safetensors(path: &Path) -> Content {
             "unknown",
             "it is no head, model, plan, ledger, report, model card, message or key".to_owned(),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Texts with a part removed, said twice or replaced, from a small linear congruential generator.
+    fn altered(text: &str, n: usize) -> impl Iterator<Item = String> {
+        const PARTS: [&str; 8] = ["null", "-1", "1e999", "{}", "[[[[", "\"", "</script>", "\u{1b}[2J"];
+        let mut state = 7u64;
+        let mut next = move |below: usize| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) as usize % below.max(1)
+        };
+        (0..n).map(move |_| {
+            let start = text.floor_char_boundary(next(text.len()));
+            let end = text.floor_char_boundary((start + next(60)).min(text.len()));
+            let with = match next(3) {
+                0 => "",
+                1 => &text[start..end],
+                _ => PARTS[next(PARTS.len())],
+            };
+            let kept = if next(2) == 0 { start } else { end };
+            format!("{}{with}{}", &text[..kept], &text[end..])
+        })
+    }
+
+    #[test]
+    fn altered_reports_and_pages_are_reports_or_refused() {
+        let json = include_str!("../../report/testdata/report.json");
+        let page = include_str!("../../report/testdata/report.html");
+        let (mut read, mut refused) = (0, 0);
+        for text in altered(json, 1000) {
+            match read_json(&text) {
+                Content::Report(_) => read += 1,
+                Content::Unusable(_, fact) => {
+                    assert!(!fact.is_empty());
+                    refused += 1;
+                }
+                _ => panic!("it became something else"),
+            }
+        }
+        for text in altered(page, 1000) {
+            match report::embedded_json(&text).map(parse_report) {
+                Some(Ok(_)) => read += 1,
+                Some(Err(_)) | None => refused += 1,
+            }
+        }
+        assert!(read > 100 && refused > 100, "{read} read, {refused} refused");
     }
 }
