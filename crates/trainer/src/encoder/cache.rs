@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use cryptotl_model::{Digest, Kind, OutputFile, WriteTo};
 use ndarray::Array2;
@@ -35,6 +36,8 @@ const MAGIC: &[u8; 8] = b"CTLC\x01\0\0\0";
 const HEADER_BYTES: usize = 8 + 32 + 4;
 const TAG_BYTES: usize = 32;
 const CHECK_BYTES: usize = 16;
+/// The most entries of a cache: their places are in memory, some 64 bytes each.
+const MAX_ENTRIES: u64 = 1 << 24;
 
 type Tag = [u8; TAG_BYTES];
 
@@ -99,6 +102,10 @@ impl EmbeddingCache {
         }
         let entry_bytes = self.entry_bytes();
         let n_entries = (length - HEADER_BYTES as u64) / entry_bytes;
+        if n_entries > MAX_ENTRIES {
+            let fact = format!("it has more than {MAX_ENTRIES} entries");
+            return Err(TrainerError::cache(&self.path, fact, "delete it, it will be made anew"));
+        }
         for _ in 0..n_entries {
             let mut tag = [0; TAG_BYTES];
             reader.read_exact(&mut tag).map_err(io)?;
@@ -146,14 +153,19 @@ impl EmbeddingCache {
             }
         }
         let new: Vec<&str> = missing.iter().map(|&i| texts[i]).collect();
-        let computed = encoder.embed(&new, on_progress)?;
+        // Batch by batch, so that a process that is killed has lost no more than the last ones.
+        let cache = Mutex::new(&mut *self);
+        let keep = |batch: &[usize], rows: &[f32]| {
+            let rows = batch.iter().zip(rows.chunks(encoder.width()));
+            let entries = rows.map(|(&i, row)| (tags[missing[i]], row.to_vec()));
+            cache.lock().unwrap_or_else(|e| e.into_inner()).append(entries)
+        };
+        let computed = encoder.embed_and(&new, on_progress, &keep)?;
         for (i, tag) in tags.iter().enumerate() {
             if let Some(&row) = awaited.get(tag) {
                 embeddings.row_mut(i).assign(&computed.row(row));
             }
         }
-        let entries = missing.iter().zip(computed.rows()).map(|(&i, row)| (tags[i], row.to_vec()));
-        self.append(entries)?;
         Ok((embeddings, n_found))
     }
 
@@ -172,7 +184,7 @@ impl EmbeddingCache {
         Ok(Some(numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()))
     }
 
-    /// Appends entries of finite embeddings.
+    /// Appends entries of finite embeddings, as long as there is room.
     fn append(&mut self, entries: impl Iterator<Item = (Tag, Vec<f32>)>) -> Result<()> {
         let mut bytes = Vec::new();
         let mut places = Vec::new();
@@ -183,6 +195,9 @@ impl EmbeddingCache {
             bytes.extend(embedding.iter().flat_map(|x| x.to_le_bytes()));
             let check = self.check(&bytes[start..]);
             bytes.extend_from_slice(&check);
+        }
+        if (self.end + bytes.len() as u64) / self.entry_bytes() > MAX_ENTRIES {
+            return Ok(());
         }
         let io = |e| TrainerError::io(&self.path, e);
         self.file.seek(SeekFrom::Start(self.end)).map_err(io)?;
@@ -241,7 +256,7 @@ fn read_key(path: &Path) -> Result<[u8; 32]> {
     }
     check_owner_only(path)?;
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|e| TrainerError::io(path, e))?;
+    let file = cryptotl_model::input_file::open(path).map_err(|e| TrainerError::io(path, e))?;
     file.take(64).read_to_end(&mut bytes).map_err(|e| TrainerError::io(path, e))?;
     match bytes.strip_prefix(KEY_MAGIC).and_then(|key| key.try_into().ok()) {
         Some(key) => Ok(key),
@@ -381,6 +396,11 @@ mod tests {
 
         std::fs::write(&path, b"CTLC something else that is longer than a header").unwrap();
         assert!(open(&inside, "a").err().unwrap().to_string().contains("does not begin like"));
+        drop(open(&inside, "long").unwrap());
+        let long = std::fs::read_dir(&inside).unwrap().map(|file| file.unwrap().path());
+        let long = long.filter(|file| *file != path && file.extension().is_some()).next().unwrap();
+        std::fs::OpenOptions::new().write(true).open(&long).unwrap().set_len(4 << 30).unwrap();
+        assert!(open(&inside, "long").err().unwrap().to_string().contains("more than 16777216 entries"));
         std::fs::write(inside.join("key"), b"short").unwrap();
         assert!(open(&inside, "a").err().unwrap().to_string().contains("not the key"));
     }

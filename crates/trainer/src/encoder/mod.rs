@@ -51,6 +51,9 @@ const FIRST_BYTES: usize = 1 << 16;
 /// longer text that has not filled the encoder until there is cut: it is one word, or nearly all white space.
 const MAX_TEXT_BYTES: usize = 1 << 18;
 
+/// Takes a batch that is done: the places of its texts, and their embeddings, row after row.
+type OnBatch<'a> = &'a (dyn Fn(&[usize], &[f32]) -> Result<()> + Sync);
+
 /// A sentence encoder in memory.
 pub struct Encoder {
     id: EncoderId,
@@ -85,6 +88,8 @@ impl Encoder {
     /// # Errors
     /// As for [`Encoder::load`].
     pub fn load_as(root: &Path, name: String) -> Result<Self> {
+        // It stands in the header of each file that is made with it, and a folder can be called anything.
+        let name = name.replace(char::is_control, "\u{fffd}");
         let Folder { config, pooling, text, tokenizer, weights, digest, notes } = Folder::read(root)?;
         let device = Device::flex();
         let mut network = Transformer::new(&config, &device);
@@ -122,6 +127,12 @@ impl Encoder {
     /// A batch holds texts of one length in tokens: there is no padding, whose amount would depend on the
     /// other texts and show in the last bits. Each core works through batches of its own.
     pub fn embed(&self, texts: &[&str], on_progress: OnProgress) -> Result<Array2<f32>> {
+        self.embed_and(texts, on_progress, &|_, _| Ok(()))
+    }
+
+    /// The same, and each batch goes to `on_batch` as soon as it is done: the places of its texts, and their embeddings,
+    /// row after row. An error of it ends the work.
+    fn embed_and(&self, texts: &[&str], on_progress: OnProgress, on_batch: OnBatch) -> Result<Array2<f32>> {
         let ids: Vec<Vec<u32>> = texts.par_iter().map(|text| self.tokens(text)).collect::<Result<_>>()?;
         let mut order: Vec<usize> = (0..ids.len()).collect();
         order.sort_by_key(|&i| std::cmp::Reverse(ids[i].len()));
@@ -134,33 +145,22 @@ impl Encoder {
         let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let width = self.width();
         let embeddings = Mutex::new(Array2::<f32>::zeros((texts.len(), width)));
-        let n_workers = std::thread::available_parallelism().map_or(1, |n| n.get()).min(batches.len().max(1));
-        std::thread::scope(|scope| {
-            for _ in 0..n_workers {
-                let network = self.network.clone();
-                let (next, done, batches, ids, embeddings) = (&next, &done, &batches, &ids, &embeddings);
-                scope.spawn(move || {
-                    // One core a batch beats all cores on one batch: the tensors are small.
-                    let work = || {
-                        while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
-                            let batch_ids: Vec<&[u32]> = batch.iter().map(|&i| ids[i].as_slice()).collect();
-                            let rows = self.embed_batch(&network, &batch_ids);
-                            let mut all = embeddings.lock().unwrap_or_else(|e| e.into_inner());
-                            for (row, &i) in rows.chunks(width).zip(*batch) {
-                                all.row_mut(i).iter_mut().zip(row).for_each(|(to, from)| *to = *from);
-                            }
-                            drop(all);
-                            let done = done.fetch_add(batch.len(), Ordering::Relaxed) + batch.len();
-                            on_progress(Progress { done, total: ids.len() });
-                        }
-                    };
-                    match rayon::ThreadPoolBuilder::new().num_threads(1).build() {
-                        Ok(pool) => pool.install(work),
-                        Err(_) => work(),
-                    }
-                });
+        let work = |network: &Transformer| -> Result<()> {
+            while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let batch_ids: Vec<&[u32]> = batch.iter().map(|&i| ids[i].as_slice()).collect();
+                let rows = self.embed_batch(network, &batch_ids);
+                on_batch(batch, &rows)?;
+                let mut all = embeddings.lock().unwrap_or_else(|e| e.into_inner());
+                for (row, &i) in rows.chunks(width).zip(*batch) {
+                    all.row_mut(i).iter_mut().zip(row).for_each(|(to, from)| *to = *from);
+                }
+                drop(all);
+                let done = done.fetch_add(batch.len(), Ordering::Relaxed) + batch.len();
+                on_progress(Progress { done, total: ids.len() });
             }
-        });
+            Ok(())
+        };
+        on_threads(rayon::current_num_threads().min(batches.len()), &|| work(&self.network.clone()))?;
         Ok(embeddings.into_inner().unwrap_or_else(|e| e.into_inner()))
     }
 
@@ -203,6 +203,24 @@ impl Encoder {
         }
         embeddings
     }
+}
+
+/// Runs `work` on up to `wanted` threads at once, each with one core: for a batch that beats all cores, as the tensors are
+/// small. Where the system grants no thread, this one does the work.
+fn on_threads(wanted: usize, work: &(dyn Fn() -> Result<()> + Sync)) -> Result<()> {
+    let on_one_core = || match rayon::ThreadPoolBuilder::new().num_threads(1).build() {
+        Ok(pool) => pool.install(work),
+        Err(_) => work(),
+    };
+    std::thread::scope(|scope| {
+        let start = |_| std::thread::Builder::new().spawn_scoped(scope, on_one_core).ok();
+        let started: Vec<_> = (0..wanted).map_while(start).collect();
+        if started.is_empty() {
+            return work();
+        }
+        let outcomes = started.into_iter().map(|thread| thread.join());
+        outcomes.map(|outcome| outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    })
 }
 
 #[cfg(test)]
