@@ -161,7 +161,7 @@ pub mod rho;
 pub use accountant::tcdp::Order;
 pub use accountant::{Accountant, AccountantError};
 pub use calibrate::{CalibrationError, GaussianCalibration, epsilons_of_parts, largest_rho, largest_rho_by};
-pub use config::{DeltaPolicy, LARGE_DELTA_MASS, Policy, PolicyError, delta_mass};
+pub use config::{DeltaPolicy, LARGE_DELTA_MASS, Policy, PolicyError, delta_mass, is_name};
 pub use digest::{Digest, DigestError};
 pub use event::{
     CountsEvent, Event, EventError, MinimumEvent, NoisyMaxEvent, SampledSumEvent, SequenceEvent, SumEvent,

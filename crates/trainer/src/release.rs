@@ -7,7 +7,7 @@ use cryptotl_model::{
     Digest, EncoderId, Extraction, HeadInputs, Kind, LinearScore, ModelError, Projection, PublicModel,
     Records, RecordsOutline,
 };
-use cryptotl_privacy::{Description, Event, Guarantee, ReleasePlan, Witness};
+use cryptotl_privacy::{Description, Event, Guarantee, ReleasePlan, Witness, is_name};
 use ndarray::Array1;
 use serde::{Deserialize, Serialize};
 
@@ -276,6 +276,12 @@ impl Head {
             score_scale: header.score_scale,
             scores,
         };
+        if !is_name(&header.population) {
+            return Err(malformed(
+                "the population that paid for it has no name that a ledger can have".into(),
+            )
+            .into());
+        }
         let labels = header.label_names.len();
         if labels < 2 {
             return Err(malformed(format!("it has {labels} labels")).into());

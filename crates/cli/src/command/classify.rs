@@ -1,7 +1,5 @@
 //! `classify`: labels and scores of texts or records, one JSON object a line.
 
-use std::io::Write;
-
 use cryptotl_encrypted::Kernels;
 use cryptotl_model::format::write_atomically;
 use cryptotl_model::{Records, RecordsHeader};
@@ -12,9 +10,9 @@ use cryptotl_trainer::table::{Columns, Table, is_table};
 use super::embed::Embedder;
 use super::extract::Model;
 use crate::cli::{ClassifyArgs, PackingChoice, ParameterArgs};
-use crate::exit::{Code, Failure, Result};
+use crate::exit::{Failure, Result};
 use crate::kinds;
-use crate::output::Output;
+use crate::output::{self, Output};
 
 /// Runs the verb.
 pub fn run(args: ClassifyArgs, output: &Output) -> Result<()> {
@@ -25,19 +23,14 @@ pub fn run(args: ClassifyArgs, output: &Output) -> Result<()> {
         _ => Records::read(&args.input).map_err(|e| not_texts(&args, e.into()))?,
     };
     let records = with_features(&args, &head, records)?;
-    let mut lines = Vec::new();
+    let mut lines = String::new();
     for classified in head.classify(&records)? {
-        serde_json::to_writer(&mut lines, &classified).map_err(|e| Failure::new(Code::Bug, e))?;
-        lines.push(b'\n');
+        lines += &output::json(&classified)?;
+        lines.push('\n');
     }
     match &to {
-        Some(to) => Ok(write_atomically(to, &lines)?),
-        None => match std::io::stdout().lock().write_all(&lines) {
-            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-                Err(Failure::failed(format!("cannot write to stdout: {e}"), "check where it leads to"))
-            }
-            _ => Ok(()),
-        },
+        Some(to) => Ok(write_atomically(to, lines.as_bytes())?),
+        None => output::print(&lines),
     }
 }
 

@@ -143,6 +143,9 @@ fn check_labels(labels: &[String]) -> Result<()> {
         if label.is_empty() || label.trim() != label {
             return usage(format!("has the name {label:?}; give names without spaces around them"));
         }
+        if label.chars().any(char::is_control) {
+            return usage(format!("has the name {label:?}; give names without control characters"));
+        }
         if labels[..i].contains(label) {
             return usage(format!("names {label:?} twice; name each label once"));
         }

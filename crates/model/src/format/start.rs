@@ -7,9 +7,11 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Header, MAX_FILE_BYTES, MAX_HEADER_BYTES, MAX_TENSORS, check_size, malformed, unwritable};
 use crate::error::{ModelError, Result};
+use crate::input_file;
 
 const METADATA_KEY: &str = "cryptotl";
 
@@ -59,7 +61,7 @@ impl<H: Header> Start<H> {
     /// for or read.
     pub fn open(path: &Path) -> Result<(File, Self)> {
         let io = |e| ModelError::io("read", path, e);
-        let mut file = File::open(path).map_err(io)?;
+        let mut file = input_file::open(path).map_err(io)?;
         let start = Self::read(&mut file, path)?;
         start.check_length(file.metadata().map_err(io)?.len(), path)?;
         Ok((file, start))
@@ -110,7 +112,7 @@ impl<H: Header> Start<H> {
 /// [`ModelError::Io`] when it cannot be read.
 pub fn kind_of(path: &Path) -> Result<Option<String>> {
     let io = |e| ModelError::io("read", path, e);
-    let mut file = File::open(path).map_err(io)?;
+    let mut file = input_file::open(path).map_err(io)?;
     let mut bytes = Vec::new();
     (&mut file).take(8).read_to_end(&mut bytes).map_err(io)?;
     let length = bytes.first_chunk().map(|start| u64::from_le_bytes(*start));
@@ -148,6 +150,14 @@ pub(crate) fn start_of_file<H: Header>(header: &H, tensors: &[(&str, Dtype, Vec<
 
 fn metadata_of<H: Header>(header: &H) -> Result<HashMap<String, String>> {
     let envelope = EnvelopeOut { kind: H::KIND, version: H::VERSION, header };
+    let value = serde_json::to_value(&envelope).map_err(unwritable::<H>)?;
+    if has_control(&value) {
+        return Err(ModelError::invalid(
+            format!("{} header", H::KIND),
+            "a name in it has control characters",
+            "give names of letters, digits and punctuation",
+        ));
+    }
     let text = serde_json::to_string(&envelope).map_err(unwritable::<H>)?;
     Ok([(METADATA_KEY.to_owned(), text)].into())
 }
@@ -167,6 +177,7 @@ fn typed_header<H: Header>(metadata: Option<&HashMap<String, String>>, path: &Pa
     let Some(text) = metadata.and_then(|m| m.get(METADATA_KEY)) else {
         return malformed::<H, _>(path, "it was not written by cryptotl".into());
     };
+    check_visible::<H>(text, path)?;
     let envelope: EnvelopeIn = serde_json::from_str(text)
         .or_else(|e| malformed::<H, _>(path, format!("its header is not readable ({e})")))?;
     if envelope.kind != H::KIND {
@@ -180,6 +191,26 @@ fn typed_header<H: Header>(metadata: Option<&HashMap<String, String>>, path: &Pa
     }
     serde_json::from_str(text)
         .or_else(|e| malformed::<H, _>(path, format!("its header is not readable ({e})")))
+}
+
+/// Names and words of a header are shown to people, in tables of one line each: none has a line end or another control
+/// character in it, whatever JSON writes for it.
+fn check_visible<H: Header>(text: &str, path: &Path) -> Result<()> {
+    let Ok(header) = serde_json::from_str::<Value>(text) else { return Ok(()) }; // refused by its reader
+    match has_control(&header) {
+        false => Ok(()),
+        true => malformed::<H, _>(path, "a name in its header has control characters".into()),
+    }
+}
+
+fn has_control(value: &Value) -> bool {
+    let has = |text: &str| text.chars().any(char::is_control);
+    match value {
+        Value::String(text) => has(text),
+        Value::Array(values) => values.iter().any(has_control),
+        Value::Object(fields) => fields.iter().any(|(name, value)| has(name) || has_control(value)),
+        _ => false,
+    }
 }
 
 /// At most 40 visible characters of a foreign string.
