@@ -18,6 +18,7 @@ use cryptotl_model::{HeadInputs, Places};
 use cryptotl_privacy::config::{MAX_NAME_LENGTH, is_name};
 
 use crate::encoder::EncoderSource;
+use crate::output::shown;
 use crate::paths::{OutputPath, places};
 
 pub use accounting::{AccountArgs, Accountant, Mechanism, PrivacyPlanArgs};
@@ -45,10 +46,22 @@ pub struct Cli {
 impl Cli {
     /// The arguments of this process, and the files that they name; those that make no sense end it with code 2.
     pub fn of_process() -> (Self, Places) {
-        let matches = command().get_matches();
+        let matches = command().try_get_matches().unwrap_or_else(end);
         let places = places(&command(), &matches);
-        (Self::from_arg_matches(&matches).unwrap_or_else(|e| e.exit()), places)
+        (Self::from_arg_matches(&matches).unwrap_or_else(end), places)
     }
+}
+
+/// Ends the process with what is wrong with its arguments. They can be names of files that somebody else chose, and an error
+/// repeats them: one with characters that steer a terminal is printed without clap's colors.
+fn end<T>(error: clap::Error) -> T {
+    let words = error.render().to_string();
+    let escaped = shown(&words);
+    if error.use_stderr() && *escaped != *words {
+        eprint!("{escaped}");
+        std::process::exit(error.exit_code());
+    }
+    error.exit()
 }
 
 /// The definition of all verbs.

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::card::{self, Card};
+use crate::output;
 use crate::report::{self, BenchmarkRow};
 
 /// The largest report, page or table of a benchmark that is written, and that is read.
@@ -80,7 +81,7 @@ fn are_lines_of<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> bool {
     let Some(end) = bytes.iter().rposition(|&byte| byte == b'\n') else { return false };
     bytes[..end].split(|&byte| byte == b'\n').all(|line| {
         let value = serde_json::from_slice::<T>(line).ok();
-        value.and_then(|value| serde_json::to_vec(&value).ok()).is_some_and(|written| written == line)
+        value.and_then(|value| output::json(&value).ok()).is_some_and(|written| written.as_bytes() == line)
     })
 }
 

@@ -14,6 +14,7 @@ mod encoder;
 mod exit;
 mod hub;
 mod kinds;
+mod machine;
 mod output;
 mod paths;
 mod progress;
@@ -38,7 +39,10 @@ fn main() -> ExitCode {
         }
         complain(&format!("this is a defect of cryptotl: {panic}; please report it with the command line"));
     }));
-    let outcome = catch_unwind(AssertUnwindSafe(|| command::run(command, &Output::new(json, places))));
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        machine::prepare()?;
+        command::run(command, &Output::new(json, places))
+    }));
     let code = match outcome {
         Ok(Ok(())) => Code::Done,
         Ok(Err(failure)) => {

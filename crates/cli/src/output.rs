@@ -106,6 +106,16 @@ fn steers(c: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// Prints on stderr what somebody should know although the command goes on.
+pub fn warn(message: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "warning: {}", shown(message));
+}
+
+/// Prints on stderr what people should know, and what is no error.
+pub fn note(message: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "note: {}", shown(message));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,14 +141,4 @@ mod tests {
         assert!((0..=0x9f).filter_map(char::from_u32).filter(|c| c.is_control()).all(steers));
         assert!(('\u{2066}'..='\u{2069}').chain('\u{202a}'..='\u{202e}').all(steers));
     }
-}
-
-/// Prints on stderr what somebody should know although the command goes on.
-pub fn warn(message: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "warning: {}", shown(message));
-}
-
-/// Prints on stderr what people should know, and what is no error.
-pub fn note(message: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "note: {}", shown(message));
 }
