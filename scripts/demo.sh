@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")/.."
 targets=$(echo "${DEMO_TARGETS:-amazon}" | tr ',' ' ')
 all_sources=$(echo "${DEMO_SOURCES:-movie,amazon,tweets,nyt}" | tr ',' ' ')
-cryptotl=target/release/cryptotl
+cryptotl=${CRYPTOTL:-target/release/cryptotl}
 texts=assets/vader
 mkdir -p demo
 

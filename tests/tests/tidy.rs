@@ -136,3 +136,36 @@ fn files_are_written_through_the_one_check() {
     }
     assert!(read > 150, "{read} files were read");
 }
+
+fn makefile() -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Makefile")).unwrap()
+}
+
+#[test]
+fn make_finds_what_cargo_builds_wherever_that_is() {
+    for goal in ["install", "demo", "bench"] {
+        let output = std::process::Command::new("make")
+            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+            .env("CARGO_TARGET_DIR", "/elsewhere/built")
+            .args(["--dry-run", goal])
+            .output()
+            .unwrap();
+        let commands = String::from_utf8(output.stdout).unwrap();
+        assert!(commands.contains("/elsewhere/built/release/cryptotl"), "{goal}: {commands}");
+        assert!(!commands.contains(" target/release"), "{goal}: {commands}");
+    }
+}
+
+#[test]
+fn make_builds_what_the_lock_file_says() {
+    let builds = ["build", "test", "clippy", "doc", "deny", "install", "run"];
+    let text = makefile();
+    let commands: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.split_once("$(CARGO) "))
+        .map(|(_, command)| command)
+        .filter(|command| builds.iter().any(|build| command.split_whitespace().next() == Some(build)))
+        .collect();
+    assert!(commands.len() >= 5, "{commands:?}");
+    assert!(commands.iter().all(|command| command.contains("--locked")), "{commands:?}");
+}
