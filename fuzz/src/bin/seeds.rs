@@ -1,14 +1,15 @@
 //! Writes one real file for each fuzz target to `corpus/TARGET/`: fuzzing starts from there.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cryptotl_encrypted::{Certificate, Client, EncryptedJob, KeyFile, PlanFile, Server};
-use cryptotl_fuzz::{PLAN, network};
+use cryptotl_fuzz::{ENCODER_FILES, PLAN, TINY_ENCODER, network};
 use cryptotl_model::{
     Digest, EncoderId, HeadInputs, LinearScore, LowerModel, Projection, PublicModel, RankStatistics, Records,
     RecordsHeader, Scaler, SourceColumn, SourceView,
 };
+use cryptotl_privacy::{Ledger, Policy};
 use ndarray::array;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -95,5 +96,35 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         views: BTreeMap::from([(HeadInputs::Embedding, view)]),
     }
     .write(&place("model_files", "public")?)?;
+    seeds_of_texts(&place)
+}
+
+/// Seeds of what is written by people and by other programs.
+fn seeds_of_texts(
+    place: &dyn Fn(&str, &str) -> std::io::Result<PathBuf>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let tables: [(u8, &[u8]); 3] = [
+        (0, b"id,text,label,person,source\na,\"good, \"\"really\"\"\",yes,p,s\nb,bad,no,q,s\n"),
+        (1, b"id\ttext\tlabel\tperson\tsource\na\tgood\tyes\tp\ts\n"),
+        (2, br#"{"id":"a","text":"good","label":"yes","person":1,"source":null}"#),
+    ];
+    for (format, bytes) in tables {
+        std::fs::write(place("table", &format.to_string())?, [&[format], bytes].concat())?;
+    }
+    for (i, name) in ENCODER_FILES.into_iter().enumerate() {
+        let bytes = std::fs::read(Path::new(TINY_ENCODER).join(name))?;
+        std::fs::write(place("encoder_folder", &i.to_string())?, [&[i as u8], bytes.as_slice()].concat())?;
+    }
+    std::fs::write(place("cache", "entry")?, [7; 32 + 4 * 32 + 16])?;
+    std::fs::write(
+        place("weights", "paper")?,
+        "Conv1d layer with 1 filters of size 1:\nFilter 0\n1\nDense layer of dimension (1, 1):\nColumns 0\n1\nBias\n0\n",
+    )?;
+    let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("../privacy-configs");
+    std::fs::copy(policies.join("standard.toml"), place("policy", "standard")?)?;
+    let ledger = place("ledger_file", "people")?;
+    let _ = std::fs::remove_file(&ledger);
+    let policy = Policy::from_toml(&std::fs::read_to_string(policies.join("standard.toml"))?)?;
+    Ledger::create(&ledger, &policy, "people", 1000)?;
     Ok(())
 }

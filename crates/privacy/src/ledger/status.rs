@@ -10,7 +10,6 @@ use super::{LedgerError, ReleasesLeft};
 use crate::accountant::gdp::GridSlack;
 use crate::accountant::tcdp::Order;
 use crate::accountant::{Accountant, AccountantError};
-use crate::calibrate::largest_rho_by;
 use crate::config::{Policy, delta_mass};
 use crate::digest::Digest;
 use crate::event::Event;
