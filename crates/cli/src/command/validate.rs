@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use cryptotl_model::format::write_atomically;
-use cryptotl_model::{Digest, Records, RecordsHeader, RecordsOutline};
+use cryptotl_model::{Digest, Records, RecordsHeader, RecordsOutline, input_file};
 use cryptotl_privacy::{
     ChargeError, Description, EntryKind, Epsilon, Guarantee, Ledger, LedgerView, Status, StoredRelease, Witness,
 };
@@ -94,11 +94,7 @@ pub(super) enum Unpaid {
 impl Validation {
     /// Reads a file and its digest.
     pub fn read(path: &Path) -> std::result::Result<(Self, Digest), String> {
-        let length = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
-        if length > MAX_BYTES {
-            return Err(format!("it has {length} bytes"));
-        }
-        let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+        let bytes = input_file::read(path, MAX_BYTES).map_err(|e| e.to_string())?;
         let json = serde_json::from_slice(&bytes).map_err(|_| "it is no JSON".to_owned())?;
         Ok((Self::parse(json)?, Digest::of(&bytes)))
     }

@@ -397,11 +397,11 @@ mod tests {
     use super::super::entries::Amendment;
     use super::super::schema;
     use super::*;
-    use std::time::Duration;
     use crate::accountant::Accountant;
     use crate::config::Policy;
     use crate::guarantee::{Adjacency, Epsilon, Guarantee, PrivacyUnit, Proof};
     use crate::plan::{Description, ReleasePlan, SampledSumRequest, SumRequest};
+    use std::time::Duration;
 
     #[test]
     fn a_clock_out_of_range_is_refused_and_does_not_panic() {

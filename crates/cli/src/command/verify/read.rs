@@ -345,7 +345,7 @@ mod tests {
             }
         }
         for text in altered(page, 1000) {
-            match report::embedded_json(&text).map(parse_report) {
+            match report::embedded_json(&text).map(Stated::parse) {
                 Some(Ok(_)) => read += 1,
                 Some(Err(_)) | None => refused += 1,
             }
