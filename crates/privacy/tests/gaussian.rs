@@ -151,22 +151,35 @@ fn a_policy_under_which_nothing_can_be_released_is_refused_when_the_ledger_is_ma
         let made = Ledger::create(folder.path().join("ledger"), policy, "p", common::PUBLIC_SIZE);
         made.err().map(|error| error.to_string())
     };
-    for cap in [14.0, 20.0, 30.0, 50.0, 80.0, 100.0, 700.0, 1000.0, 1e6, 1e9] {
+    for cap in [16.0, 20.0, 30.0, 50.0, 80.0, 100.0, 700.0, 1000.0, 1e6, 1e9] {
         let words = refusal(&gdp_policy(cap, 2.0)).unwrap_or_else(|| panic!("{cap} is accepted"));
         assert!(words.contains("epsilon_cap") && words.contains("accountant = \"zcdp\""), "{words}");
         // The remedy works, and is no less than a cap that anybody would choose.
         let most = words.split("at most ").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
         let most: f64 = most.parse().unwrap();
-        assert!((10.0..14.0).contains(&most), "{words}");
+        assert!((10.0..16.0).contains(&most), "{words}");
         assert_eq!(refusal(&gdp_policy(most, 2.0)), None);
         assert_eq!(refusal(&policy(cap, 2.0)), None, "zcdp counts as far as that");
     }
-    for limit in [1e-12, 1e-9, 1e-6] {
-        for policy in [policy(1.0, limit), gdp_policy(1.0, limit)] {
-            let words = refusal(&policy).unwrap_or_else(|| panic!("{limit} is accepted"));
-            assert!(words.contains("epsilon_per_release_max") && words.contains("Raise it"), "{words}");
+    // However small the limit is: either it is refused, or a release at the limit can be charged.
+    let mut refused = 0;
+    for power in 0..=12 {
+        let limit = 10_f64.powi(-power);
+        for (policy, accountant) in
+            [(policy(1.0, limit), Accountant::Zcdp), (gdp_policy(1.0, limit), Accountant::Gdp)]
+        {
+            if let Some(words) = refusal(&policy) {
+                assert!(words.contains("epsilon_per_release_max") && words.contains("Raise it"), "{words}");
+                refused += 1;
+                continue;
+            }
+            let folder = tempfile::tempdir().unwrap();
+            let mut ledger = create(&folder, &policy);
+            let plan = SumRequest { accountant, dimension: 1024, steps: 20, ..request(limit) };
+            ledger.charge(ReleasePlan::gaussian_sums(plan).unwrap()).unwrap();
         }
     }
+    assert!(refused > 0 && refused < 20, "{refused}");
 }
 
 #[test]
@@ -175,7 +188,7 @@ fn under_the_largest_cap_the_grid_is_never_the_reason() {
     let mut ledger = create(&folder, &gdp_policy(12.0, 12.0));
     let mut reasons = Vec::new();
     for run in 0..200 {
-        let epsilon = [12.0, 4.0, 1.0][run % 3];
+        let epsilon = [1.0, 4.0, 12.0][run % 3];
         let mut request = SumRequest { dimension: 1024, steps: 20, ..gaussian(epsilon) };
         request.description.insert("run".to_owned(), run.to_string());
         match ledger.charge(ReleasePlan::gaussian_sums(request).unwrap()) {

@@ -97,7 +97,7 @@ pub fn run(args: FinetuneArgs, output: &Output) -> Result<()> {
     let terms = terms(&status, Epsilon::new(*epsilon)?, *delta)?;
     let mut about = Description::from([("public-model".to_owned(), public_digest.to_string())]);
     about.extend(run.clone().map(|name| ("run".to_owned(), name)));
-    let plan = || {
+    let plan = || -> Result<_> {
         let mu = Mu::from_rho(largest_rho_by(terms.accountant, terms.epsilon, terms.delta)?);
         let signal = Signal::new(mu.get(), status.public_size)?;
         let auto = HeadSettings::auto(&public, args.inputs, args.method.method(), signal)?;
@@ -182,7 +182,7 @@ pub(super) fn terms(status: &Status, epsilon: Epsilon, delta: Option<f64>) -> Re
 /// Why a release could not be planned: the policy's limit, if it is asked for more than that, and else what the planner said.
 /// What could be planned is left to the ledger, which gives a finished run back whatever its terms are by now.
 pub(super) fn or_limit<'a>(status: &'a Status, terms: &'a Terms) -> impl FnOnce(Failure) -> Failure + 'a {
-    |unplanned| match status.check_limits(terms.epsilon) {
+    move |unplanned| match status.check_limits(terms.epsilon) {
         Err(refusal) if terms.delta == status.delta => ChargeError::Refused(refusal).into(),
         _ => unplanned,
     }

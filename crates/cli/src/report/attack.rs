@@ -313,7 +313,8 @@ fn bound_row(adversary: &str, bound: &LowerBound, pointer: String) -> Vec<Cell> 
 fn low_rates(evidence: &AuditEvidence) -> Block {
     let mut rows = Vec::new();
     let mut of_claim = None;
-    let interval = |low: f64, high: f64| format!("{} to {}", words::number(low), words::number(high)).into();
+    let interval =
+        |low: f64, high: f64| -> Cell { format!("{} to {}", words::number(low), words::number(high)).into() };
     for (i, view) in evidence.views.iter().enumerate() {
         for (j, point) in view.low_fpr.iter().enumerate() {
             let at = |field: &str| format!("/attack/views/{i}/low_fpr/{j}/{field}");

@@ -20,8 +20,13 @@ const BISECTIONS: u32 = 40;
 /// [`PolicyError::NothingAllowed`] and [`PolicyError::CapTooLarge`], with what to write instead.
 pub(super) fn check(policy: &Policy, delta: Delta) -> Result<(), PolicyError> {
     let limit = policy.epsilon_per_release_max();
-    let plan = trial(policy, limit, delta)
-        .map_err(|why| PolicyError::NothingAllowed { limit, why: why.to_string() })?;
+    let nothing = |why: String| PolicyError::NothingAllowed { limit, why };
+    let plan = trial(policy, limit, delta).map_err(|why| nothing(why.to_string()))?;
+    if plan.guarantee().epsilon == Epsilon::ZERO {
+        return Err(nothing(
+            "its epsilon would be 0, which promises nothing that a ledger could count".to_owned(),
+        ));
+    }
     if policy.accountant() != Accountant::Gdp {
         return Ok(());
     }
