@@ -251,7 +251,7 @@ fn a_delta_that_is_large_for_the_population_is_told_everywhere() {
             (is_large, usize::from(is_large))
         );
         succeed(path, &finetune("dp-fc", "1"));
-        let card = std::fs::read_to_string(path.join("dp-fc.README.md")).unwrap();
+        let card = std::fs::read_to_string(path.join("dp-fc.head.README.md")).unwrap();
         assert_eq!(card.contains("Delta is large for this population"), is_large, "{card}");
         assert!(card.contains("at delta 1e-6"), "{card}");
         succeed(path, "--json audit --no-attack --head dp-fc.head --ledger budget --output report");
