@@ -5,8 +5,8 @@ use std::path::Path;
 
 use cryptotl_model::input_file;
 use cryptotl_privacy::{
-    Accountant, EntryKind, Epsilon, LARGE_DELTA_MASS, Ledger, LedgerView, Marks, Policy, ReleasesLeft, Rho, Status,
-    Witness,
+    Accountant, EntryKind, Epsilon, LARGE_DELTA_MASS, Ledger, LedgerView, Marks, Policy, ReleasesLeft, Rho,
+    Status, Witness,
 };
 use cryptotl_trainer::Head;
 use serde::Serialize;
@@ -285,7 +285,7 @@ pub(super) fn check_replaced(ledger: &Ledger, population: &str, output: &Path) -
     if let Ok((head, _)) = Head::read(output) {
         witnesses.extend(is_own(&head.header.population).then_some(head.header.witness));
     }
-    if let Some(validation) = super::validate::Validation::read(output) {
+    if let Ok((validation, _)) = super::validate::Validation::read(output) {
         witnesses.extend(is_own(&validation.population).then_some(validation.witness));
     }
     if let Ok(card) = Card::read(&card::place(output)) {

@@ -6,7 +6,8 @@ use std::path::Path;
 use cryptotl_model::format::write_atomically;
 use cryptotl_model::{Digest, Records, RecordsHeader, RecordsOutline, input_file};
 use cryptotl_privacy::{
-    ChargeError, Description, EntryKind, Epsilon, Guarantee, Ledger, LedgerView, Status, StoredRelease, Witness,
+    ChargeError, Description, EntryKind, Epsilon, Guarantee, Ledger, LedgerView, Status, StoredRelease,
+    Witness,
 };
 use cryptotl_trainer::validation::{self, Confusion, Estimate};
 use cryptotl_trainer::{Assumption, Head};
@@ -57,13 +58,6 @@ impl Validation {
     /// Whether a JSON document says that it is one.
     pub fn is_one(json: &serde_json::Value) -> bool {
         json.get("format").is_some_and(|format| serde_json::from_value::<Format>(format.clone()).is_ok())
-    }
-
-    /// The validation in a file; `None` if there is none.
-    pub fn read(path: &Path) -> Option<Self> {
-        let is_small = std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() <= MAX_BYTES);
-        let bytes = is_small.then(|| std::fs::read(path).ok())??;
-        Self::parse(serde_json::from_slice(&bytes).ok()?).ok()
     }
 
     /// Reads a validation of this version.
@@ -119,7 +113,12 @@ impl Validation {
     }
 
     /// Whether the ledger holds the charge, for a guarantee like the stated one, and recorded the file with this digest.
-    pub fn paid(&self, digest: Digest, ledger: &LedgerView, status: &Status) -> std::result::Result<(), Unpaid> {
+    pub fn paid(
+        &self,
+        digest: Digest,
+        ledger: &LedgerView,
+        status: &Status,
+    ) -> std::result::Result<(), Unpaid> {
         let Self { guarantee, witness, population, .. } = self;
         let other = |fact: String| Err(Unpaid::Other(fact));
         if status.population != *population {
