@@ -50,14 +50,16 @@ pub const MARKDOWN: Kind = Kind::starting("report in Markdown", MAX_REPORT_BYTES
         && text.contains("\n## Sign-off\n\n| role | name | decision |")
 });
 
-/// The first line of `registry.yaml`.
-pub const REGISTRY_MARK: &str = "# Written by `cryptotl audit` for OpenDP's registry of deployments.\n";
-
-/// `registry.yaml`; the first ones begin without the line.
+/// `registry.yaml`; the first ones begin without the comment.
 pub const REGISTRY: Kind = Kind::starting("entry of a registry", 1 << 20, |bytes| {
     let text = String::from_utf8_lossy(bytes);
-    text.starts_with(REGISTRY_MARK)
+    text.starts_with(report::REGISTRY_START)
         || text.starts_with("status: Draft\ndeployment:\n") && text.contains("Head, SHA-256: ")
+});
+
+/// A manual page.
+pub const MANUAL: Kind = Kind::starting("manual page", 4096, |bytes| {
+    String::from_utf8_lossy(bytes).contains(".TH cryptotl")
 });
 
 /// The rows of `bench privacy`.

@@ -127,7 +127,7 @@ fn gather(args: &AuditArgs) -> Result<(Head, Evidence)> {
 fn publish(report: &Report, places: &[Destination]) -> Result<String> {
     let bug = |e: &dyn fmt::Display| Failure::new(Code::Bug, e);
     let json = serde_json::to_vec_pretty(report).map_err(|e| bug(&e))?;
-    let registry = kinds::REGISTRY_MARK.to_owned() + &report::registry(report).map_err(|e| bug(&e))?;
+    let registry = report::registry(report).map_err(|e| bug(&e))?;
     let html = report::html(report).map_err(|e| bug(&e))?;
     let text = report::markdown(report);
     let contents: [&[u8]; 4] = [&json, text.as_bytes(), registry.as_bytes(), html.as_bytes()];

@@ -59,7 +59,7 @@ pub fn run(command: Command, output: &Output) -> Result<()> {
         Command::Bench(BenchCommand::Encrypted(args)) => bench_encrypted::run(args, output),
         Command::Bench(BenchCommand::Privacy(args)) => bench::run(args, output),
         Command::Bench(BenchCommand::Encoder(args)) => bench_encoder::run(args, output),
-        Command::Generate(asked) => generate::run(asked),
+        Command::Generate(asked) => generate::run(asked, output),
         Command::Version => version::run(output),
     }
 }

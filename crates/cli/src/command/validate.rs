@@ -51,8 +51,6 @@ enum Format {
 }
 
 const VERSION: u32 = 2;
-/// The largest validation that is looked at before it is replaced.
-const MAX_BYTES: u64 = 64 << 20;
 
 impl Validation {
     /// Whether a JSON document says that it is one.
@@ -72,8 +70,8 @@ impl Validation {
     }
 }
 
-/// The largest validation that is read: some hundred labels, a number for each pair.
-const MAX_BYTES: u64 = 16 << 20;
+/// The largest validation that is read: a number for each pair of up to 1024 labels.
+const MAX_BYTES: u64 = 64 << 20;
 /// How far a figure may be from what the cells give: it was written in decimals.
 const TOLERANCE: f64 = 1e-9;
 
