@@ -216,7 +216,7 @@ fn read_table(path: &Path, population: &str) -> Result<Vec<BenchmarkRow>> {
 fn read_validation(
     path: &Path,
     (head, head_digest): (&Head, Digest),
-    ledger: &Ledger,
+    ledger: &LedgerView,
     status: &Status,
 ) -> Result<Validated> {
     let remedy = "give the file that `cryptotl validate` wrote for this head";

@@ -38,9 +38,9 @@ struct Row {
 
 #[derive(Serialize)]
 #[serde(transparent)]
-struct Table(Vec<Row>);
+struct Rows(Vec<Row>);
 
-impl fmt::Display for Table {
+impl fmt::Display for Rows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let head = ["runtime", "seconds", "CPU seconds", "sentences/s", "max difference"];
         write!(f, "{:22} {:>8} {:>12} {:>12} {:>15}  version", head[0], head[1], head[2], head[3], head[4])?;
@@ -125,7 +125,7 @@ pub fn run(args: BenchEncoderArgs, output: &Output) -> Result<()> {
             }
         });
     }
-    output.result(&Table(rows))
+    output.result(&Rows(rows))
 }
 
 /// The CPU time of this process so far, from Linux's `/proc` in its hundredths of a second.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use self::table::Table;
 use crate::cli::BenchEncryptedArgs;
 use crate::exit::{Code, Failure, Result};
+use crate::kinds;
 use crate::output::Output;
 use crate::progress::Bar;
 

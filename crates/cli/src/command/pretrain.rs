@@ -20,7 +20,6 @@ use crate::cli::PretrainArgs;
 use crate::exit::{Code, Failure, Result};
 use crate::kinds;
 use crate::output::Output;
-use crate::paths;
 use crate::progress::Bar;
 use crate::report::words::wrapped;
 

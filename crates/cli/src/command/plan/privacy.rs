@@ -4,7 +4,7 @@ use std::fmt;
 
 use cryptotl_privacy::accountant::gdp::{self, GridSlack, Mu};
 use cryptotl_privacy::accountant::zcdp;
-use cryptotl_privacy::{ChargeError, Delta, Description, Epsilon, Event, Guarantee, LedgerView};
+use cryptotl_privacy::{ChargeError, Delta, Description, Epsilon, Event, Guarantee, Ledger, LedgerView};
 use cryptotl_privacy::{Proof, Refusal, ReleasePlan, Rho, Status, SumRequest};
 use serde::Serialize;
 
