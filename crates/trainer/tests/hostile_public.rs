@@ -4,6 +4,7 @@ mod common;
 
 use common::{WIDTH, numbers, public};
 use cryptotl_model::{Digest, EncoderId, HeadInputs, PublicModel, Records, RecordsHeader, UNLABELED};
+use cryptotl_privacy::ReleasePlan;
 use cryptotl_privacy::{Accountant, Adjacency, Delta, Description, Epsilon, Order, PrivacyUnit, PublicData};
 use cryptotl_trainer::head::{BenchmarkMechanism, HeadSettings, Method, Signal, Space, Task, Terms};
 use ndarray::{Array1, Array2};

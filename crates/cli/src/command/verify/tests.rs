@@ -57,7 +57,7 @@ impl Release {
             None => word.into(),
         });
         let cli = Cli::try_parse_from(std::iter::once("cryptotl".into()).chain(words)).unwrap();
-        crate::command::run(cli.command, &Output::new(true)).unwrap_or_else(|e| panic!("{line}: {e:?}"));
+        crate::command::run(cli.command, &Output::new(true, cryptotl_model::Places::default())).unwrap_or_else(|e| panic!("{line}: {e:?}"));
     }
 
     /// These files of it and the ledger, if it is among them.
