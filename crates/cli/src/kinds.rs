@@ -58,9 +58,8 @@ pub const REGISTRY: Kind = Kind::starting("entry of a registry", 1 << 20, |bytes
 });
 
 /// A manual page.
-pub const MANUAL: Kind = Kind::starting("manual page", 4096, |bytes| {
-    String::from_utf8_lossy(bytes).contains(".TH cryptotl")
-});
+pub const MANUAL: Kind =
+    Kind::starting("manual page", 4096, |bytes| String::from_utf8_lossy(bytes).contains(".TH cryptotl"));
 
 /// The rows of `bench privacy`.
 pub const PRIVACY_TABLE: Kind = Kind::starting("table of `bench privacy`", MAX_TABLE_BYTES, |bytes| {

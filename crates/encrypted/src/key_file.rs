@@ -371,7 +371,7 @@ mod tests {
         let rows = testkit::records(3, 4, 3.0, 1);
 
         let keys = KeyFile::create(contract, &path).unwrap();
-        refused(KeyFile::create(contract, &path), "exists");
+        refused(KeyFile::create(contract, &path), "there already");
         refused(KeyFile::reopen(contract, &path), "no encryption with it has ended");
         let claimed = KeyFile::claim(contract, &path).unwrap();
         refused(KeyFile::claim(contract, &path), "another process");

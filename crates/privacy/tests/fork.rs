@@ -6,8 +6,8 @@ mod common;
 use std::path::Path;
 
 use cryptotl_privacy::{
-    BenchmarkMinimum, BenchmarkSums, Ledger, MechanismError, MinimumRequest, NoisyMinimum, NoisySum,
-    PerturbedBy, PublicData, QueryRequest, ReleasePlan, SampledSumRequest,
+    BenchmarkMinimum, BenchmarkSums, Ledger, MechanismError, MinimumRequest, NoisyMinimum, PerturbedBy,
+    PublicData, QueryRequest, ReleasePlan, SampledSumRequest,
 };
 use opendp::domains::AtomDomain;
 use opendp::measurements::make_gaussian;

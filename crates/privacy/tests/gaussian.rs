@@ -159,7 +159,10 @@ fn a_policy_under_which_nothing_can_be_released_is_refused_when_the_ledger_is_ma
         let most: f64 = most.parse().unwrap();
         assert!((10.0..16.0).contains(&most), "{words}");
         assert_eq!(refusal(&gdp_policy(most, 2.0)), None);
-        assert_eq!(refusal(&policy(cap, 2.0)), None, "zcdp counts as far as that");
+        // What such a cap leaves affordable must be an epsilon that can be written, at most 1e9.
+        if cap < 1e9 {
+            assert_eq!(refusal(&policy(cap, 2.0)), None, "zcdp counts as far as that");
+        }
     }
     // However small the limit is: either it is refused, or a release at the limit can be charged.
     let mut refused = 0;

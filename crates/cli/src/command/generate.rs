@@ -29,7 +29,10 @@ fn completions(shell: Shell) -> Result<()> {
 /// One page a verb, as `git` has them: `cryptotl-ledger-init.1`. All places are checked before the first page is written.
 fn man(folder: &Path, output: &Output) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|e| {
-        Failure::failed(format!("cannot make {}: {e}", folder.display()), "check the path and its permissions")
+        Failure::failed(
+            format!("cannot make {}: {e}", folder.display()),
+            "check the path and its permissions",
+        )
     })?;
     let mut all = command().disable_help_subcommand(true);
     all.build();

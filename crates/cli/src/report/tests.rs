@@ -462,7 +462,7 @@ fn no_point_speaks_against_the_promise_unless_the_verdict_does() {
             assert_eq!((beyond, says_so), (0, [false; 2]), "{share}: {:?}", report.verdict);
         }
     }
-    assert!(n_falsified > 10 && n_others > 10, "{n_falsified} {n_others}");
+    assert!(n_falsified >= 10 && n_others >= 10, "{n_falsified} {n_others}");
     // Where a record is plainly recognized, table and verdict say it together.
     let plain = attacked(&mut random, 20.0, 250, false);
     assert_eq!(plain.verdict, Verdict::Falsified);

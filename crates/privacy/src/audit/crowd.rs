@@ -269,7 +269,7 @@ mod tests {
             assert_eq!(low.allowed, Some(allowed.at(low.fpr)));
             assert!(!allowed.is_exceeded_in(&audit));
             // The same attack against a claim of less.
-            let less = Allowed::new(Losses::GaussianDp, 0.7 * mu);
+            let less = Allowed::new(Losses::GaussianDp, 0.5 * mu);
             assert!(less.is_exceeded_in(&audit));
         }
     }

@@ -92,7 +92,7 @@ fn missing(path: &Path, name: &str, found: &Names, options: &TableOptions) -> Tr
         None => {
             let header = match separator {
                 Some(_) => {
-                    "; the first line must name the columns, for --separator says what is between them"
+                    "; if the first line is a record, write a line of names above it; --separator says what stands between fields"
                 }
                 None => "",
             };

@@ -36,7 +36,7 @@ impl Release {
             "plan --model @lower.safetensors --packing bulk --source @source --output @job.plan",
             "ledger init --ledger @budget --policy @policy.toml --population people --public-size 300",
             "finetune --features @f --model @lower.public.safetensors --ledger @budget --epsilon 1 --output @head --run first",
-            "validate --head @head --features @f --ledger @budget --epsilon 1 --run second --output @validation.json",
+            "validate --head @head --features @f --ledger @budget --assume-independent-encryption-errors --epsilon 1 --run second --output @validation.json",
             "bench privacy --data-is-public --model @lower.public.safetensors --train @f --test @f --target people \
              --epsilons 1 --seeds 5 --output @table.json",
             "audit --head @head --ledger @budget --model @lower.public.safetensors --plan @job.plan \
@@ -57,7 +57,8 @@ impl Release {
             None => word.into(),
         });
         let cli = Cli::try_parse_from(std::iter::once("cryptotl".into()).chain(words)).unwrap();
-        crate::command::run(cli.command, &Output::new(true, cryptotl_model::Places::default())).unwrap_or_else(|e| panic!("{line}: {e:?}"));
+        crate::command::run(cli.command, &Output::new(true, cryptotl_model::Places::default()))
+            .unwrap_or_else(|e| panic!("{line}: {e:?}"));
     }
 
     /// These files of it and the ledger, if it is among them.
