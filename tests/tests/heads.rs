@@ -5,8 +5,9 @@ mod common;
 mod main_job;
 
 use std::path::Path;
+use std::process::Stdio;
 
-use common::{run, succeed};
+use common::{command, run, succeed};
 use main_job::{CONFIG, POLICY, records};
 
 fn finetune(method: &str, epsilon: &str) -> String {
@@ -135,7 +136,9 @@ fn a_search_and_a_validation_are_charged_once_and_go_on_where_they_broke_off() {
     assert_eq!(refused.status.code(), Some(3), "{}", String::from_utf8_lossy(&refused.stderr));
     assert_eq!((kinds("charge"), kinds("release")), (0, 0));
     // What is no records file is found out when the heads are trained and released already.
-    let broken = run(path, &tune("/dev/null", "--epsilon 2"));
+    let mut piped = command(path, &tune("/dev/stdin", "--epsilon 2"));
+    piped.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let broken = piped.spawn().unwrap().wait_with_output().unwrap();
     assert_eq!(broken.status.code(), Some(1), "{}", String::from_utf8_lossy(&broken.stderr));
     assert_eq!((kinds("charge"), kinds("release")), (3, 2));
     // The whole cannot be paid for again, and what is left of it can.
