@@ -16,8 +16,15 @@
 
 namespace cryptotl
 {
+    // What is called when there is no memory. Not `std::get_new_handler`: mimalloc brings a weak one that knows of none.
+    inline std::new_handler &out_of_memory()
+    {
+        static std::new_handler handler = nullptr;
+        return handler;
+    }
+
     // As `operator new`: asks the handler when there is no memory, and throws when there is no handler. SEAL 4.0.0
-    // uses a null pointer (it throws since SEAL 4.1.0).
+    // uses a null pointer (it throws since SEAL 4.1.0), and an exception would leave its pools locked.
     inline seal::seal_byte *allocate(std::size_t size)
     {
         while (true)
@@ -27,7 +34,7 @@ namespace cryptotl
             {
                 return static_cast<seal::seal_byte *>(memory);
             }
-            std::new_handler handler = std::get_new_handler();
+            std::new_handler handler = out_of_memory();
             if (handler == nullptr)
             {
                 throw std::bad_alloc();
@@ -45,5 +52,6 @@ namespace cryptotl
 extern "C" __attribute__((weak, used)) void cryptotl_seal_stamp_1(void (*handler)())
 {
     std::set_new_handler(handler);
+    cryptotl::out_of_memory() = handler;
 }
 #endif

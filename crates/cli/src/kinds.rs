@@ -46,8 +46,7 @@ pub const PAGE: Kind = Kind::starting("report page", MAX_REPORT_BYTES, |bytes| {
 /// `report.md`.
 pub const MARKDOWN: Kind = Kind::starting("report in Markdown", MAX_REPORT_BYTES, |bytes| {
     let text = String::from_utf8_lossy(bytes);
-    text.starts_with("# Privacy audit report: ")
-        && text.contains("\n## Sign-off\n")
+    text.starts_with("# Privacy audit report: ") && text.contains("\n## Sign-off\n")
 });
 
 /// `registry.yaml`; the first ones begin without the comment.

@@ -397,8 +397,8 @@ mod tests {
         std::fs::write(&path, b"CTLC something else that is longer than a header").unwrap();
         assert!(open(&inside, "a").err().unwrap().to_string().contains("does not begin like"));
         drop(open(&inside, "long").unwrap());
-        let long = std::fs::read_dir(&inside).unwrap().map(|file| file.unwrap().path());
-        let long = long.filter(|file| *file != path && file.extension().is_some()).next().unwrap();
+        let mut long = std::fs::read_dir(&inside).unwrap().map(|file| file.unwrap().path());
+        let long = long.find(|file| *file != path && file.extension().is_some()).unwrap();
         std::fs::OpenOptions::new().write(true).open(&long).unwrap().set_len(4 << 30).unwrap();
         assert!(open(&inside, "long").err().unwrap().to_string().contains("more than 16777216 entries"));
         std::fs::write(inside.join("key"), b"short").unwrap();

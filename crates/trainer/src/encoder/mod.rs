@@ -218,8 +218,11 @@ fn on_threads(wanted: usize, work: &(dyn Fn() -> Result<()> + Sync)) -> Result<(
         if started.is_empty() {
             return work();
         }
-        let outcomes = started.into_iter().map(|thread| thread.join());
-        outcomes.map(|outcome| outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        // Every thread is waited for, also when one of them failed.
+        let outcomes: Vec<_> = started.into_iter().map(|thread| thread.join()).collect();
+        outcomes
+            .into_iter()
+            .try_for_each(|outcome| outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
 }
 

@@ -62,7 +62,7 @@ impl Space {
         let space = plain.with_zero_shot(public);
         check_center(&space.start.to_vec())?;
         // Rows have norm at most 1, and so have their second moments. A little more for rounding.
-        if space.gram.iter().any(|x| !(x.abs() <= 1.0 + 1e-6)) {
+        if space.gram.iter().any(|x| x.is_nan() || x.abs() > 1.0 + 1e-6) {
             return Err(TrainerError::training(
                 format!("the statistics of the public model at rank {rank} are no second moments"),
                 "use a public half that `cryptotl pretrain` wrote, and check where this one comes from",
