@@ -98,7 +98,7 @@ fn few_threads_give_the_same_embeddings() {
     let embed = |threads: &str, output: &str| {
         // A user of its own, whom nobody else's processes count for.
         let script = format!(
-            "exec setpriv --reuid 64999 --regid 64999 --clear-groups prlimit --nproc={threads} ./cryptotl embed \
+            "exec prlimit --nproc={threads} setpriv --reuid 64999 --regid 64999 --clear-groups ./cryptotl embed \
              --encoder encoder --input t.csv --text-column text --output {output}"
         );
         Command::new("sh").current_dir(folder.path()).args(["-c", &script]).output().unwrap()

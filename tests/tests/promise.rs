@@ -8,7 +8,7 @@ mod steps;
 
 use std::path::Path;
 
-use common::{refuse, run, succeed};
+use common::{command, refuse, run, succeed};
 use cryptotl_model::{HeadInputs, PublicModel, Records};
 use steps::{finetune, prepare};
 
@@ -97,9 +97,13 @@ fn a_head_says_what_its_promise_rests_on() {
         ("early", "features", vec![ERRORS]),
     ] {
         let head = format!("{features}-{inputs}");
+        // A copy of the ledger is an older one to whoever has seen more of it.
         std::fs::copy(path.join("budget"), path.join("own-budget")).unwrap();
-        let command = finetune("0.5", features, &head).replace("--ledger budget", "--ledger own-budget");
-        let released = succeed(path, &format!("{command} --inputs {inputs}"));
+        let finetune = finetune("0.5", features, &head).replace("--ledger budget", "--ledger own-budget");
+        let mut finetune = command(path, &format!("{finetune} --inputs {inputs}"));
+        let output = finetune.env("CRYPTOTL_STATE", path.join(format!("{head}.state"))).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let released: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(released["assumptions"], serde_json::json!(expected), "{head}");
         let sentence = released["sentence"].as_str().unwrap();
         assert_eq!(sentence.contains("no assumption about another party"), expected.is_empty(), "{sentence}");
@@ -116,9 +120,9 @@ fn a_head_says_what_its_promise_rests_on() {
             hazards.iter().find(|h| h["hazard"].as_str().unwrap().contains(part)).unwrap()["status"].clone()
         };
         let status = if expected.is_empty() { "pass" } else { "warn" };
-        assert_eq!(hazard("not independent"), status, "{head}");
+        assert_eq!(hazard("Are units independent"), status, "{head}");
         if expected.contains(&EVALUATOR) {
-            assert_eq!(hazard("trusted with the records"), "warn");
+            assert_eq!(hazard("who is trusted with the records"), "warn");
         }
         let card = released["card"].as_str().unwrap();
         succeed(path, &format!("--json verify {head} {card} {head}.audit/report.json --ledger own-budget"));

@@ -245,7 +245,8 @@ fn a_validation_that_was_paid_for_is_in_the_report() {
     succeed(path, &finetune("1", "f.safetensors", "other"));
     succeed(
         path,
-        "--json validate --head head --features f.safetensors --ledger budget --epsilon 1 --run spring --output v.json",
+        "--json validate --head head --features f.safetensors --ledger budget --epsilon 1 --run spring --output v.json \
+         --assume-independent-encryption-errors",
     );
     let audit = "audit --no-attack --head head --ledger budget --output audit";
     let report = succeed(path, &format!("--json {audit} --validation v.json"));
@@ -346,7 +347,7 @@ fn a_model_card_comes_with_the_head_and_replaces_nothing_of_others() {
     assert_ne!(std::fs::read_to_string(path.join("head.README.md")).unwrap(), card);
     // What somebody added to it stays.
     edit(&path.join("head.README.md"), "## Limits", "## Ours\n\nwords\n\n## Limits");
-    refuse(path, &finetune("0.25", "f.safetensors", "head.safetensors"), 1, "move it away");
+    refuse(path, &finetune("0.25", "f.safetensors", "head.safetensors"), 1, "move the file away");
     let rows = run(path, "--json verify head.README.md head.safetensors --ledger budget").stdout;
     let found = checks(&serde_json::from_slice(&rows).unwrap(), "head.README.md");
     assert!(found.contains(&("words".to_owned(), "fail".to_owned())), "{found:?}");

@@ -186,7 +186,7 @@ pub fn run(args: TuneArgs, output: &Output) -> Result<()> {
         }
         None => return Err(Failure::new(Code::Bug, "a search without a choice")),
     };
-    report(&args, &places, (&ledger, &public), &search, heads, choice, (all_say, &stated, replayed), output)
+    report((&args, &places), (&ledger, &public), &search, heads, choice, (all_say, &stated, replayed), output)
 }
 
 /// Whether nothing of a search was released yet.
@@ -220,8 +220,7 @@ fn check_whole(ledger: &Ledger, terms: &Terms) -> Result<()> {
 }
 
 fn report(
-    args: &TuneArgs,
-    places: &HeadPlaces,
+    (args, places): (&TuneArgs, &HeadPlaces),
     (ledger, public): (&Ledger, &PublicModel),
     search: &Search,
     heads: Vec<(Head, Vec<u8>)>,

@@ -91,9 +91,7 @@ fn missing(path: &Path, name: &str, found: &Names, options: &TableOptions) -> Tr
         }
         None => {
             let header = match separator {
-                Some(_) => {
-                    "; if the first line is a record, write a line of names above it; --separator says what stands between fields"
-                }
+                Some(_) => ", in a first line that is a header; --separator says what is between them",
                 None => "",
             };
             format!("give the name of one{header}; --show-values lists their names")

@@ -7,6 +7,9 @@ use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 type Frame<R> = StreamingDecoder<R, FrameDecoder>;
 
+/// A frame of nothing. The library compares the window of each frame but a decoder's first with its limit.
+const NOTHING: &[u8] = b"\x28\xb5\x2f\xfd\x00\x00\x01\x00\x00";
+
 /// The frames of a stream, one after the other. A frame whose window is larger than the library's 100 MiB is
 /// [`ErrorKind::Unsupported`]; other faults are [`ErrorKind::InvalidData`].
 pub(super) struct Zstandard<R: BufRead> {
@@ -29,7 +32,9 @@ impl<R: BufRead> Read for Zstandard<R> {
                     self.source = Some(source);
                     return Ok(0);
                 }
-                self.frame = Some(Frame::new(source).map_err(unreadable)?);
+                let mut decoder = FrameDecoder::new();
+                decoder.init(NOTHING).map_err(unreadable)?;
+                self.frame = Some(Frame::new_with_decoder(source, decoder).map_err(unreadable)?);
             }
             let Some(frame) = &mut self.frame else { return Ok(0) };
             let n = frame.read(to).map_err(|e| Error::new(ErrorKind::InvalidData, e))?;
