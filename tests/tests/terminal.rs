@@ -15,16 +15,13 @@ const ALTERATIONS: [(&[u8], usize); 3] =
 
 /// Places of runs of at least six letters among a file's first bytes: names, words, keys.
 fn words(bytes: &[u8]) -> Vec<usize> {
-    let limit = bytes.len().min(60_000);
-    let mut places = Vec::new();
     let mut start = 0;
-    for i in 0..=limit {
-        if i == limit || !bytes[i].is_ascii_alphabetic() {
-            if i - start >= 6 {
-                places.push(start);
-            }
-            start = i + 1;
+    let mut places = Vec::new();
+    for run in bytes[..bytes.len().min(60_000)].split(|byte| !byte.is_ascii_alphabetic()) {
+        if run.len() >= 6 {
+            places.push(start);
         }
+        start += run.len() + 1;
     }
     places
 }
