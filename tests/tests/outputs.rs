@@ -149,8 +149,11 @@ fn prepare(path: &Path) {
     assert!(Command::new("mkfifo").arg(path.join("fifo")).status().unwrap().success());
 }
 
-/// Every file of a folder: what it is, and of small ones the content.
-fn snapshot(path: &Path) -> BTreeMap<String, (u64, u64, (i64, i64), Vec<u8>)> {
+/// A file: its number and length, when it was changed, and its content if it is small.
+type Seen = (u64, u64, (i64, i64), Vec<u8>);
+
+/// Every file of a folder.
+fn snapshot(path: &Path) -> BTreeMap<String, Seen> {
     let entry = |entry: std::io::Result<std::fs::DirEntry>| {
         let entry = entry.unwrap();
         let about = entry.path().symlink_metadata().unwrap();
