@@ -74,7 +74,7 @@ impl Status {
 
     /// What the policy's own limits say of a request, whether or not DP noise could be found for it.
     ///
-    /// [`super::Ledger::refusal`] decides about plans. This is for requests that cannot even be planned: the limit is then the
+    /// [`super::LedgerView::refusal`] decides about plans. This is for requests that cannot even be planned: the limit is then the
     /// true reason, if the request exceeds one.
     ///
     /// # Errors
