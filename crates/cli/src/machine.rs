@@ -64,13 +64,29 @@ fn granted_threads(wanted: usize) -> usize {
             }
         };
         let started =
-            (0..wanted).map_while(|_| thread::Builder::new().spawn_scoped(scope, wait).ok()).count();
+            (0..=wanted).map_while(|_| thread::Builder::new().spawn_scoped(scope, wait).ok()).count();
         *gate.0.lock().unwrap_or_else(|e| e.into_inner()) = true;
         gate.1.notify_all();
         started
     });
-    // One less than was possible leaves room for what else starts a thread.
-    if started < wanted { started.saturating_sub(1) } else { started }
+    await_their_end();
+    // One more was tried than is wanted, so that there is room for what else starts a thread.
+    started.saturating_sub(1)
+}
+
+/// Waits until the system has counted off the threads that were tried: joining one does not mean that yet, and the pool
+/// cannot be made a second time. Where that cannot be seen, nothing is waited for.
+fn await_their_end() {
+    let are_over = || match std::fs::read_dir("/proc/self/task") {
+        Ok(tasks) => tasks.count() <= 1,
+        Err(_) => true,
+    };
+    for _ in 0..100 {
+        if are_over() {
+            return;
+        }
+        thread::sleep(std::time::Duration::from_millis(2));
+    }
 }
 
 /// Keeps what this process holds out of core dumps and away from debuggers of the same user: called before a secret key or
