@@ -5,7 +5,8 @@ use std::path::Path;
 
 /// A crate's folder and the crates of ours that it depends on.
 const GRAPH: &[(&str, &[&str])] = &[
-    ("cli", &["cryptotl-encrypted", "cryptotl-model", "cryptotl-privacy", "cryptotl-trainer"]),
+    ("cli", &["cryptotl", "cryptotl-encrypted", "cryptotl-model", "cryptotl-privacy", "cryptotl-trainer"]),
+    ("cryptotl", &["cryptotl-encrypted", "cryptotl-model", "cryptotl-privacy", "cryptotl-trainer"]),
     ("encrypted", &["cryptotl-model"]),
     ("model", &[]),
     ("privacy", &[]),

@@ -1,5 +1,6 @@
 //! How a command fails: an exit code for scripts, a message for people.
 
+use cryptotl::{ErrorKind, Word};
 use cryptotl_encrypted::EncryptedError;
 use cryptotl_model::ModelError;
 use cryptotl_privacy::{AccountantError, CalibrationError, ChargeError, LedgerError, MechanismError};
@@ -52,64 +53,54 @@ impl Failure {
 /// Result of a command.
 pub type Result<T> = std::result::Result<T, Failure>;
 
-impl From<ModelError> for Failure {
-    fn from(error: ModelError) -> Self {
-        let code = match &error {
-            ModelError::SameOutput { .. } => Code::Usage,
+impl From<cryptotl::Error> for Failure {
+    fn from(error: cryptotl::Error) -> Self {
+        let code = match error.kind() {
+            ErrorKind::Usage => Code::Usage,
+            ErrorKind::RefusedByBudget => Code::RefusedByBudget,
+            ErrorKind::LedgerIntegrity => Code::LedgerIntegrity,
+            ErrorKind::Cryptography => Code::Cryptography,
+            ErrorKind::Defect => Code::Bug,
             _ => Code::Failed,
         };
-        Self::new(code, error)
-    }
-}
-
-impl From<TrainerError> for Failure {
-    fn from(error: TrainerError) -> Self {
-        Self::new(Code::Failed, error)
-    }
-}
-
-impl From<EncryptedError> for Failure {
-    fn from(error: EncryptedError) -> Self {
-        let code = match &error {
-            EncryptedError::Unsupported { .. }
-            | EncryptedError::Insecure { .. }
-            | EncryptedError::Input { .. }
-            | EncryptedError::Message { .. } => Code::Cryptography,
-            EncryptedError::Seal { .. } => Code::Bug,
-            EncryptedError::Model(_) => Code::Failed,
-        };
-        Self::new(code, error)
-    }
-}
-
-impl From<LedgerError> for Failure {
-    fn from(error: LedgerError) -> Self {
-        let code = if error.is_integrity_failure() { Code::LedgerIntegrity } else { Code::Failed };
-        Self::new(code, error)
-    }
-}
-
-impl From<ChargeError> for Failure {
-    fn from(error: ChargeError) -> Self {
-        match error {
-            ChargeError::Ledger(error) => error.into(),
-            ChargeError::Refused(refusal) => Self::new(Code::RefusedByBudget, refusal),
-            other => Self::new(Code::Failed, other),
+        match error.remedy() {
+            Some(remedy) => Self::new(code, format!("{}; {}", error.fact(), remedy.spelled(spell))),
+            None => Self::new(code, error),
         }
     }
 }
 
-/// Errors of the privacy crate that are plain failures.
-macro_rules! failed {
+/// How the command line spells a verb and a field of a request.
+fn spell(word: Word) -> String {
+    match word {
+        Word::Verb(verb) => format!("`cryptotl {}`", verb.replace('_', " ")),
+        Word::Field(field) => format!("--{}", field.replace('_', "-")),
+    }
+}
+
+/// Errors of the libraries, in the kinds that [`cryptotl::Error`] sorts them into.
+macro_rules! sorted {
     ($($error:ty),*) => {$(
         impl From<$error> for Failure {
             fn from(error: $error) -> Self {
-                Self::new(Code::Failed, error)
+                cryptotl::Error::from(error).into()
             }
         }
     )*};
 }
-failed!(PolicyError, ParameterError, PlanError, MechanismError, CalibrationError, AccountantError);
+sorted!(
+    ModelError,
+    TrainerError,
+    EncryptedError,
+    LedgerError,
+    ChargeError,
+    PolicyError,
+    ParameterError,
+    PlanError,
+    MechanismError,
+    CalibrationError,
+    AccountantError
+);
 
 #[cfg(test)]
 mod tests {

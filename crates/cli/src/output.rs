@@ -4,7 +4,7 @@
 //! sending them: a file of somebody else's cannot move the cursor, hide a line or turn text around.
 
 use std::borrow::Cow;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
@@ -12,6 +12,21 @@ use cryptotl_model::{Destination, Kind, Places};
 use serde::Serialize;
 
 use crate::exit::{Code, Failure, Result};
+
+/// An outcome in words for people.
+pub trait Words {
+    /// Writes them, without a line end after the last line.
+    fn words(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+}
+
+/// The words of an outcome, as something that can be formatted.
+struct Worded<'a, T>(&'a T);
+
+impl<T: Words> Display for Worded<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.words(f)
+    }
+}
 
 /// Where results go, and in which form.
 #[derive(Debug)]
@@ -34,6 +49,12 @@ impl Output {
     /// As [`Output::file`], where the output may take the place of this input.
     pub fn file_over(&self, path: impl AsRef<Path>, kind: Kind, input: &Path) -> Result<Destination> {
         Ok(self.places.output_over(path.as_ref(), kind, input)?)
+    }
+
+    /// Prints the outcome of a verb: its fields as JSON, or its words.
+    pub fn outcome<T: Serialize + Words>(&self, outcome: &T) -> Result<()> {
+        let text = if self.json { json(outcome)? } else { shown(&Worded(outcome).to_string()).into_owned() };
+        print(&format!("{text}\n"))
     }
 
     /// Prints the result of a command: its fields as JSON, or its words.

@@ -24,6 +24,12 @@ impl From<OsString> for OutputPath {
     }
 }
 
+impl From<OutputPath> for PathBuf {
+    fn from(path: OutputPath) -> Self {
+        path.0
+    }
+}
+
 impl Deref for OutputPath {
     type Target = Path;
 

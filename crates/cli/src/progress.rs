@@ -1,6 +1,12 @@
 //! A progress bar on stderr, for people only.
 
+use std::fmt::Display;
+use std::ops::ControlFlow;
+
+use cryptotl::{Observer, Progress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::output::warn;
 
 /// A bar that disappears when the work is done and is silent when stderr is not a terminal.
 pub struct Bar(ProgressBar);
@@ -45,6 +51,18 @@ impl Bar {
     pub fn show_step(&self, step: &'static str, done: usize, total: usize) {
         self.0.set_message(step);
         self.show(done, total);
+    }
+}
+
+/// A verb's progress is drawn, and its warnings are printed.
+impl Observer for Bar {
+    fn progress(&self, at: Progress) -> ControlFlow<()> {
+        self.show_words(at.step.to_owned(), at.done, at.total);
+        ControlFlow::Continue(())
+    }
+
+    fn warn(&self, warning: &dyn Display) {
+        self.0.suspend(|| warn(&warning.to_string()));
     }
 }
 

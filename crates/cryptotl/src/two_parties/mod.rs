@@ -1,0 +1,3 @@
+//! The verbs of two parties on two machines: keys, encryption, evaluation, decryption.
+
+pub mod keygen;
