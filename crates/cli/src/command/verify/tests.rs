@@ -13,7 +13,7 @@ use crate::cli::Cli;
 use crate::output::Output;
 use crate::report::Stated;
 
-#[path = "../../../../../tests/tests/common/main_job.rs"]
+#[path = "../../../../../tests/tests/workspace/common/main_job.rs"]
 mod main_job;
 
 /// A folder with everything that an audit takes, and its report.

@@ -1,17 +1,13 @@
 //! Pretraining and import with the real binary: several sources, a real kill, and networks from elsewhere.
 
-mod common;
-#[path = "common/main_job.rs"]
-mod main_job;
-
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use cryptotl_model::{LowerModel, PublicModel, SourceColumn};
 
-use common::{command, refuse, succeed};
-use main_job::{CONFIG, records};
+use crate::common::main_job::{CONFIG, records};
+use crate::common::{command, refuse, succeed};
 
 fn bytes(folder: &Path, name: &str) -> Vec<u8> {
     std::fs::read(folder.join(name)).unwrap()

@@ -5,14 +5,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
-#[path = "common/mod.rs"]
-mod common;
-#[path = "common/main_job.rs"]
-mod main_job;
-#[path = "common/steps.rs"]
-mod steps;
-
-use common::{refuse, run, succeed};
+use crate::common::steps;
+use crate::common::{refuse, run, succeed};
 
 /// Each verb with each of its outputs, which is `OUT`. Other outputs are called `free`, and are never written.
 const CASES: &[(&str, &str)] = &[

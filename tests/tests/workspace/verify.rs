@@ -1,17 +1,12 @@
 //! `verify`: what holds, what does not, and the exit codes of the contract.
 
-mod common;
-#[path = "common/main_job.rs"]
-mod main_job;
-#[path = "common/steps.rs"]
-mod steps;
-
 use std::path::Path;
 
 use serde_json::Value;
 
-use common::{refuse, run, succeed};
-use steps::{finetune, prepare};
+use crate::common::main_job;
+use crate::common::steps::{finetune, prepare};
+use crate::common::{refuse, run, succeed};
 
 /// A folder with a released head, its card, its report, and the ledger as it was before.
 fn released() -> tempfile::TempDir {

@@ -1,13 +1,10 @@
 //! Nothing that stands in a file or in its name steers the terminal of whoever looks at it.
 
-mod common;
 #[allow(dead_code)] // this test uses some of it
-#[path = "common/main_job.rs"]
-mod main_job;
-
 use std::path::Path;
 
-use main_job::records;
+use crate::common;
+use crate::common::main_job::records;
 
 /// What an attacker writes for six letters, three letters and two.
 const ALTERATIONS: [(&[u8], usize); 3] =

@@ -1,18 +1,13 @@
 //! Machines that grant little, and files that wait or lie: words and a code, never a signal, a panic or a hang.
 
-mod common;
 #[allow(dead_code)] // this test uses some of it
-#[path = "common/parties.rs"]
-mod parties;
-#[path = "common/tiny.rs"]
-mod tiny;
-
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use parties::{ENCRYPT, KEYGEN, Parties, succeed};
+use crate::common::parties::{ENCRYPT, KEYGEN, Parties, succeed};
+use crate::common::{self, tiny};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

@@ -1,14 +1,11 @@
 //! Every method from the command line to a labeled record and a report, and a head from before methods had names.
 
-mod common;
-#[path = "common/main_job.rs"]
-mod main_job;
-
 use std::path::Path;
 use std::process::Stdio;
 
-use common::{command, run, succeed};
-use main_job::{CONFIG, POLICY, records};
+use crate::common;
+use crate::common::main_job::{CONFIG, POLICY, records};
+use crate::common::{command, run, succeed};
 
 fn finetune(method: &str, epsilon: &str) -> String {
     format!(

@@ -1,18 +1,13 @@
 //! The protocol as two parties run it: the real binary, one folder each, and only the files that cross.
 
-mod common;
-#[path = "common/parties.rs"]
-mod parties;
-#[path = "common/tiny.rs"]
-mod tiny;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use common::run;
+use crate::common::parties::{DECRYPT, ENCRYPT, EVALUATE, KEYGEN, PLAN, Parties, send, succeed};
+use crate::common::run;
+use crate::common::tiny;
 use cryptotl_model::Records;
 use ndarray::Array2;
-use parties::{DECRYPT, ENCRYPT, EVALUATE, KEYGEN, PLAN, Parties, send, succeed};
 
 fn refuse(folder: &Path, arguments: &str, code: i32, fact: &str) {
     let output = run(folder, arguments);

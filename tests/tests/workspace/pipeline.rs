@@ -1,12 +1,6 @@
 //! The main job from records to a private head, with real SEAL, real OpenDP, real SQLite and the real
 //! binary: what is released, what is refused, and what a killed process leaves.
 
-mod common;
-#[path = "common/main_job.rs"]
-mod main_job;
-#[path = "common/steps.rs"]
-mod steps;
-
 use std::io::Write;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -14,9 +8,9 @@ use std::time::{Duration, Instant};
 use cryptotl_model::format::{Document, Header};
 use cryptotl_model::{Digest, Records};
 
-use common::{command, refuse, run, succeed};
-use main_job::{CONFIG, POLICY, records};
-use steps::{finetune, prepare};
+use crate::common::main_job::{CONFIG, POLICY, records};
+use crate::common::steps::{finetune, prepare};
+use crate::common::{command, refuse, run, succeed};
 
 /// A folder with a model, extracted features and an untouched ledger.
 fn prepared() -> tempfile::TempDir {

@@ -1,13 +1,9 @@
 //! The whole job with three labels: pretraining on two sources, encrypted features, a private head, validation, audit.
 
-mod common;
-#[path = "common/main_job.rs"]
-mod main_job;
-
 use cryptotl_model::{HeadInputs, PublicModel, Records};
 
-use common::{refuse, run, succeed};
-use main_job::{CONFIG, POLICY, records};
+use crate::common::main_job::{CONFIG, POLICY, records};
+use crate::common::{refuse, run, succeed};
 
 /// Records whose label is the sector of the plane that their first two numbers lie in.
 fn sectors(n: usize, seed: u64) -> Records {

@@ -1,16 +1,10 @@
 //! What a promise rests on, and whose budget pays: told, recorded, and refused before the charge where it does not hold.
 
-mod common;
-#[path = "common/main_job.rs"]
-mod main_job;
-#[path = "common/steps.rs"]
-mod steps;
-
 use std::path::Path;
 
-use common::{command, refuse, run, succeed};
+use crate::common::steps::{finetune, prepare};
+use crate::common::{command, refuse, run, succeed};
 use cryptotl_model::{HeadInputs, PublicModel, Records};
-use steps::{finetune, prepare};
 
 fn prepared() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();

@@ -1,16 +1,12 @@
 //! Pretraining on a private source with the real binary: what is charged, released, refused, and what a kill leaves.
 
-mod common;
-#[path = "common/main_job.rs"]
-mod main_job;
-
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::{command, refuse, run, succeed};
+use crate::common::main_job::{CONFIG, POLICY, records};
+use crate::common::{command, refuse, run, succeed};
 use cryptotl_model::PublicModel;
-use main_job::{CONFIG, POLICY, records};
 
 fn shown(folder: &Path) -> serde_json::Value {
     succeed(folder, "--json ledger show --ledger clinic")

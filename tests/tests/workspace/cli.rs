@@ -1,7 +1,7 @@
 //! The words of the command line: help texts and errors, compared with the files in `cmd/`.
 //! After a deliberate change of words, `TRYCMD=overwrite` writes them anew.
 
-mod common;
+use crate::common;
 
 #[test]
 fn help_and_errors_are_as_written() {

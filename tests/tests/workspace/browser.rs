@@ -3,21 +3,13 @@
 //!
 //! Without a Chromium the test says so and passes, but for continuous integration, where it fails. REPORT_SCREENSHOTS
 //! names a folder for the pictures, for people to look at.
-#![cfg(unix)]
-
-#[path = "common/chromium.rs"]
-mod chromium;
-mod common;
-#[path = "common/main_job.rs"]
-mod main_job;
-#[path = "common/steps.rs"]
-mod steps;
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use chromium::Page;
+use crate::common::chromium::Page;
+use crate::common::{self, chromium, steps};
 
 /// Things that stand out of the page or of their drawing, and labels of one drawing that overlap.
 const FAULTS: &str = r#"(() => {

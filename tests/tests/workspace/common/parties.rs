@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::{common, tiny};
+use crate::common::{self, tiny};
 
 /// What a step prints.
 pub fn succeed(folder: &Path, arguments: &str) -> serde_json::Value {

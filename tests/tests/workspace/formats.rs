@@ -2,18 +2,15 @@
 //! format versions, and bad ones named for their fault. They are kept as they are: a later version of the
 //! program has to read, or to refuse, them all.
 //!
-//! `cargo test -p cryptotl-tests --test formats -- --ignored` writes them anew, which only a new format
+//! `cargo test --release --workspace --test workspace formats -- --ignored` writes them anew, which only a new format
 //! version may ask for.
-
-mod common;
-#[path = "common/main_job.rs"]
-mod main_job;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::common;
+use crate::common::main_job::{CONFIG, POLICY, records};
 use cryptotl_model::{Digest, LowerModel, PublicModel, Records};
-use main_job::{CONFIG, POLICY, records};
 use ndarray::Array2;
 
 fn folder() -> PathBuf {

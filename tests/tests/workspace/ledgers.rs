@@ -1,13 +1,10 @@
 //! Ledgers that were restored, broken off, or come from somebody else, on the command line.
 
-mod common;
-#[path = "common/main_job.rs"]
-mod main_job;
-
 use std::path::Path;
 
-use common::{refuse, run, succeed};
-use main_job::{CONFIG, POLICY, records};
+use crate::common;
+use crate::common::main_job::{CONFIG, POLICY, records};
+use crate::common::{refuse, run, succeed};
 
 /// A folder with a model, private records and a ledger.
 fn prepared() -> tempfile::TempDir {

@@ -8,17 +8,11 @@
 //!
 //! After a deliberate change of an error, `TESTKIT=overwrite` writes `code` and `error` anew.
 
-mod common;
-#[path = "common/parties.rs"]
-mod parties;
-#[path = "common/tiny.rs"]
-mod tiny;
-
 use std::path::{Path, PathBuf};
 
-use common::run;
+use crate::common::parties::{DECRYPT, ENCRYPT, EVALUATE, KEYGEN, Parties, send, succeed};
+use crate::common::run;
 use cryptotl_model::Digest;
-use parties::{DECRYPT, ENCRYPT, EVALUATE, KEYGEN, Parties, send, succeed};
 use toml::{Table, Value};
 
 /// Bytes of a secret key file before its first digest, for `n8192-q28x6-p34`.

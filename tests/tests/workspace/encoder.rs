@@ -1,9 +1,7 @@
 //! `embed` against published vectors, on the real weights that `make assets` fetches, and with encoders from the
 //! Hub.
 
-mod common;
-#[path = "common/hub.rs"]
-mod hub;
+use crate::common::{self, hub};
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

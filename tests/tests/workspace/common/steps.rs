@@ -1,10 +1,9 @@
 //! The steps of the main job, run by the binary in a folder.
-#![allow(dead_code)] // each test file uses some of them
 
 use std::path::Path;
 
+use crate::common::main_job::{CONFIG, POLICY, records};
 use crate::common::succeed;
-use crate::main_job::{CONFIG, POLICY, records};
 
 /// Puts a model, extracted features and an untouched ledger into a folder.
 pub fn prepare(path: &Path) {

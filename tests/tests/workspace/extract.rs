@@ -1,8 +1,6 @@
 //! `extract` from end to end, with real keys: a tiny model, the real binary.
 
-mod common;
-#[path = "common/tiny.rs"]
-mod tiny;
+use crate::common::{self, tiny};
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,6 +1,6 @@
 //! The commands of the README, as they stand there, on real text.
 
-mod common;
+use crate::common;
 
 use std::fmt::Write;
 use std::path::Path;
