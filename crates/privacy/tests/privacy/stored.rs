@@ -1,11 +1,9 @@
 //! Ledgers that were written once and must stay readable: every event and both accountants.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{gdp_policy, policy, request, sum_of};
+use crate::common::{self, gdp_policy, policy, request, sum_of};
 use cryptotl_privacy::{
     Accountant, ChargeError, Description, EntryKind, Ledger, LedgerView, Marks, PartRequest, PrivacyUnit,
     QueryRequest, ReleasePlan, SampledSumRequest, SequenceRequest, SumRequest,

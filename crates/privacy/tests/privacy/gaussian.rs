@@ -1,8 +1,6 @@
 //! Ledgers that count by exact Gaussian DP.
 
-mod common;
-
-use common::{delta, gdp_policy, policy, request};
+use crate::common::{self, delta, gdp_policy, policy, request};
 use cryptotl_privacy::accountant::gdp::{self, GridSlack, Mu};
 use cryptotl_privacy::{
     Accountant, ChargeError, Epsilon, Ledger, Policy, Proof, QueryRequest, RefusalReason, ReleasePlan,

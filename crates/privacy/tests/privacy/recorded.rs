@@ -1,13 +1,11 @@
 //! What is written is read back, by everybody who opens the file: charges of any size, files that are not what they were,
 //! and what others put beside a ledger.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use common::{PUBLIC_SIZE, ledger, plan, policy, sum_of};
+use crate::common::{self, PUBLIC_SIZE, ledger, plan, policy, sum_of};
 use cryptotl_privacy::{
     Accountant, ChargeError, Delta, Description, Digest, EntryKind, Epsilon, Ledger, LedgerError, LedgerView,
     Marks, PlanError, Policy, PrivacyUnit, QueryRequest, ReleasePlan, Rho, SampledSumRequest, Status,

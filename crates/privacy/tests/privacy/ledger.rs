@@ -1,11 +1,9 @@
 //! The ledger's promises: it never overdraws, never forgets, never guesses.
 
-mod common;
-
 use std::fs;
 use std::sync::Barrier;
 
-use common::{PUBLIC_SIZE, delta, ledger, plan, policy, policy_for, request, sum_of};
+use crate::common::{self, PUBLIC_SIZE, delta, ledger, plan, policy, policy_for, request, sum_of};
 use cryptotl_privacy::ledger::MAX_ARTIFACT_BYTES;
 use cryptotl_privacy::{
     Adjacency, ChargeError, Delta, Digest, EntryKind, Ledger, LedgerError, Marks, Refusal, RefusalReason,
@@ -580,7 +578,7 @@ fn plans_for_another_unit_or_adjacency_are_refused() {
 /// A ledger of schema version 1 as the program of that time wrote it: two charges, two releases.
 #[test]
 fn a_ledger_of_the_first_schema_is_read_as_it_is_and_migrated_by_the_first_charge() {
-    const OLD: &[u8] = include_bytes!("vectors/schema-1.ledger");
+    const OLD: &[u8] = include_bytes!("../vectors/schema-1.ledger");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("old");
     fs::write(&path, OLD).unwrap();

@@ -1,8 +1,6 @@
 //! Several runs of noisy sums under one charge, and contributions in factors.
 
-mod common;
-
-use common::{delta, gdp_policy, ledger};
+use crate::common::{self, delta, gdp_policy, ledger};
 use cryptotl_privacy::accountant::tcdp;
 use cryptotl_privacy::{
     Adjacency, BenchmarkSequence, ChargeError, Description, Epsilon, Event, Factoring, Ledger, NoisySum,

@@ -1,10 +1,10 @@
 //! Noisy counts and noisy maxima: their distribution, their price, and what one unit can do to them.
 
-mod common;
-
 use cryptotl_privacy::{
     Adjacency, Delta, Epsilon, Event, Ledger, PrivacyUnit, QueryRequest, Receipt, ReleasePlan,
 };
+
+use crate::common;
 
 fn request(epsilon: f64, size: usize) -> QueryRequest {
     QueryRequest {

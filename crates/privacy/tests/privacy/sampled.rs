@@ -1,8 +1,6 @@
 //! Releases on Poisson samples: the sampler, the price, and what a ledger makes of both.
 
-mod common;
-
-use common::{delta, policy, policy_for};
+use crate::common::{self, delta, policy, policy_for};
 use cryptotl_privacy::accountant::{pld, tcdp};
 use cryptotl_privacy::{
     Accountant, Adjacency, BenchmarkSums, ChargeError, Description, Epsilon, Event, Ledger, NoisySum, Order,

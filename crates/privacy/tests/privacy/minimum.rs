@@ -1,13 +1,13 @@
 //! Minima with DP noise from outside: their price, their noise, and what is refused.
 
-mod common;
-
 use cryptotl_privacy::accountant::objective::UnitLoss;
 use cryptotl_privacy::loss::Losses;
 use cryptotl_privacy::{
     Accountant, AccountantError, Adjacency, BenchmarkMinimum, Delta, Epsilon, Event, MinimumEvent,
     MinimumRequest, NoisyMinimum, PerturbedBy, PrivacyUnit, PublicData, ReleasePlan, Rho, largest_rho,
 };
+
+use crate::common;
 
 fn request(epsilon: f64, perturbed_by: PerturbedBy) -> MinimumRequest {
     MinimumRequest {

@@ -32,7 +32,7 @@ fn parsed(row: &[&str]) -> Vec<Releases> {
 
 #[test]
 fn epsilons_are_those_of_dp_accounting_and_never_below_the_exact_ones() {
-    let table = rows(include_str!("vectors/pld-reference.csv"));
+    let table = rows(include_str!("../vectors/pld-reference.csv"));
     assert_eq!(table.len(), 30);
     for row in table {
         let releases = parsed(&row);
@@ -52,7 +52,7 @@ fn epsilons_are_those_of_dp_accounting_and_never_below_the_exact_ones() {
 
 #[test]
 fn deltas_are_those_of_dp_accounting_and_never_below_the_exact_ones() {
-    let table = rows(include_str!("vectors/pld-reference-delta.csv"));
+    let table = rows(include_str!("../vectors/pld-reference-delta.csv"));
     assert_eq!(table.len(), 28);
     for row in table {
         let epsilon = Epsilon::new(row[4].parse().unwrap()).unwrap();

@@ -1,10 +1,8 @@
 //! The noisy sums from outside: the sampler's distribution, adversarial contributions, steps.
 
-mod common;
-
 use std::num::NonZeroU32;
 
-use common::sum_of;
+use crate::common::{self, sum_of};
 use cryptotl_privacy::{
     Adjacency, BenchmarkSums, Event, NoisySum, PrivacyUnit, PublicData, ReleasePlan, SumEvent, SumRequest,
     largest_rho,
